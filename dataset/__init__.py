@@ -1,0 +1,25 @@
+"""Frames, plates and targets: where pictures come from and how they are paired."""
+
+from .align import PlateAligner, warp_plates
+from .factory import open_source
+from .images import FlatColour, ImageFolder, StillImage, parse_colour, read_image
+from .pairs import FrameBatch, PairLoader
+from .sources import Frame, FrameSource, MediaError
+from .video import VideoSource
+
+__all__ = [
+    "FlatColour",
+    "Frame",
+    "FrameBatch",
+    "FrameSource",
+    "ImageFolder",
+    "MediaError",
+    "PairLoader",
+    "PlateAligner",
+    "StillImage",
+    "VideoSource",
+    "open_source",
+    "parse_colour",
+    "read_image",
+    "warp_plates",
+]

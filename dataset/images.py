@@ -1,0 +1,191 @@
+"""Pictures from image files and plain colours."""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pillow_heif
+from PIL import Image, ImageCms, ImageColor, ImageOps
+
+from .sources import Frame, FrameSource, MediaError
+
+IMAGE_EXTENSIONS = frozenset(
+    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif")
+)
+
+
+def is_image_name(path: Path) -> bool:
+    """Whether the extension is one of an image format that can be read."""
+    return path.suffix.lower() in IMAGE_EXTENSIONS
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Read an image upright (EXIF orientation applied), in sRGB, without its alpha.
+
+    Returns:
+        (H, W, 3), RGB: uint16 for files with 16 bits a channel, else uint8.
+
+    Raises:
+        MediaError: The file is missing or holds no image.
+    """
+    try:
+        data = path.read_bytes()
+        with _open(data) as image:
+            if _is_deep(image):
+                return _read_deep(data, image.getexif().get(_ORIENTATION, 1))
+            return np.asarray(_to_srgb(ImageOps.exif_transpose(image)))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else None
+        raise MediaError(f"{path}: {reason or 'not a readable image'}") from error
+
+
+_ORIENTATION = 0x0112
+
+
+def _open(data: bytes) -> Image.Image:
+    pillow_heif.register_heif_opener()
+    return Image.open(io.BytesIO(data))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a PNG or TIFF has 16 bits a channel, of which Pillow would keep eight."""
+    raw_mode = str(image.tile[0][3]) if image.tile else ""
+    return image.format in ("PNG", "TIFF") and (image.mode.startswith("I;16") or ";16" in raw_mode)
+
+
+def _read_deep(data: bytes, orientation: int) -> np.ndarray:
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.dtype != np.uint16:
+        raise ValueError("cannot decode a 16-bit image")
+    if decoded.ndim == 2:
+        decoded = np.repeat(decoded[..., None], 3, axis=2)
+    return turn(np.ascontiguousarray(decoded[..., 2::-1]), *_EXIF_TURNS.get(orientation, (0, 0, 0)))
+
+
+#: (transpose, flip left-right, flip upside down), in that order, for each EXIF orientation.
+_EXIF_TURNS = {
+    2: (0, 1, 0),
+    3: (0, 1, 1),
+    4: (0, 0, 1),
+    5: (1, 0, 0),
+    6: (1, 1, 0),
+    7: (1, 1, 1),
+    8: (1, 0, 1),
+}
+
+
+def turn(image: np.ndarray, transpose: bool, mirror: bool, flip: bool) -> np.ndarray:
+    """Transpose ``image`` (H, W, C), then mirror it left to right, then flip it upside down."""
+    if transpose:
+        image = image.transpose(1, 0, 2)
+    if mirror:
+        image = image[:, ::-1]
+    if flip:
+        image = image[::-1]
+    return np.ascontiguousarray(image)
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB through the embedded profile; phones shoot plates in Display P3."""
+    profile = image.info.get("icc_profile")
+    if image.mode in ("RGBA", "LA", "PA", "P"):
+        image = image.convert("RGBA").convert("RGB")  # straight alpha: the colours stay
+    elif image.mode not in ("RGB", "CMYK"):
+        image = image.convert("RGB")
+    if profile:
+        try:
+            embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            srgb = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, embedded, srgb, outputMode="RGB")
+            image = converted or image
+        except ImageCms.PyCMSError:  # a profile of another mode, or a broken one
+            pass
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sort key that puts ``2.png`` before ``10.png``."""
+    parts = re.split(r"(\d+)", path.name.lower())
+    return [(1, int(part), part) if part.isdigit() else (0, 0, part) for part in parts]
+
+
+class ImageFolder(FrameSource):
+    """Image files, one frame each, in the order given.
+
+    Args:
+        paths: At least one file.
+        name: What to call them in messages.
+    """
+
+    def __init__(self, paths: Sequence[Path], *, name: str):
+        self.paths = list(paths)
+        self.name = name
+        self.length_hint = len(self.paths)
+        self.size = read_image(self.paths[0]).shape[:2]
+
+    @classmethod
+    def open(cls, folder: Path) -> "ImageFolder":
+        """The images of a folder in natural order; hidden and other files are passed over.
+
+        Raises:
+            MediaError: There are none.
+        """
+        files = (path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+        paths = sorted(filter(is_image_name, files), key=natural_key)
+        if not paths:
+            known = " ".join(sorted(IMAGE_EXTENSIONS))
+            raise MediaError(f"{folder}: no images in this folder; looked for {known}")
+        return cls(paths, name=str(folder))
+
+    def __iter__(self) -> Iterator[Frame]:
+        for path in self.paths:
+            yield Frame(read_image(path))
+
+
+class StillImage(FrameSource):
+    """One image file that holds for as long as it is needed."""
+
+    still = True
+
+    def __init__(self, path: Path):
+        self.name = str(path)
+        self._frame = Frame(read_image(path))
+        self.size = self._frame.image.shape[:2]
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield self._frame
+
+
+class FlatColour(FrameSource):
+    """One colour.
+
+    Args:
+        colour: (red, green, blue), each 0 to 255.
+        size: (height, width).
+    """
+
+    still = True
+
+    def __init__(self, colour: tuple[int, int, int], size: tuple[int, int]):
+        self.name = "#{:02x}{:02x}{:02x}".format(*colour)
+        self.size = size
+        self._colour = colour
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield Frame(np.full((*self.size, 3), self._colour, np.uint8))
+
+
+def parse_colour(text: str) -> tuple[int, int, int] | None:
+    """Read ``#78ff9b``, ``120,255,155`` or a CSS name; None if ``text`` is no colour."""
+    numbers = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
+    if numbers:
+        red, green, blue = (int(number) for number in numbers.groups())
+        return (red, green, blue) if max(red, green, blue) <= 255 else None
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError:
+        return None
+    return red, green, blue

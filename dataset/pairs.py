@@ -1,0 +1,256 @@
+"""Pairing frames with their plates, and reading batches of them ahead of time."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from queue import Empty, Full, Queue
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .align import PlateAligner
+from .fit import check_plate, cover, resize
+from .sources import Frame, FrameSource, Warn
+
+
+@dataclass(frozen=True)
+class FrameBatch:
+    """Frames and what belongs to them; all pictures are RGB, uint8 or uint16, channels last.
+
+    Attributes:
+        src: (B, 3, H, W), the frames.
+        bgr: (B, 3, H, W), their plates; for a still one (1, 3, H, W), the same tensor each time.
+        times: Presentation time of each frame in seconds; None where the source has no clock.
+        repeated: Numbers of the frames that repeat the one before, as they could not be decoded.
+        target: What to composite over, (B, 3, H, W) or (1, 3, H, W) as the plate; None without one.
+        homography: (B, 3, 3), maps pixels of the plate to pixels of the frame; None unless aligned.
+    """
+
+    src: Tensor
+    bgr: Tensor
+    times: tuple[Fraction | None, ...]
+    repeated: tuple[int, ...] = ()
+    target: Tensor | None = None
+    homography: Tensor | None = None
+
+
+class PairLoader:
+    """Reads batches of paired frames in the background, at most ``ahead`` of them.
+
+    The source alone decides the length: a plate that ends earlier holds its last frame, a target
+    that ends earlier starts again.
+
+    Args:
+        src: The clip.
+        bgr: Its plate.
+        target: A new background, fitted by cover.
+        size: (height, width) to resize source and plate to, stretched if need be; without it, a
+            plate of another size but the same shape is resized to the source's.
+        batch_size: Frames in a batch; the last one may have fewer.
+        align: Find where the plate lies in each frame.
+        pin: Keep batches in page-locked memory, for faster copies to a CUDA device.
+        ahead: Batches to hold in readiness.
+        warn: Called with one sentence for each thing mended.
+
+    Attributes:
+        size: (height, width) of every batch.
+        aligner: Counts what was aligned; None unless ``align``.
+        busy_seconds: Time spent on reading, without waiting for the consumer.
+
+    Raises:
+        ValueError: The plate has another shape than the source, and no ``size`` was given.
+    """
+
+    def __init__(
+        self,
+        src: FrameSource,
+        bgr: FrameSource,
+        *,
+        target: FrameSource | None = None,
+        size: tuple[int, int] | None = None,
+        batch_size: int = 1,
+        align: bool = False,
+        pin: bool = False,
+        ahead: int = 2,
+        warn: Warn,
+    ):
+        self.size = size or src.size
+        self.aligner = PlateAligner() if align else None
+        self.busy_seconds = 0.0
+        self._src, self._bgr, self._target = src, bgr, target
+        self._stretch = size is not None
+        self._batch_size = batch_size
+        self._pin = pin
+        self._warn = warn
+        self._stills: dict[str, Tensor] = {}
+        self._clocks: list[deque[Fraction | None]] = []
+        self._queue: Queue[FrameBatch | BaseException | None] = Queue(ahead)
+        self._stop = Event()
+        self._thread = Thread(target=self._read, name="read ahead", daemon=True)
+        check_plate(bgr.name, bgr.size, src.size, stretch=self._stretch, warn=warn)
+
+    def timestamps(self) -> Iterator[Fraction | None]:
+        """The times of the frames handed out from now on; ask for each only after its frame."""
+        clock: deque[Fraction | None] = deque()
+        self._clocks.append(clock)
+        return iter(clock.popleft, object())
+
+    def __iter__(self) -> Iterator[FrameBatch]:
+        self._thread.start()
+        while True:
+            item = self._queue.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            for clock in self._clocks:
+                clock.extend(item.times)
+            yield item
+
+    def close(self) -> None:
+        """Stop reading. A second call is harmless."""
+        self._stop.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get_nowait()
+            except Empty:
+                self._thread.join(0.01)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        """The background thread: batches, then None or the error that ended them."""
+        try:
+            batches = self._batches()
+            while True:
+                started = time.perf_counter()
+                batch = next(batches, None)
+                self.busy_seconds += time.perf_counter() - started
+                if not self._put(batch) or batch is None:
+                    return
+        except BaseException as error:
+            self._put(error)
+
+    def _put(self, item: FrameBatch | BaseException | None) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.1)
+                return True
+            except Full:
+                continue
+        return False
+
+    def _batches(self) -> Iterator[FrameBatch]:
+        """Group pairs; an error is raised only after the frames before it were handed over."""
+        pairs = self._pairs()
+        group: list[_Pair] = []
+        try:
+            for pair in pairs:
+                group.append(pair)
+                if len(group) == self._batch_size:
+                    yield self._collate(group)
+                    group = []
+        except Exception:
+            if group:
+                yield self._collate(group)
+            raise
+        if group:
+            yield self._collate(group)
+
+    def _pairs(self) -> Iterator["_Pair"]:
+        bgrs = _held(self._bgr, self._fit_plate)
+        targets = _looped(self._target, lambda image: cover(image, self.size))
+        for number, frame in enumerate(self._src):
+            src, bgr = resize(frame.image, self.size), next(bgrs)
+            yield _Pair(number, frame, src, bgr, next(targets), self._align(src, bgr))
+
+    def _fit_plate(self, image: np.ndarray) -> np.ndarray:
+        size = (image.shape[0], image.shape[1])
+        if size != self._bgr.size:  # the first one's was checked already
+            check_plate(
+                self._bgr.name, size, self._src.size, stretch=self._stretch, warn=self._warn
+            )
+        return resize(image, self.size)
+
+    def _align(self, src: np.ndarray, bgr: np.ndarray) -> np.ndarray | None:
+        if self.aligner is None:
+            return None
+        homography = self.aligner.solve(src, bgr)
+        if homography is None:
+            self._warn("some frames could not be aligned; there the plate is used as it is")
+            return np.eye(3)
+        return homography
+
+    def _collate(self, group: list["_Pair"]) -> FrameBatch:
+        homographies = [pair.homography for pair in group if pair.homography is not None]
+        targets = [pair.target for pair in group if pair.target is not None]
+        return FrameBatch(
+            src=self._stack([pair.src for pair in group]),
+            bgr=self._stack_or_still("bgr", self._bgr, [pair.bgr for pair in group]),
+            times=tuple(pair.frame.time for pair in group),
+            repeated=tuple(pair.number for pair in group if pair.frame.repeated),
+            target=(
+                self._stack_or_still("target", self._target, targets) if self._target else None
+            ),
+            homography=torch.from_numpy(np.stack(homographies)) if homographies else None,
+        )
+
+    def _stack_or_still(self, role: str, source: FrameSource, images: list[np.ndarray]) -> Tensor:
+        if not source.still:
+            return self._stack(images)
+        if role not in self._stills:
+            self._stills[role] = self._stack(images[:1])
+        return self._stills[role]
+
+    def _stack(self, images: list[np.ndarray]) -> Tensor:
+        """(B, 3, H, W) over memory in the order (B, H, W, 3), as the pictures come."""
+        stacked = torch.from_numpy(np.stack(images))
+        return (stacked.pin_memory() if self._pin else stacked).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    number: int
+    frame: Frame
+    src: np.ndarray
+    bgr: np.ndarray
+    target: np.ndarray | None
+    homography: np.ndarray | None
+
+
+def _held(source: FrameSource, fit: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+    """Every picture of ``source``, fitted, and then the last one for ever."""
+    image: np.ndarray | None = None
+    for frame in source:
+        image = fit(frame.image)
+        yield image
+    while image is not None:
+        yield image
+
+
+def _looped(
+    source: FrameSource | None, fit: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[np.ndarray | None]:
+    """Every picture of ``source``, fitted, again and again; None for ever without a source."""
+    while source is None:
+        yield None
+    if source.still:
+        yield from _held(source, fit)
+    while True:
+        for frame in source:
+            yield fit(frame.image)

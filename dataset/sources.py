@@ -1,0 +1,54 @@
+"""What a frame source is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+#: Takes one sentence for the user about something that was mended or assumed.
+Warn = Callable[[str], None]
+
+
+class MediaError(OSError):
+    """Media that cannot be read; the message names the path and what was expected."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a source.
+
+    Attributes:
+        image: (H, W, 3), RGB, uint8 or uint16 over the whole range of the type.
+        time: Presentation time in seconds; None where the source has no clock.
+        repeated: This is the picture before, standing in for one that could not be decoded.
+    """
+
+    image: np.ndarray
+    time: Fraction | None = None
+    repeated: bool = False
+
+
+class FrameSource(ABC):
+    """Pictures in presentation order; every iteration starts again at the first.
+
+    Attributes:
+        name: What to call the source in messages.
+        size: (height, width) of the first frame, after rotation.
+        frame_rate: Frames per second; None where there is no clock.
+        time_base: Tick in seconds, of which every ``Frame.time`` is a multiple; None likewise.
+        length_hint: Frames to expect, for a progress bar only; None if unknown or endless.
+        still: There is one picture, and it holds for as long as it is needed.
+    """
+
+    name: str
+    size: tuple[int, int]
+    frame_rate: Fraction | None = None
+    time_base: Fraction | None = None
+    length_hint: int | None = None
+    still: bool = False
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]:
+        """Read from first to last; what is opened is closed with the iterator."""

@@ -1,0 +1,157 @@
+"""Frames of a video file: upright, in RGB, with their times."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from math import lcm
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+from .decode import decode, length_hint, open_video
+from .images import turn
+from .sources import Frame, FrameSource, MediaError, Warn
+
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+#: FFmpeg's numbers for the matrices of BT.709, BT.601 (two of them) and BT.2020 (two of them).
+_MATRICES = {
+    1: Colorspace.ITU709,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    9: Colorspace.BT2020,
+    10: Colorspace.BT2020,
+}
+_FULL_RANGE = 2
+
+
+class VideoSource(FrameSource):
+    """A video file, decoded from its first frame to the end of its stream.
+
+    Nothing is sought and no count in the header is trusted. A frame that cannot be decoded is
+    replaced by the one before it, so that all others keep their numbers.
+
+    Args:
+        path: The file.
+        warn: Called with one sentence for each oddity that the user should know about.
+
+    Raises:
+        MediaError: The file holds no video that can be decoded.
+    """
+
+    frame_rate: Fraction
+
+    def __init__(self, path: Path, warn: Warn):
+        self.path = path
+        self.name = str(path)
+        self._warn = warn
+        with open_video(path) as (container, stream):
+            self.frame_rate = stream.guessed_rate or stream.average_rate or Fraction(30)
+            self.length_hint = length_hint(container, stream)
+            self._tick = stream.time_base or 1 / self.frame_rate
+            aspect = stream.sample_aspect_ratio
+        self._choose_clock()
+        first = next((picture for picture, _ in decode(path, warn) if picture), None)
+        if first is None:
+            raise MediaError(f"{path}: not one frame of this video can be decoded")
+        self._turn = _turn_of(first)
+        self._coded_size = (first.height, first.width)
+        self.size = self._coded_size[::-1] if self._turn[0] else self._coded_size
+        if aspect not in (None, 0, 1):
+            warn(f"{path}: pixels are not square ({aspect}); they are read as square")
+        if first.interlaced_frame:
+            warn(f"{path}: interlaced video; deinterlace it first for clean edges")
+        if first.color_trc in _HDR_TRANSFERS:
+            transfer = _HDR_TRANSFERS[first.color_trc]
+            warn(f"{path}: HDR video ({transfer}); its levels are used without tone mapping")
+
+    def _choose_clock(self) -> None:
+        """Find a tick in which the stream's times and those of a constant rate are whole.
+
+        Matroska rounds times to milliseconds. Where a frame does not last a whole number of ticks,
+        a time within one tick of the constant rate is taken as that rate's: the rounding is undone.
+        """
+        self._rounded = (1 / self.frame_rate / self._tick).denominator != 1
+        self.time_base = self._tick
+        if self._rounded:
+            self.time_base = Fraction(1, lcm(self.frame_rate.numerator, self._tick.denominator))
+
+    def __iter__(self) -> Iterator[Frame]:
+        start: Fraction | None = None
+        previous: Frame | None = None
+        for number, (picture, pts) in enumerate(decode(self.path, self._warn)):
+            if start is None:
+                start = Fraction(0) if pts is None else pts * self._tick
+            time = self._time(number, pts, start)
+            if previous is not None and previous.time is not None and time <= previous.time:
+                time = previous.time + self._tick  # a broken clock; players need it to advance
+            if picture is not None:
+                self._check_size(number, picture)
+                previous = Frame(turn(to_rgb(picture), *self._turn), time)
+            elif previous is not None:
+                previous = replace(previous, time=time, repeated=True)
+            if previous is not None:
+                yield previous
+
+    def _time(self, number: int, pts: int | None, start: Fraction) -> Fraction:
+        constant = start + number / self.frame_rate
+        if pts is None:
+            return constant
+        time = pts * self._tick
+        return constant if self._rounded and abs(constant - time) <= self._tick else time
+
+    def _check_size(self, number: int, picture: av.VideoFrame) -> None:
+        if (picture.height, picture.width) != self._coded_size:
+            height, width = self._coded_size
+            raise MediaError(
+                f"{self.path}: frame {number} is {picture.width}x{picture.height}, "
+                f"the frames before it are {width}x{height}"
+            )
+
+
+def _turn_of(picture: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """How to turn pictures upright: (transpose, mirror, flip), as the display matrix says.
+
+    The matrix maps a column x and a row y to (a x + c y, b x + d y); see ISO/IEC 14496-12, 6.2.2.
+    """
+    matrix = picture.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return False, False, False
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
+    if abs(b) > abs(a):
+        return True, c < 0, b < 0
+    return False, a < 0, d < 0
+
+
+def to_rgb(picture: av.VideoFrame) -> np.ndarray:
+    """Convert a decoded picture to RGB over the full range.
+
+    The stream's own tags decide the matrix and the range. An untagged one is BT.709 from 720 lines
+    up and BT.601 below; its range is limited.
+
+    Returns:
+        (H, W, 3): uint16 for more than 8 bits a component, else uint8.
+    """
+    deep = max(component.bits for component in picture.format.components) > 8
+    flags = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+    if deep:
+        # FULL_CHR_H_INT alone, with 4:2:0 and more than 8 bits, gives noise (FFmpeg 8.1).
+        flags |= Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+    else:
+        flags |= Interpolation.FULL_CHR_H_INT
+    untagged = Colorspace.ITU709 if picture.height >= 720 else Colorspace.ITU601
+    full = picture.color_range == _FULL_RANGE or picture.format.name.startswith("yuvj")
+    if picture.format.is_rgb:
+        full = picture.color_range != ColorRange.MPEG
+    rgb = picture.reformat(
+        format="rgb48le" if deep else "rgb24",
+        src_colorspace=_MATRICES.get(picture.colorspace, untagged),
+        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=flags,
+        threads=1,
+    )
+    return rgb.to_ndarray()

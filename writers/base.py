@@ -1,0 +1,58 @@
+"""What a sink is."""
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Self
+
+from torch import Tensor
+
+
+class FrameWriter(ABC):
+    """Takes frames, batch after batch, until it is closed.
+
+    An error of work done in the background surfaces at the next ``add_batch`` or at ``close``.
+
+    Attributes:
+        busy_seconds: Time that the sink has worked so far, averaged over its threads.
+    """
+
+    busy_seconds: float = 0.0
+
+    @abstractmethod
+    def add_batch(self, frames: Tensor) -> None:
+        """Take frames.
+
+        Args:
+            frames: (B, C, H, W), float in [0, 1] or uint8, on any device; RGB (C = 3), RGB and
+                straight alpha (C = 4) or one level (C = 1). The caller may change them afterwards.
+
+        Raises:
+            ValueError: The sink cannot hold such frames, or is closed.
+            OSError: Frames taken before could not be written.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish everything that was taken. A second call is harmless."""
+
+    def abort(self) -> None:
+        """Close after a failure elsewhere; what was taken is finished all the same."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()
+
+
+class WriteError(OSError):
+    """Output that could not be written; the message names the file."""

@@ -1,0 +1,133 @@
+"""Frames as numbered image files."""
+
+import struct
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from .background import BackgroundWriter, usable_cores
+from .base import WriteError
+from .quantize import to_uint8
+
+# Level 1 with the `up` filter wrote 1080p RGBA in 28 to 67 ms, Pillow's default in 186 to 441 ms,
+# at 1.1 times the bytes (one core; a cut-out and a full picture).
+_PNG_OPTIONS = [
+    *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+    *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT),
+    *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+]
+_JPEG_OPTIONS = [
+    *(cv2.IMWRITE_JPEG_QUALITY, 97),
+    *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+]
+#: Where a PNG's first chunk, the header, ends.
+_AFTER_HEADER = 8 + 25
+
+
+class ImageSequenceWriter(BackgroundWriter):
+    """Saves frames as ``00000.png``, ``00001.png``, ... on a pool of threads.
+
+    A frame's number is fixed when it arrives. Each file appears whole or not at all.
+
+    Args:
+        path: The folder; it is created, with its parents, if it is not there.
+        extension: ``png`` (grey, RGB or RGBA, lossless, marked as sRGB) or ``jpg`` (grey or RGB).
+        start_number: The first file's number.
+        workers: Threads to encode with; by default one for each core.
+
+    Raises:
+        ValueError: The extension is another.
+        WriteError: The folder cannot be created.
+    """
+
+    def __init__(
+        self, path: str | Path, extension: str, *, start_number: int = 0, workers: int | None = None
+    ):
+        self.extension = extension.lower().removeprefix(".")
+        if self.extension not in ENCODERS:
+            raise ValueError(f"extension {extension!r} is none of {', '.join(ENCODERS)}")
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(f"{self.path}: cannot make this folder: {error.strerror}") from error
+        workers = workers or usable_cores()
+        super().__init__(workers=workers, queue_size=2 * workers + 1)
+        self._start_number = start_number
+        self._count = 0
+
+    def add_batch(self, frames: Tensor) -> None:
+        self._check()
+        frames = to_uint8(frames)
+        if frames.shape[1] == 4 and self.extension != "png":
+            raise ValueError(f"{self.extension} holds no alpha; use png for frames with 4 channels")
+        for frame in frames.split(1):
+            self._submit(self._add_batch, frame, self._count)
+            self._count += 1
+
+    def _add_batch(self, frames: Tensor, index: int) -> None:
+        """Encode and save ``frames`` (B, C, H, W), uint8, of which the first has this index."""
+        for number, frame in enumerate(frames, start=self._start_number + index):
+            encoded = ENCODERS[self.extension](frame.permute(1, 2, 0).numpy())
+            _save_whole(self.path / file_name(number, self.extension), encoded)
+
+    def _finalize(self, *, aborted: bool) -> None:
+        pass
+
+
+def file_name(number: int, extension: str) -> str:
+    """The name of a frame's file: five digits, more only where they are needed."""
+    return f"{number:05d}.{extension}"
+
+
+def partial_name(path: Path) -> Path:
+    """Where a file is written before it gets its final name."""
+    return path.with_name(f".{path.name}.part")
+
+
+def _encode_png(image: np.ndarray) -> list[bytes | memoryview]:
+    """Encode (H, W, 1, 3 or 4), uint8: a PNG that says it is sRGB."""
+    encoded = _encode(".png", image, _PNG_OPTIONS)
+    return [encoded[:_AFTER_HEADER], _SRGB_CHUNK, encoded[_AFTER_HEADER:]]
+
+
+def _encode_jpeg(image: np.ndarray) -> list[bytes | memoryview]:
+    return [_encode(".jpg", image, _JPEG_OPTIONS)]
+
+
+def _encode(extension: str, image: np.ndarray, options: list[int]) -> memoryview:
+    channels = image.shape[2]
+    if channels > 1:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if channels == 3 else cv2.COLOR_RGBA2BGRA)
+    done, encoded = cv2.imencode(extension, np.ascontiguousarray(image), options)
+    if not done:
+        raise WriteError(f"a frame of {image.shape[1]}x{image.shape[0]} cannot be encoded")
+    return memoryview(encoded).cast("B")
+
+
+def _png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+_SRGB_CHUNK = _png_chunk(b"sRGB", b"\0")  # intent: perceptual
+
+Encoder = Callable[[np.ndarray], list[bytes | memoryview]]
+ENCODERS: dict[str, Encoder] = {"png": _encode_png, "jpg": _encode_jpeg, "jpeg": _encode_jpeg}
+
+
+def _save_whole(path: Path, parts: list[bytes | memoryview]) -> None:
+    """Write a file under another name, then give it its own, so that it is whole or not there."""
+    partial = partial_name(path)
+    try:
+        with open(partial, "wb") as file:
+            file.writelines(parts)
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise WriteError(f"{path}: {error.strerror}") from error

@@ -1,0 +1,182 @@
+"""Frames as an H.264 video."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from torch import Tensor
+
+from .audio import AudioTrack
+from .background import BackgroundWriter
+from .base import WriteError
+from .quantize import to_uint8
+
+_BT709, _LIMITED = 1, 1  # FFmpeg's numbers
+
+
+def partial_name(path: Path) -> Path:
+    """Where a video is written before it is closed."""
+    return path.with_name(f"{path.stem}.part{path.suffix}")
+
+
+def _container_options(time_base: Fraction) -> dict[str, str]:
+    return {
+        # Fragmented while it is written, an ordinary MP4 once closed. The delayed index keeps times
+        # exact: an immediate one has no room for the encoder's delay, and shifts them all.
+        "movflags": "hybrid_fragmented+delay_moov",
+        # The first frame's time is kept in this unit.
+        "movie_timescale": str(time_base.denominator),
+    }
+
+
+class VideoWriter(BackgroundWriter):
+    """Encodes frames as H.264 (yuv420p, BT.709, limited range) in MP4.
+
+    The file is called ``NAME.part.mp4`` until it is closed; what a killed program leaves there
+    still plays. A width or height that yuv420p cannot hold is padded by a copy of the edge.
+
+    Args:
+        path: The file, ending in ``.mp4``; its folder is created if it is not there.
+        frame_rate: Frames per second.
+        width: Of a frame, in pixels.
+        height: Likewise.
+        timestamps: Presentation time of each frame in seconds, taken one by one as frames arrive;
+            without it, frames follow at the rate.
+        time_base: Tick in seconds of which every timestamp is a multiple; by default that of the
+            rate.
+        audio: A media file whose audio is copied, cut short if the run is; re-encoded to AAC where
+            MP4 cannot carry it. A file without audio is fine.
+        crf: x264's constant rate factor: 0 is lossless, 18 looks it, 51 is worst.
+        preset: x264's preset, from ``ultrafast`` to ``veryslow``.
+
+    Raises:
+        WriteError: The file cannot be created.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        frame_rate: Fraction | float,
+        width: int,
+        height: int,
+        *,
+        timestamps: Iterable[Fraction | None] | None = None,
+        time_base: Fraction | None = None,
+        audio: str | Path | None = None,
+        crf: int = 18,
+        preset: str = "medium",
+    ):
+        self.path = Path(path)
+        self.size = (height, width)
+        self._rate = Fraction(frame_rate).limit_denominator(1001 * 1000)
+        self._time_base = time_base or 1 / self._rate
+        self._times = self._clock(timestamps)
+        self._partial = partial_name(self.path)
+        self._frames = 0
+        self._end = Fraction(0)
+        self._reformatter = VideoReformatter()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._container = av.open(
+                str(self._partial), "w", format="mp4", options=_container_options(self._time_base)
+            )
+            self._open_streams(audio, {"crf": str(crf), "preset": preset})
+        except (OSError, FFmpegError) as error:
+            raise WriteError(f"{self.path}: {error.strerror}") from error
+        super().__init__(workers=1, queue_size=4)
+
+    def _open_streams(self, audio: str | Path | None, options: dict[str, str]) -> None:
+        stream = self._container.add_stream("libx264", self._rate, options=options)
+        height, width = self.size
+        stream.width, stream.height = width + width % 2, height + height % 2
+        stream.pix_fmt = "yuv420p"
+        context = stream.codec_context
+        context.time_base = self._time_base
+        context.color_primaries = context.color_trc = context.colorspace = _BT709
+        context.color_range = _LIMITED
+        self._stream = stream
+        self._audio: AudioTrack | None = None
+        if audio is not None:
+            with suppress(LookupError, FFmpegError):  # no sound there, or none that can be read
+                self._audio = AudioTrack(audio, self._container)
+        self._container.start_encoding()
+
+    def _clock(self, timestamps: Iterable[Fraction | None] | None) -> Iterator[Fraction]:
+        times = iter(timestamps) if timestamps is not None else None
+        for number in count():
+            time = next(times, None) if times is not None else None
+            yield number / self._rate if time is None else time
+
+    def add_batch(self, frames: Tensor) -> None:
+        self._check()
+        frames = to_uint8(frames)
+        height, width = frames.shape[2:]
+        if frames.shape[1] == 4:
+            raise ValueError(f"{self.path}: H.264 holds no alpha; expected 1 or 3 channels, not 4")
+        if (height, width) != self.size:
+            raise ValueError(
+                f"{self.path}: a frame of {width}x{height} in a video of "
+                f"{self.size[1]}x{self.size[0]}"
+            )
+        for frame in frames.split(1):
+            self._submit(self._add_frame, frame[0], next(self._times))
+
+    def _add_frame(self, frame: Tensor, time: Fraction) -> None:
+        """Encode ``frame`` (C, H, W), uint8, to be shown at ``time`` (seconds)."""
+        if self._error is not None:
+            return
+        picture = self._picture(frame.permute(1, 2, 0).numpy())
+        picture.pts = round(time / self._time_base)
+        picture.time_base = self._time_base
+        picture.duration = round(1 / self._rate / self._time_base)
+        self._end = time + 1 / self._rate
+        with self._naming_the_file():
+            if self._audio is not None:
+                self._audio.feed(until=self._end)
+            self._container.mux(self._stream.encode(picture))
+        self._frames += 1
+
+    def _finalize(self, *, aborted: bool) -> None:
+        """Finish the file under its own name; after an error, as far as that can be done."""
+        try:
+            with self._naming_the_file():
+                if self._frames:
+                    self._container.mux(self._stream.encode(None))
+                    if self._audio is not None:
+                        self._audio.feed(until=self._end if aborted else None)
+                self._container.close()
+                if self._frames:
+                    self._partial.replace(self.path)
+                else:
+                    self._partial.unlink()
+        finally:
+            if self._audio is not None:
+                self._audio.close()
+
+    def _picture(self, image: np.ndarray) -> av.VideoFrame:
+        """Turn (H, W, 1 or 3), uint8, into a picture that H.264 can hold."""
+        height, width, channels = image.shape
+        image = np.broadcast_to(image, (height, width, 3)) if channels == 1 else image
+        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
+        return self._reformatter.reformat(
+            rgb,
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
+        )
+
+    @contextmanager
+    def _naming_the_file(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, FFmpegError) as error:
+            raise WriteError(f"{self.path}: {error.strerror}") from error
