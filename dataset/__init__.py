@@ -1,14 +1,17 @@
 """Frames, plates and targets: where pictures come from and how they are paired."""
 
-from .align import PlateAligner, warp_plates
+from .align import PlateAligner
 from .factory import open_source
+from .feed import DeviceFeed, FloatBatch
 from .images import FlatColour, ImageFolder, StillImage, parse_colour, read_image
 from .pairs import FrameBatch, PairLoader
 from .sources import Frame, FrameSource, MediaError
 from .video import VideoSource
 
 __all__ = [
+    "DeviceFeed",
     "FlatColour",
+    "FloatBatch",
     "Frame",
     "FrameBatch",
     "FrameSource",
@@ -21,5 +24,4 @@ __all__ = [
     "open_source",
     "parse_colour",
     "read_image",
-    "warp_plates",
 ]

@@ -46,6 +46,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         is_cover = stream is not None and stream.disposition & stream.disposition.attached_pic
         if stream is None or is_cover or container.format.name == "tty":
             raise MediaError(f"{path}: no video in this file; expected a video or an image")
+        assert isinstance(stream, VideoStream)
         yield container, stream
 
 

@@ -36,7 +36,7 @@ def read_image(path: Path) -> np.ndarray:
         with _open(data) as image:
             if _is_deep(image):
                 return _read_deep(data, image.getexif().get(_ORIENTATION, 1))
-            return np.asarray(_to_srgb(ImageOps.exif_transpose(image)))
+            return np.array(_to_srgb(ImageOps.exif_transpose(image)))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else None
         raise MediaError(f"{path}: {reason or 'not a readable image'}") from error
@@ -52,7 +52,8 @@ def _open(data: bytes) -> Image.Image:
 
 def _is_deep(image: Image.Image) -> bool:
     """Whether a PNG or TIFF has 16 bits a channel, of which Pillow would keep eight."""
-    raw_mode = str(image.tile[0][3]) if image.tile else ""
+    tiles = getattr(image, "tile", None)
+    raw_mode = str(tiles[0][3]) if tiles else ""
     return image.format in ("PNG", "TIFF") and (image.mode.startswith("I;16") or ";16" in raw_mode)
 
 
@@ -77,7 +78,7 @@ _EXIF_TURNS = {
 }
 
 
-def turn(image: np.ndarray, transpose: bool, mirror: bool, flip: bool) -> np.ndarray:
+def turn(image: np.ndarray, transpose: int, mirror: int, flip: int) -> np.ndarray:
     """Transpose ``image`` (H, W, C), then mirror it left to right, then flip it upside down."""
     if transpose:
         image = image.transpose(1, 0, 2)

@@ -119,7 +119,7 @@ def _turn_of(picture: av.VideoFrame) -> tuple[bool, bool, bool]:
     matrix = picture.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return False, False, False
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))  # type: ignore[call-overload]
     if abs(b) > abs(a):
         return True, c < 0, b < 0
     return False, a < 0, d < 0

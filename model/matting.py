@@ -55,8 +55,9 @@ class MattingBase(nn.Module):
 
     def __init__(self, backbone: Backbone):
         super().__init__()
-        self.backbone: nn.Module = _encoder(backbone)
-        deep, *skips = self.backbone.feature_channels
+        self.backbone_name = backbone
+        self.backbone = encoder = _encoder(backbone)
+        deep, *skips = encoder.feature_channels
         self.aspp = ASPP(deep, [3, 6, 9])
         self.decoder = Decoder((256, *skips), (128, 64, 48, 1 + 3 + 1 + 32))
 
@@ -136,7 +137,7 @@ class MattingRefine(MattingBase):
         )
 
 
-def _encoder(backbone: Backbone) -> nn.Module:
+def _encoder(backbone: Backbone) -> ResNetEncoder | MobileNetV2Encoder:
     if backbone == "resnet101":
         return ResNetEncoder((3, 4, 23, 3))
     if backbone == "resnet50":

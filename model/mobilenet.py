@@ -13,6 +13,7 @@ class MobileNetV2Encoder(MobileNetV2):
     def __init__(self) -> None:
         super().__init__()
         del self.classifier
+        self.features: nn.Sequential
         self.features[0][0] = nn.Conv2d(6, 32, kernel_size=3, stride=2, padding=1, bias=False)
         self.features = self.features[:-1]  # without the 1x1 convolution to 1280 channels
         self._depthwise(14).stride = (1, 1)
@@ -21,7 +22,9 @@ class MobileNetV2Encoder(MobileNetV2):
             self._depthwise(block).padding = (2, 2)
 
     def _depthwise(self, block: int) -> nn.Conv2d:
-        return self.features[block].conv[1][0]
+        layer = self.get_submodule(f"features.{block}.conv.1.0")
+        assert isinstance(layer, nn.Conv2d)
+        return layer
 
     def forward(self, pair: Tensor) -> list[Tensor]:
         """Encode ``pair`` (B, 6, H, W): features at 1/16, 1/8, 1/4, 1/2, and ``pair`` itself."""

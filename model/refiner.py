@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from .patches import (
     REFINE_MODES,
+    PatchIndex,
     RefineMode,
     cut_windows,
     patch_index,
@@ -97,7 +98,9 @@ class Refiner(nn.Module):
             err, self.sample_pixels // 16, prevent_oversampling=self.prevent_oversampling
         )
 
-    def _refine_patches(self, src: Tensor, bgr: Tensor, coarse: Tensor, index) -> Tensor:
+    def _refine_patches(
+        self, src: Tensor, bgr: Tensor, coarse: Tensor, index: PatchIndex
+    ) -> Tensor:
         wide, narrow = (3, 2) if self.kernel_size == 3 else (0, 0)
         pair = torch.cat([src, bgr], dim=1)
         x = cut_windows(_context(coarse, pair), index, stride=2, margin=wide)

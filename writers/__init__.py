@@ -1,8 +1,28 @@
 """Sinks: where mattes go."""
 
 from .base import FrameWriter, WriteError
-from .images import ImageSequenceWriter
+from .formats import FORMATS, Clip, Composer, Format, composer
+from .images import ENCODERS, ImageSequenceWriter
 from .memory import MemoryWriter
+from .outputs import KINDS, Kind, Output, OutputsExistError
+from .report import RunFolder
 from .video import VideoWriter
 
-__all__ = ["FrameWriter", "ImageSequenceWriter", "MemoryWriter", "VideoWriter", "WriteError"]
+__all__ = [
+    "ENCODERS",
+    "FORMATS",
+    "KINDS",
+    "Clip",
+    "Composer",
+    "Format",
+    "FrameWriter",
+    "ImageSequenceWriter",
+    "Kind",
+    "MemoryWriter",
+    "Output",
+    "OutputsExistError",
+    "RunFolder",
+    "VideoWriter",
+    "WriteError",
+    "composer",
+]

@@ -107,7 +107,7 @@ def _encode(extension: str, image: np.ndarray, options: list[int]) -> memoryview
     done, encoded = cv2.imencode(extension, np.ascontiguousarray(image), options)
     if not done:
         raise WriteError(f"a frame of {image.shape[1]}x{image.shape[0]} cannot be encoded")
-    return memoryview(encoded).cast("B")
+    return memoryview(encoded.tobytes())
 
 
 def _png_chunk(kind: bytes, data: bytes) -> bytes:

@@ -1,0 +1,206 @@
+"""From a checkpoint file to a network that is ready to run."""
+
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from .matting import Backbone, MattingBase, MattingRefine
+from .patches import RefineMode
+
+ModelType = Literal["mattingbase", "mattingrefine"]
+MODEL_TYPES: tuple[ModelType, ...] = get_args(ModelType)
+
+_MODULES = ("backbone.", "aspp.", "decoder.", "refiner.")
+_WRAPPINGS = ("state_dict", "model_state_dict", "model")
+_PREFIXES = ("module.", "model.", "_orig_mod.")
+
+
+class CheckpointError(OSError):
+    """A checkpoint that cannot be used; the message names the file and what it is instead."""
+
+
+def load_network(
+    path: str | Path,
+    *,
+    model_type: ModelType | None = None,
+    backbone: Backbone | None = None,
+    backbone_scale: float = 0.25,
+    refine_mode: RefineMode = "sampling",
+    refine_sample_pixels: int = 80_000,
+    refine_threshold: float = 0.7,
+    refine_kernel_size: int | None = None,
+) -> MattingBase:
+    """Build the network that a checkpoint was saved from, with its weights, ready to predict.
+
+    Args:
+        path: A state dict (``.pth``, ``.safetensors``) or a TorchScript file, of any precision and
+            from any device.
+        model_type: By default ``mattingrefine`` where the checkpoint has a refiner. ``mattingbase``
+            leaves a refiner aside.
+        backbone: What the checkpoint is expected to hold; read from it by default.
+        backbone_scale: See :class:`MattingRefine`, as for all that follow.
+        refine_mode: ...
+        refine_sample_pixels: ...
+        refine_threshold: ...
+        refine_kernel_size: As for ``backbone``.
+
+    Returns:
+        A :class:`MattingRefine` or :class:`MattingBase` in float32 on the CPU.
+
+    Raises:
+        CheckpointError: The file cannot be read, or holds something else.
+    """
+    path = Path(path)
+    state = read_state_dict(path)
+    found_backbone, found_kernel = _backbone_of(state), _kernel_size_of(state)
+    _expect(path, "--model-backbone", backbone, found_backbone)
+    if model_type is None:
+        model_type = "mattingbase" if found_kernel is None else "mattingrefine"
+    network: MattingBase
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
+        if model_type == "mattingbase":
+            state = {key: value for key, value in state.items() if not key.startswith("refiner.")}
+            network = MattingBase(found_backbone)
+        else:
+            if found_kernel is None:
+                raise CheckpointError(
+                    f"{path}: has no refiner, which --model-type mattingrefine needs; "
+                    "give --model-type mattingbase"
+                )
+            _expect(path, "--model-refine-kernel-size", refine_kernel_size, found_kernel)
+            network = MattingRefine(
+                found_backbone,
+                backbone_scale,
+                refine_mode,
+                refine_sample_pixels,
+                refine_threshold,
+                found_kernel,
+            )
+    _check_fit(path, state, network)
+    network.load_state_dict(state, assign=True)
+    return network.float().eval().requires_grad_(False)
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint, on the CPU, under the published names.
+
+    Code in the file is never run: pickles may hold tensors only, and TorchScript has its own
+    interpreter.
+
+    Raises:
+        CheckpointError: The file cannot be read, or is no checkpoint of this network.
+    """
+    content = _read_file(path)
+    while isinstance(content, Mapping):
+        inner = next((content[name] for name in _WRAPPINGS if name in content), None)
+        if not isinstance(inner, Mapping):
+            break
+        content = inner
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
+    state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    while prefix := next(
+        (p for p in _PREFIXES if state and all(k.startswith(p) for k in state)), ""
+    ):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    if not all(any(key.startswith(module) for key in state) for module in _MODULES[:3]):
+        names = ", ".join(sorted({key.split(".")[0] for key in state})[:4]) or "no tensors"
+        raise CheckpointError(
+            f"{path}: a checkpoint of another network (it has {names}; expected backbone, aspp, "
+            "decoder and refiner)"
+        )
+    return state
+
+
+def _read_file(path: Path) -> Any:
+    kind = _kind_of(path)
+    try:
+        if kind == "safetensors":
+            return load_file(path)
+        if kind == "torchscript":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that TorchScript is deprecated
+                return torch.jit.load(path, map_location="cpu").state_dict()
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "truncated" in str(error):
+            raise CheckpointError(f"{path}: cut short; download it again") from error
+        raise CheckpointError(
+            f"{path}: not a state dict, or one with Python objects in it, which are not loaded as "
+            "they could run code; save only the state_dict() of the network"
+        ) from error
+    except (EOFError, RuntimeError, SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: damaged or cut short; download it again") from error
+
+
+def _kind_of(path: Path) -> Literal["pickle", "torchscript", "safetensors"]:
+    """Look at the file's first bytes, and say so if they are not those of a checkpoint."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot read this checkpoint: {error.strerror}") from error
+    text = head.lstrip().lower()
+    if not head:
+        raise CheckpointError(f"{path}: the file is empty; download it again")
+    if text.startswith((b"<!doctype", b"<html", b"<head")):
+        raise CheckpointError(
+            f"{path}: an HTML page, not a checkpoint; download the file itself, not its web page"
+        )
+    if text.startswith(b"version https://git-lfs"):
+        raise CheckpointError(
+            f"{path}: a Git LFS pointer, not the checkpoint itself; fetch it with git lfs pull"
+        )
+    if head.startswith(b"PK"):
+        if not zipfile.is_zipfile(path):
+            raise CheckpointError(f"{path}: cut short; download it again")
+        with zipfile.ZipFile(path) as archive:
+            scripted = any(name.endswith("/constants.pkl") for name in archive.namelist())
+        return "torchscript" if scripted else "pickle"
+    if head[:1] == b"\x80":
+        return "pickle"
+    if head[8:9] == b"{":
+        return "safetensors"
+    raise CheckpointError(f"{path}: not a checkpoint; expected .pth, .safetensors or TorchScript")
+
+
+def _backbone_of(state: Mapping[str, Tensor]) -> Backbone:
+    if "backbone.features.0.0.weight" in state:
+        return "mobilenetv2"
+    return "resnet101" if "backbone.layer3.22.conv1.weight" in state else "resnet50"
+
+
+def _kernel_size_of(state: Mapping[str, Tensor]) -> int | None:
+    """1 or 3; None where there is no refiner."""
+    weight = state.get("refiner.conv1.weight")
+    return None if weight is None else (1 if weight.shape[-1] == 1 else 3)
+
+
+def _expect(path: Path, flag: str, given: object, found: object) -> None:
+    if given is not None and given != found:
+        raise CheckpointError(f"{path}: holds {found}, not {given}, which {flag} asks for")
+
+
+def _check_fit(path: Path, state: Mapping[str, Tensor], network: MattingBase) -> None:
+    wanted = {key: value.shape for key, value in network.state_dict().items()}
+    given = {key: value.shape for key, value in state.items()}
+    problems = (
+        [f"lacks {key}" for key in wanted if key not in given]
+        + [f"has {key}, which is not expected" for key in given if key not in wanted]
+        + [
+            f"{key} is {tuple(given[key])}, expected {tuple(shape)}"
+            for key, shape in wanted.items()
+            if key in given and given[key] != shape
+        ]
+    )
+    if problems:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise CheckpointError(f"{path}: does not fit the network: {problems[0]}{more}")

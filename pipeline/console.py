@@ -1,0 +1,93 @@
+"""What the user sees: progress, warnings, and a Ctrl-C that closes every file."""
+
+import logging
+import signal
+import sys
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+from .run import logger
+
+#: Seconds between two lines of progress where no bar can be drawn.
+_LINE_INTERVAL = 10.0
+
+
+class Console(logging.Handler):
+    """Shows a run on stderr, and stops it when the user wants that.
+
+    The first Ctrl-C or SIGTERM lets the batch in work finish; a second one does not.
+
+    Attributes:
+        signal: The signal that stopped the run; None without one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.signal: int | None = None
+        self._bar: tqdm | None = None
+        self._started = self._last_line = time.monotonic()
+
+    def progress(self, done: int, expected: int | None) -> None:
+        """Show how far the run is.
+
+        Raises:
+            KeyboardInterrupt: The user wants the run to stop.
+        """
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = tqdm(total=expected, unit="frame", dynamic_ncols=True)
+            if self._bar.total is not None and done > self._bar.total:
+                self._bar.total = None  # the header promised too few
+            self._bar.update(done - self._bar.n)
+        elif (now := time.monotonic()) - self._last_line >= _LINE_INTERVAL:
+            self._last_line = now
+            self.say(_line(done, expected, now - self._started))
+
+    def say(self, message: str) -> None:
+        """Print a line on stderr, above the bar if there is one."""
+        tqdm.write(message, file=sys.stderr)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+    def __enter__(self) -> Self:
+        logger.addHandler(self)
+        logger.propagate = False
+        self._handlers = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._stop)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        logger.removeHandler(self)
+        logger.propagate = True
+        if self._bar is not None:
+            self._bar.close()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+        self.say("stopping after the frames in work; once more stops at once")
+
+
+def _line(done: int, expected: int | None, seconds: float) -> str:
+    speed = done / seconds
+    if not expected or expected < done:
+        return f"{done} frames, {speed:.1f} a second"
+    left = (expected - done) / speed
+    return f"{done} of {expected} frames, {speed:.1f} a second, {left:.0f} s left"

@@ -1,0 +1,137 @@
+"""The way of a frame: loader, network, composer, sink."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dataset import DeviceFeed, PairLoader
+from model import Matter
+from writers import Composer, FrameWriter, Kind, RunFolder
+
+logger = logging.getLogger("bgmv2")
+
+
+@dataclass
+class MattingResult:
+    """What a run did.
+
+    Attributes:
+        frames: Frames matted.
+        seconds: Time that took, from the first frame read to the last file closed.
+        outputs: The videos and folders written.
+        warnings: Everything that was mended or assumed, one sentence each.
+        repeated_frames: Numbers of frames that could not be decoded; each repeats the one before.
+        busy: Share of the time, in [0, 1], that each stage was at work: read, network, write.
+        alignment: With alignment, the frames aligned, those left unaligned, and the largest share
+            of a frame that its plate left uncovered.
+    """
+
+    frames: int = 0
+    seconds: float = 0.0
+    outputs: list[Path] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    repeated_frames: list[int] = field(default_factory=list)
+    busy: dict[str, float] = field(default_factory=dict)
+    alignment: dict[str, float] | None = None
+
+    def warn(self, message: str) -> None:
+        """Keep a warning, and log it, once."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+            logger.warning(message)
+
+
+@dataclass
+class Run:
+    """One run over a clip.
+
+    Attributes:
+        loader: Gives batches of frames with their plates.
+        matter: Mattes them.
+        composers: How to make the frames of each kind of output.
+        folder: Where ``run.json`` goes; None keeps none.
+        result: Filled in as the run goes on.
+        expected: Frames to expect, if known.
+        progress: Called after every batch with the frames done and the frames expected.
+        sinks: The open sinks, by kind.
+        network_seconds: Time spent in the network.
+    """
+
+    loader: PairLoader
+    matter: Matter
+    composers: Mapping[Kind, Composer]
+    folder: RunFolder | None
+    result: MattingResult
+    expected: int | None
+    progress: Callable[[int, int | None], None] | None
+    sinks: dict[Kind, FrameWriter] = field(default_factory=dict)
+    network_seconds: float = 0.0
+
+    def matte(self, opening: Iterable[tuple[Kind, FrameWriter]]) -> None:
+        """Matte every frame, close everything, and report, however it ends."""
+        started = time.perf_counter()
+        status = "failed"
+        try:
+            with ExitStack() as stack:
+                for kind, writer in opening:
+                    self.sinks[kind] = stack.enter_context(writer)
+                stack.enter_context(self.loader)
+                self._loop()
+            status = "done"
+        except KeyboardInterrupt:
+            status = "stopped"
+            raise
+        finally:
+            self._report(status, time.perf_counter() - started)
+
+    def _loop(self) -> None:
+        feed = DeviceFeed(self.matter.device)
+        for batch in self.loader:
+            started = time.perf_counter()
+            frames = feed(batch)
+            matte = self.matter(frames.src, frames.bgr)
+            self.network_seconds += time.perf_counter() - started
+            done = self.result.frames + len(batch.src)
+            if self.folder is not None:
+                self.folder.claim(done)
+            for kind, writer in self.sinks.items():
+                writer.add_batch(self.composers[kind](matte, frames.target))
+            self.result.frames = done
+            self.result.repeated_frames += batch.repeated
+            if self.progress is not None:
+                self.progress(done, self.expected)
+
+    def _report(self, status: str, seconds: float) -> None:
+        result, aligner = self.result, self.loader.aligner
+        result.seconds = seconds
+        writing = max((sink.busy_seconds for sink in self.sinks.values()), default=0.0)
+        stages = {
+            "read": self.loader.busy_seconds,
+            "network": self.network_seconds,
+            "write": writing,
+        }
+        result.busy = {stage: round(busy / seconds, 3) for stage, busy in stages.items()}
+        if result.repeated_frames:
+            result.warn(
+                f"{len(result.repeated_frames)} damaged frames repeat the one before; "
+                "run.json lists them"
+            )
+        if aligner is not None:
+            result.alignment = {
+                "aligned": aligner.solved,
+                "unaligned": aligner.failed,
+                "largest_uncovered_share": round(aligner.uncovered, 4),
+            }
+        if self.folder is not None:
+            facts = {
+                "seconds": round(seconds, 3),
+                "frames_per_second": round(result.frames / seconds, 3),
+                "busy": result.busy,
+                "alignment": result.alignment,
+                "repeated_frames": result.repeated_frames,
+                "warnings": result.warnings,
+            }
+            self.folder.finish(status, result.frames, facts)

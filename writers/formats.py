@@ -1,0 +1,139 @@
+"""Which sink and which picture each output format takes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+from .base import FrameWriter
+from .composite import cut_out, error_map, over, refined_map
+from .images import ImageSequenceWriter
+from .outputs import Kind, Output
+from .video import VideoWriter
+
+
+class Matte(Protocol):
+    """What is known of a batch; ``model.Prediction`` says what each means."""
+
+    @property
+    def pha(self) -> Tensor: ...
+    @property
+    def fgr(self) -> Tensor: ...
+    @property
+    def err(self) -> Tensor: ...
+    @property
+    def ref(self) -> Tensor | None: ...
+    @property
+    def padded_size(self) -> tuple[int, int]: ...
+
+
+#: From a matte and a target to the frames (B, C, H, W) of one kind.
+Composer = Callable[[Matte, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a sink may need to know of the clip and of the user's wishes.
+
+    Attributes:
+        size: (height, width) of every frame.
+        frame_rate: Frames per second.
+        time_base: Tick in seconds of which every time is a multiple; None without times.
+        timestamps: Gives a fresh iterator over the times of the frames as they arrive.
+        audio: A file with the sound of the clip; None without any.
+        image_extension: For all images, where the user chose one.
+        start_number: Number of the first image.
+        crf: Quality of videos.
+    """
+
+    size: tuple[int, int]
+    frame_rate: Fraction
+    time_base: Fraction | None
+    timestamps: Callable[[], Iterator[Fraction | None]]
+    audio: Path | None
+    image_extension: str | None
+    start_number: int
+    crf: int
+
+
+def _plan_images(kind: Kind, clip: Clip) -> Output:
+    extension = clip.image_extension or ("png" if kind == "com" else "jpg")
+    return Output(kind, kind, extension, clip.start_number)
+
+
+def _open_images(output: Output, root: Path, clip: Clip) -> FrameWriter:
+    assert output.extension is not None
+    return ImageSequenceWriter(
+        root / output.path, output.extension, start_number=output.start_number
+    )
+
+
+def _plan_video(kind: Kind, clip: Clip) -> Output:
+    return Output(kind, f"{kind}.mp4")
+
+
+def _open_video(output: Output, root: Path, clip: Clip) -> FrameWriter:
+    height, width = clip.size
+    return VideoWriter(
+        root / output.path,
+        clip.frame_rate,
+        width,
+        height,
+        timestamps=clip.timestamps(),
+        time_base=clip.time_base,
+        audio=clip.audio if output.kind == "com" else None,
+        crf=clip.crf,
+    )
+
+
+@dataclass(frozen=True)
+class Format:
+    """An output format: which files it makes, which sink writes them, and whether with alpha."""
+
+    plan: Callable[[Kind, Clip], Output]
+    open: Callable[[Output, Path, Clip], FrameWriter]
+    has_alpha: bool
+
+
+FORMATS = {
+    "image_sequences": Format(_plan_images, _open_images, has_alpha=True),
+    "video": Format(_plan_video, _open_video, has_alpha=False),
+}
+
+
+def composer(kind: Kind, *, has_alpha: bool) -> Composer:
+    """How to make the frames of a kind; ``com`` depends on whether the sink holds alpha."""
+    composers: dict[Kind, Composer] = {
+        "com": _com_with_alpha if has_alpha else _com_over_target,
+        "pha": lambda matte, target: matte.pha,
+        "fgr": lambda matte, target: matte.fgr,
+        "err": _err,
+        "ref": _ref,
+    }
+    return composers[kind]
+
+
+def _com_with_alpha(matte: Matte, target: Tensor | None) -> Tensor:
+    return cut_out(matte.pha, matte.fgr)
+
+
+def _com_over_target(matte: Matte, target: Tensor | None) -> Tensor:
+    assert target is not None, "there is one wherever a sink holds no alpha"
+    return over(matte.pha, matte.fgr, target)
+
+
+def _err(matte: Matte, target: Tensor | None) -> Tensor:
+    return _crop(error_map(matte.err, matte.padded_size), matte)
+
+
+def _ref(matte: Matte, target: Tensor | None) -> Tensor:
+    if matte.ref is None:
+        raise ValueError("ref needs a network with a refiner")
+    return _crop(refined_map(matte.ref, matte.padded_size), matte)
+
+
+def _crop(frames: Tensor, matte: Matte) -> Tensor:
+    return frames[..., : matte.pha.shape[2], : matte.pha.shape[3]]

@@ -1,0 +1,54 @@
+"""A run's folder, and what the run tells about itself in ``run.json``."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .outputs import Output, prepare_folder, write_report
+
+#: Frames that are claimed at once, so that the report is not written for each of them.
+_CLAIM = 1000
+
+
+class RunFolder:
+    """The folder that a run writes to, with a ``run.json`` that is true at every moment.
+
+    It lists files before they are written, so that even after a killed run ``overwrite`` knows what
+    that run may have left.
+
+    Args:
+        root: The folder; it is created if it is not there.
+        outputs: What the run writes.
+        overwrite: Remove what an earlier run listed in its ``run.json``, and nothing else.
+        facts: What is known of the run from the start: its settings and the like.
+
+    Raises:
+        OutputsExistError: Outputs of these kinds are there already.
+        WriteError: The folder cannot be created.
+    """
+
+    def __init__(
+        self, root: Path, outputs: Sequence[Output], *, overwrite: bool, facts: dict[str, Any]
+    ):
+        self.root = root
+        self.outputs = list(outputs)
+        self._kept = prepare_folder(root, outputs, overwrite=overwrite)
+        self._facts = facts
+        self._claimed = 0
+
+    def claim(self, frames: int) -> None:
+        """Say that all frames up to this count may be written from now on."""
+        if frames > self._claimed:
+            self._claimed = frames + _CLAIM
+            self._write({"status": "running"}, frames=self._claimed)
+
+    def finish(self, status: str, frames: int, facts: dict[str, Any]) -> None:
+        """Say how the run ended, and how many frames each output has."""
+        self._write({"status": status, "frames": frames, **facts}, frames=frames)
+
+    def _write(self, facts: dict[str, Any], *, frames: int) -> None:
+        for output in self.outputs:
+            output.frames = frames
+        outputs = [asdict(output) for output in self.outputs + self._kept]
+        write_report(self.root, {**facts, **self._facts, "outputs": outputs})
