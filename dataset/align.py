@@ -3,7 +3,6 @@
 import cv2
 import numpy as np
 import torch
-from kornia.geometry.transform import warp_perspective
 from torch import Tensor
 
 #: Longer side, in pixels, at which features are sought; more costs time and adds no accuracy.
@@ -153,6 +152,8 @@ def _warp_by_opencv(bgr: Tensor, homography: Tensor) -> Tensor:
 
 
 def _warp_by_kornia(bgr: Tensor, homography: Tensor) -> Tensor:
+    from kornia.geometry.transform import warp_perspective  # a second to import, and rarely needed
+
     matrices = homography.to(bgr.device, bgr.dtype)
     size = (bgr.shape[2], bgr.shape[3])
     return warp_perspective(bgr, matrices, size, padding_mode="border", align_corners=True)
