@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -81,8 +82,8 @@ def _decode_pass(path: Path, warn: Warn, *, careful: bool) -> Iterator[Decoded]:
         for packet in _demux(container, stream):
             yield from ledger.decode(packet)
         yield from ledger.lost_at_the_end()
-        promised = _promised(container, stream, ledger.hidden)
-        if promised is not None and ledger.shown < promised:
+        promised = _promised(container, stream, ledger)
+        if ledger.shown < promised:
             warn(
                 f"{path}: the header promises {promised} frames, {ledger.shown} could be read; "
                 "the file may be cut off"
@@ -103,6 +104,7 @@ class _Ledger:
     Attributes:
         shown: Pictures that came out, lost ones included.
         hidden: Packets that the file marks as not to be shown.
+        last: Time of the last picture in ticks.
     """
 
     def __init__(self, stream: VideoStream, careful: bool):
@@ -114,6 +116,7 @@ class _Ledger:
         self._failures = 0
         self.shown = 0
         self.hidden = 0
+        self.last: int | None = None
 
     def decode(self, packet: Packet) -> Iterator[Decoded]:
         self._register(packet)
@@ -165,20 +168,22 @@ class _Ledger:
 
     def _show(self, picture: av.VideoFrame | None, time: int | None) -> Decoded:
         self.shown += 1
+        self.last = self.last if time is None else time
         return picture, time
 
 
-def _promised(container: InputContainer, stream: VideoStream, hidden: int) -> int | None:
-    """Frames to expect by the header, the lower of its count and its duration."""
-    promises = []
+def _promised(container: InputContainer, stream: VideoStream, ledger: "_Ledger") -> int:
+    """Frames that the header promises; where it has no count, only if the end is far away."""
+    length = length_hint(container, stream) or 0
     if stream.frames:
-        promises.append(stream.frames - hidden)
-    length = length_hint(container, stream)
-    if length is not None and stream.frames:
-        promises.append(length)
-    elif length is not None:
-        promises.append(int(length * 0.95) - 1)  # a duration alone is a rough measure
-    return min(promises, default=None)
+        return min(stream.frames - ledger.hidden, length)
+    rate = stream.average_rate or stream.guessed_rate
+    if not container.duration or not rate or ledger.last is None or stream.time_base is None:
+        return 0
+    start = stream.start_time or 0
+    covered = (ledger.last - start) * stream.time_base + 1 / rate
+    seconds = Fraction(container.duration, av.time_base)
+    return round(ledger.shown * seconds / covered) if covered < seconds * 19 / 20 else 0
 
 
 def length_hint(container: InputContainer, stream: VideoStream) -> int | None:

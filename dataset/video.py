@@ -25,6 +25,7 @@ _MATRICES = {
     10: Colorspace.BT2020,
 }
 _FULL_RANGE = 2
+_ACCURATE = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 
 
 class VideoSource(FrameSource):
@@ -135,12 +136,7 @@ def to_rgb(picture: av.VideoFrame) -> np.ndarray:
         (H, W, 3): uint16 for more than 8 bits a component, else uint8.
     """
     deep = max(component.bits for component in picture.format.components) > 8
-    flags = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
-    if deep:
-        # FULL_CHR_H_INT alone, with 4:2:0 and more than 8 bits, gives noise (FFmpeg 8.1).
-        flags |= Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-    else:
-        flags |= Interpolation.FULL_CHR_H_INT
+    scaling = Interpolation.BICUBIC if deep else Interpolation.BILINEAR  # bilinear is broken there
     untagged = Colorspace.ITU709 if picture.height >= 720 else Colorspace.ITU601
     full = picture.color_range == _FULL_RANGE or picture.format.name.startswith("yuvj")
     if picture.format.is_rgb:
@@ -151,7 +147,11 @@ def to_rgb(picture: av.VideoFrame) -> np.ndarray:
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
         dst_colorspace=Colorspace.ITU709,
         dst_color_range=ColorRange.JPEG,
-        interpolation=flags,
+        interpolation=scaling | _ACCURATE,
         threads=1,
     )
-    return rgb.to_ndarray()
+    image = rgb.to_ndarray()
+    if deep and not full:  # FFmpeg scales limited range to 255/256 of the full one
+        image = np.minimum(image, 0xFF00)
+        image += image >> 8
+    return image

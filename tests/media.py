@@ -97,7 +97,9 @@ def read_video(path: Path) -> tuple[list[np.ndarray], list[Fraction]]:
     """All pictures (H, W, 3) of a video, as PyAV shows them, and their times in seconds."""
     with av.open(str(path)) as container:
         pictures = list(container.decode(video=0))
-        return [p.to_ndarray(format="rgb24") for p in pictures], [p.pts * p.time_base for p in pictures]
+        return [p.to_ndarray(format="rgb24") for p in pictures], [
+            p.pts * p.time_base for p in pictures
+        ]
 
 
 def make_checkpoint(path: Path, alpha: float = 0.5) -> Path:
