@@ -150,7 +150,7 @@ def to_rgb(picture: av.VideoFrame) -> np.ndarray:
         interpolation=scaling | _ACCURATE,
         threads=1,
     )
-    image = rgb.to_ndarray()
+    image: np.ndarray = rgb.to_ndarray()
     if deep and not full:  # FFmpeg scales limited range to 255/256 of the full one
         image = np.minimum(image, 0xFF00)
         image += image >> 8

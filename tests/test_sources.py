@@ -1,0 +1,269 @@
+"""Where pictures come from: a contract for every source, then what each kind promises."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import media
+import numpy as np
+import pillow_heif
+import pytest
+from media import make_clip, numbered, read_number
+from PIL import Image, ImageCms
+
+from dataset import (
+    FlatColour,
+    ImageFolder,
+    MediaError,
+    StillImage,
+    VideoSource,
+    open_source,
+    parse_colour,
+    read_image,
+)
+
+EXIF_ORIENTATION = 0x0112
+
+
+def folder_source(tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in (2, 0, 10, 1):
+        Image.fromarray(numbered(number)).save(folder / f"shot_{number}.png")
+    (folder / ".hidden.png").write_bytes(b"x")
+    (folder / "notes.txt").write_text("not an image")
+    return open_source(folder, pytest.fail), [0, 1, 2, 10]
+
+
+def video_source(tmp_path):
+    return open_source(make_clip(tmp_path / "clip.mp4", 4), pytest.fail), [0, 1, 2, 3]
+
+
+def still_source(tmp_path):
+    Image.fromarray(numbered(7)).save(tmp_path / "still.png")
+    return open_source(tmp_path / "still.png", pytest.fail), [7]
+
+
+def single_source(tmp_path):
+    Image.fromarray(numbered(7)).save(tmp_path / "frame.png")
+    return open_source(tmp_path / "frame.png", pytest.fail, hold=False), [7]
+
+
+def colour_source(tmp_path):
+    return FlatColour((255, 255, 255), media.SIZE), [4095]
+
+
+@pytest.mark.parametrize(
+    "make", [folder_source, video_source, still_source, single_source, colour_source]
+)
+def test_every_source_gives_its_frames_in_order_each_time_anew(tmp_path, make):
+    source, numbers = make(tmp_path)
+    for _ in range(2):
+        frames = list(source)
+        assert [read_number(frame.image) for frame in frames] == numbers
+        for frame in frames:
+            assert frame.image.shape == (*source.size, 3)
+            assert frame.image.dtype in (np.uint8, np.uint16)
+            assert frame.image.flags.c_contiguous and frame.image.flags.writeable
+            assert (frame.time is None) == (source.time_base is None)
+    assert source.size == media.SIZE
+    assert source.still == (make in (still_source, colour_source))
+    assert source.length_hint in (None, len(numbers))
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "tif", "webp", "bmp", "heic"])
+def test_image_formats(tmp_path, extension):
+    pillow_heif.register_heif_opener()
+    picture = numbered(1234)
+    Image.fromarray(picture).save(tmp_path / f"x.{extension}", quality=95)
+    read = read_image(tmp_path / f"x.{extension}")
+    assert read_number(read) == 1234
+    assert np.abs(read.astype(int) - picture).mean() < 3
+
+
+@pytest.mark.parametrize("extension", ["png", "tif"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_16_bits_keep_their_range(tmp_path, extension, channels):
+    ramp = np.linspace(0, 65535, 64 * 48).astype(np.uint16).reshape(48, 64)
+    stack = ramp if channels == 1 else np.dstack([ramp, ramp[::-1], ramp[:, ::-1], ramp][:channels])
+    path = tmp_path / f"x.{extension}"
+    assert cv2.imwrite(str(path), stack)
+    read = read_image(path)
+    assert read.dtype == np.uint16
+    wanted = np.dstack([ramp] * 3) if channels == 1 else stack[..., 2::-1]
+    np.testing.assert_array_equal(read, wanted)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("deep", [False, True])
+def test_exif_orientation_is_applied(tmp_path, orientation, deep):
+    """Against the table of the EXIF standard: where row 0 and column 0 belong."""
+    stored = np.arange(6 * 4 * 3).reshape(6, 4, 3).astype(np.uint8)
+    first_row, first_column = {
+        1: ("top", "left"),
+        2: ("top", "right"),
+        3: ("bottom", "right"),
+        4: ("bottom", "left"),
+        5: ("left", "top"),
+        6: ("right", "top"),
+        7: ("right", "bottom"),
+        8: ("left", "bottom"),
+    }[orientation]
+    wanted = stored.transpose(1, 0, 2) if first_row in ("left", "right") else stored
+    wanted = wanted[::-1] if "bottom" in (first_row, first_column) else wanted
+    wanted = wanted[:, ::-1] if "right" in (first_row, first_column) else wanted
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    path = tmp_path / "x.png"
+    Image.fromarray(stored).save(path, exif=exif)
+    if deep:
+        path.write_bytes(with_exif_of(path, stored.astype(np.uint16) * 257))
+        wanted = wanted.astype(np.uint16) * 257
+    np.testing.assert_array_equal(read_image(path), wanted)
+
+
+def with_exif_of(path: Path, picture: np.ndarray) -> bytes:
+    """A 16-bit PNG of ``picture``, with the EXIF chunk of another PNG."""
+    done, encoded = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
+    assert done
+    data, other = encoded.tobytes(), path.read_bytes()
+    start = other.index(b"eXIf") - 4
+    length = int.from_bytes(other[start : start + 4], "big") + 12
+    return data[:33] + other[start : start + length] + data[33:]
+
+
+def test_embedded_profile_is_converted_to_srgb(tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+    grey = Image.new("RGB", (8, 8), (55, 55, 55))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    grey.save(tmp_path / "same.png", icc_profile=srgb.tobytes())
+    assert np.abs(read_image(tmp_path / "same.png").astype(int) - 55).max() <= 1
+    grey.save(tmp_path / "odd.png", icc_profile=profile.tobytes())  # a profile of another mode
+    assert read_image(tmp_path / "odd.png").max() == 55
+    p3 = tmp_path / "p3.png"
+    Image.new("RGB", (8, 8), (200, 60, 60)).save(p3, icc_profile=display_p3())
+    red, green, blue = read_image(p3)[0, 0].astype(int)
+    assert red > 208 and green < 50, "Display P3 red is stronger than sRGB's"
+    assert 40 < blue < 60
+
+
+def display_p3() -> bytes:
+    """A minimal ICC profile: P3 primaries adapted to D50, and a gamma of 2.2."""
+
+    def fixed(*values: float) -> bytes:
+        return b"".join(round(v * 65536).to_bytes(4, "big", signed=True) for v in values)
+
+    def xyz(*values: float) -> bytes:
+        return b"XYZ \0\0\0\0" + fixed(*values)
+
+    gamma = b"curv\0\0\0\0" + (1).to_bytes(4, "big") + round(2.2 * 256).to_bytes(2, "big") + b"\0\0"
+    text = b"desc\0\0\0\0" + (3).to_bytes(4, "big") + b"P3\0" + bytes(4 + 4 + 2 + 1 + 67)
+    tags = {
+        b"desc": text,
+        b"wtpt": xyz(0.9642, 1.0, 0.8249),
+        b"rXYZ": xyz(0.5151, 0.2412, -0.0011),
+        b"gXYZ": xyz(0.2919, 0.6922, 0.0419),
+        b"bXYZ": xyz(0.1572, 0.0666, 0.7841),
+        b"rTRC": gamma,
+        b"gTRC": gamma,
+        b"bTRC": gamma,
+        b"cprt": b"text\0\0\0\0none\0",
+    }
+    table, data = len(tags).to_bytes(4, "big"), b""
+    start = 128 + 4 + 12 * len(tags)
+    for name, value in tags.items():
+        value += bytes(-len(value) % 4)
+        table += name + (start + len(data)).to_bytes(4, "big") + len(value).to_bytes(4, "big")
+        data += value
+    head = (start + len(data)).to_bytes(4, "big") + b"\0\0\0\0\x02\x40\0\0mntrRGB XYZ "
+    head += bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1.0, 0.8249)
+    return head.ljust(128, b"\0") + table + data
+
+
+@pytest.mark.parametrize("size", [(48, 96), (720, 96)], ids=["SD", "HD"])
+@pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv444p10le"])
+@pytest.mark.parametrize(
+    ("matrix", "full"),
+    [(None, False), (1, False), (5, False), (9, False), (1, True), (5, True), (6, False)],
+)
+def test_colour_matrix_and_range_are_honoured(tmp_path, size, pix_fmt, matrix, full):
+    """Against the definitions of ITU-R BT.601, BT.709 and BT.2020."""
+    untagged = 1 if size[0] >= 720 else 5
+    kr, kb = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593)}.get(matrix or untagged, (0.299, 0.114))
+    wanted = np.array([[255, 255, 255], [0, 0, 0], [200, 40, 90], [20, 180, 60], [128, 128, 128]])
+    red, green, blue = wanted.T / 255
+    luma = kr * red + (1 - kr - kb) * green + kb * blue
+    chroma = np.stack([(blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)])
+    bits = 10 if "10" in pix_fmt else 8
+    unit = 2 ** (bits - 8)
+    if full:
+        levels = np.stack([luma, *chroma]) * (2**bits - 1)
+        levels[1:] += 128 * unit
+    else:
+        levels = np.stack([16 + 219 * luma, *(128 + 224 * chroma)]) * unit
+    path = tmp_path / "clip.mkv"
+    tags = {"colorspace": matrix} if matrix else {}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", 25)
+        stream.height, stream.width, stream.pix_fmt = *size, pix_fmt
+        for tag, value in (tags | {"color_range": 2 if full else 1}).items():
+            setattr(stream.codec_context, tag, value)
+        for y, u, v in levels.T.round():
+            picture = av.VideoFrame(size[1], size[0], pix_fmt)
+            for plane, level in zip(picture.planes, (y, u, v), strict=True):
+                kind = np.uint16 if bits > 8 else np.uint8
+                plane.update(np.full(plane.buffer_size // kind().itemsize, level, kind))
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    frames = [frame.image for frame in VideoSource(path, pytest.fail)]
+    got = np.array([image[size[0] // 2, 40] / np.iinfo(image.dtype).max * 255 for image in frames])
+    assert frames[0].dtype == (np.uint16 if bits > 8 else np.uint8)
+    assert np.abs(got - wanted).max() <= (1.01 if bits == 8 else 0.5)
+
+
+def test_oddities_of_a_clip_are_told(tmp_path):
+    told: list[str] = []
+    path = make_clip(tmp_path / "hdr.mp4", 2, tags={"color_trc": 16})
+    assert VideoSource(path, told.append).size == media.SIZE
+    assert len(told) == 1 and "PQ" in told[0] and str(path) in told[0]
+
+
+def test_sound_alone_is_no_video(tmp_path):
+    with av.open(str(tmp_path / "sound.m4a"), "w") as container:
+        stream = container.add_stream("aac", 48000)
+        for packet in media._tone(stream, Fraction(1, 5)):
+            container.mux(packet)
+    with pytest.raises(MediaError, match=r"sound\.m4a.*no video"):
+        open_source(tmp_path / "sound.m4a", pytest.fail)
+
+
+def test_natural_order_of_a_folder_with_gaps_and_cases(tmp_path):
+    names = ["B10.PNG", "b9.png", "a1.png", "B2.png"]
+    for name in names:
+        Image.fromarray(numbered(1)).save(tmp_path / name)
+    paths = ImageFolder.open(tmp_path).paths
+    assert [path.name for path in paths] == ["a1.png", "B2.png", "b9.png", "B10.PNG"]
+
+
+def test_names_outside_ascii(tmp_path):
+    folder = tmp_path / "plåte 背景"
+    folder.mkdir()
+    Image.fromarray(numbered(5)).save(folder / "bild-ä.png")
+    assert read_number(StillImage(folder / "bild-ä.png")._frame.image) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "colour"),
+    [
+        ("#78ff9b", (120, 255, 155)),
+        ("120,255,155", (120, 255, 155)),
+        (" 0, 0 ,0 ", (0, 0, 0)),
+        ("teal", (0, 128, 128)),
+        ("256,0,0", None),
+        ("nocolour", None),
+        ("green.mp4", None),
+    ],
+)
+def test_colours(text, colour):
+    assert parse_colour(text) == colour
