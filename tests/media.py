@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from model import BaseOutput, MattingRefine
+from model import BaseOutput, MattingRefine, Prediction
 
 _BITS, _BLOCK = 12, 8
 #: (height, width) of numbered pictures, large enough for their number.
@@ -119,3 +119,11 @@ class KnownNetwork(nn.Module):
 
     def forward(self, src: Tensor, bgr: Tensor) -> BaseOutput:
         return BaseOutput(src[:, :1], 1 - src, (src - bgr).abs()[:, :1], src)
+
+
+def known_matte(pha: Tensor) -> Prediction:
+    """A prediction of this alpha for a frame that was padded to a multiple of 4."""
+    batch, _, height, width = pha.shape
+    padded = (-(-height // 4) * 4, -(-width // 4) * 4)
+    coarse = torch.rand(batch, 1, padded[0] // 4, padded[1] // 4)
+    return Prediction(pha, pha.expand(-1, 3, -1, -1), coarse, coarse.round(), padded)

@@ -20,6 +20,15 @@ from .quantize import to_uint8
 _BT709, _LIMITED = 1, 1  # FFmpeg's numbers
 
 
+def exact_rate(rate: Fraction | float) -> Fraction:
+    """The rate that is meant: 29.97 stands for 30000/1001, and so do its kin."""
+    for nominal in (24, 30, 48, 60, 120):
+        broadcast = Fraction(nominal * 1000, 1001)
+        if abs(rate - broadcast) < 0.005:
+            return broadcast
+    return Fraction(rate).limit_denominator(1_000_000)
+
+
 def partial_name(path: Path) -> Path:
     """Where a video is written before it is closed."""
     return path.with_name(f"{path.stem}.part{path.suffix}")
@@ -30,6 +39,7 @@ def _container_options(time_base: Fraction) -> dict[str, str]:
         # Fragmented while it is written, an ordinary MP4 once closed. The delayed index keeps times
         # exact: an immediate one has no room for the encoder's delay, and shifts them all.
         "movflags": "hybrid_fragmented+delay_moov",
+        "flush_packets": "1",
         # The first frame's time is kept in this unit.
         "movie_timescale": str(time_base.denominator),
     }
@@ -43,7 +53,7 @@ class VideoWriter(BackgroundWriter):
 
     Args:
         path: The file, ending in ``.mp4``; its folder is created if it is not there.
-        frame_rate: Frames per second.
+        frame_rate: Frames per second, as a fraction where it is one; see :func:`exact_rate`.
         width: Of a frame, in pixels.
         height: Likewise.
         timestamps: Presentation time of each frame in seconds, taken one by one as frames arrive;
@@ -74,7 +84,7 @@ class VideoWriter(BackgroundWriter):
     ):
         self.path = Path(path)
         self.size = (height, width)
-        self._rate = Fraction(frame_rate).limit_denominator(1001 * 1000)
+        self._rate = exact_rate(frame_rate)
         self._time_base = time_base or 1 / self._rate
         self._times = self._clock(timestamps)
         self._partial = partial_name(self.path)
