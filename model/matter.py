@@ -1,6 +1,7 @@
 """Running the network: device, precision, padding, and what to do when memory runs out."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -159,7 +160,7 @@ class Matter:
         with (
             torch.inference_mode(),
             torch.backends.cudnn.flags(benchmark=True, allow_tf32=False),
-            torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not torch.float32),
+            self._autocast(),
         ):
             output = self.network(src, bgr)
         refined = hasattr(output, "ref_sm")
@@ -170,6 +171,11 @@ class Matter:
             ref=output.ref_sm.float() if refined else None,
             padded_size=(src.shape[2], src.shape[3]),
         )
+
+    def _autocast(self) -> AbstractContextManager:
+        if self._dtype is torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self._dtype)
 
     def _pad(self, frames: Tensor) -> Tensor:
         if not isinstance(self.network, MattingRefine):
