@@ -24,7 +24,7 @@ def exact_rate(rate: Fraction | float) -> Fraction:
     """The rate that is meant: 29.97 stands for 30000/1001, and so do its kin."""
     for nominal in (24, 30, 48, 60, 120):
         broadcast = Fraction(nominal * 1000, 1001)
-        if abs(rate - broadcast) < 0.005:
+        if abs(float(rate) - float(broadcast)) < 0.005:
             return broadcast
     return Fraction(rate).limit_denominator(1_000_000)
 
