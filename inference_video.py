@@ -151,7 +151,13 @@ def matte_video(
     else:
         facts = {"settings": settings, "device": str(run_on), "versions": _versions()}
         outputs = [form.plan(kind, clip) for kind in kinds]
-        folder = RunFolder(Path(output_dir or ""), outputs, overwrite=overwrite, facts=facts)
+        folder = RunFolder(
+            Path(output_dir or ""),
+            outputs,
+            overwrite=overwrite,
+            inputs=[Path(video_src), Path(video_bgr)],
+            facts=facts,
+        )
         result.outputs = [folder.root / output.path for output in outputs]
         opening = ((output.kind, form.open(output, folder.root, clip)) for output in outputs)
     composers = {kind: composer(kind, has_alpha=form.has_alpha) for kind in kinds}
@@ -282,6 +288,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"out of memory; try --batch-size 1, --video-resize or --device cpu ({text})"
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"
     if isinstance(error, (OSError, ValueError, DeviceError)):

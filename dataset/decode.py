@@ -33,7 +33,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         MediaError: There is none.
     """
     try:
-        container = av.open(str(path))
+        container = av.open(str(path.absolute()))  # else FFmpeg takes a:b.mp4 for a protocol
     except FFmpegError as error:
         if isinstance(error, PermissionError):
             raise MediaError(f"{path}: {error.strerror}") from error

@@ -143,7 +143,14 @@ class ImageFolder(FrameSource):
 
     def __iter__(self) -> Iterator[Frame]:
         for path in self.paths:
-            yield Frame(read_image(path))
+            image = read_image(path)
+            if image.shape[:2] != self.size:
+                height, width = self.size
+                raise MediaError(
+                    f"{path}: this image is {image.shape[1]}x{image.shape[0]}, "
+                    f"the first one in its folder is {width}x{height}"
+                )
+            yield Frame(image)
 
 
 class StillImage(FrameSource):

@@ -84,7 +84,6 @@ class PairLoader:
         self.aligner = PlateAligner() if align else None
         self.busy_seconds = 0.0
         self._src, self._bgr, self._target = src, bgr, target
-        self._stretch = size is not None
         self._batch_size = batch_size
         self._pin = pin
         self._warn = warn
@@ -93,7 +92,7 @@ class PairLoader:
         self._queue: Queue[FrameBatch | BaseException | None] = Queue(ahead)
         self._stop = Event()
         self._thread = Thread(target=self._read, name="read ahead", daemon=True)
-        check_plate(bgr.name, bgr.size, src.size, stretch=self._stretch, warn=warn)
+        check_plate(bgr.name, bgr.size, src.size, stretch=size is not None, warn=warn)
 
     def timestamps(self) -> Iterator[Fraction | None]:
         """The times of the frames handed out from now on; ask for each only after its frame."""
@@ -173,19 +172,11 @@ class PairLoader:
             yield self._collate(group)
 
     def _pairs(self) -> Iterator["_Pair"]:
-        bgrs = _held(self._bgr, self._fit_plate)
+        bgrs = _held(self._bgr, lambda image: resize(image, self.size))
         targets = _looped(self._target, lambda image: cover(image, self.size))
         for number, frame in enumerate(self._src):
             src, bgr = resize(frame.image, self.size), next(bgrs)
             yield _Pair(number, frame, src, bgr, next(targets), self._align(src, bgr))
-
-    def _fit_plate(self, image: np.ndarray) -> np.ndarray:
-        size = (image.shape[0], image.shape[1])
-        if size != self._bgr.size:  # the first one's was checked already
-            check_plate(
-                self._bgr.name, size, self._src.size, stretch=self._stretch, warn=self._warn
-            )
-        return resize(image, self.size)
 
     def _align(self, src: np.ndarray, bgr: np.ndarray) -> np.ndarray | None:
         if self.aligner is None:

@@ -101,7 +101,7 @@ def _add_input_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--frame-rate",
-        type=Fraction,
+        type=_rate,
         metavar="FPS",
         help="of a folder of images, which has none of its own; 24000/1001 is fine",
     )
@@ -187,6 +187,13 @@ def _add_device_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--batch-size", type=int, metavar="N", help="frames that go through the network together"
     )
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise argparse.ArgumentTypeError(f"{text} is no rate, such as 25 or 24000/1001") from error
 
 
 def _unabbreviated(argument: str) -> str:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,19 +73,18 @@ class Run:
     def matte(self, opening: Iterable[tuple[Kind, FrameWriter]]) -> None:
         """Matte every frame, close everything, and report, however it ends."""
         started = time.perf_counter()
-        status = "failed"
         try:
             with ExitStack() as stack:
                 for kind, writer in opening:
                     self.sinks[kind] = stack.enter_context(writer)
                 stack.enter_context(self.loader)
                 self._loop()
-            status = "done"
-        except KeyboardInterrupt:
-            status = "stopped"
+        except BaseException as error:
+            status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            with suppress(OSError):  # what ended the run matters more
+                self._report(status, time.perf_counter() - started)
             raise
-        finally:
-            self._report(status, time.perf_counter() - started)
+        self._report("done", time.perf_counter() - started)
 
     def _loop(self) -> None:
         feed = DeviceFeed(self.matter.device)

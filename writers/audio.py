@@ -26,7 +26,7 @@ class AudioTrack:
     """
 
     def __init__(self, path: str | Path, container: OutputContainer):
-        self._input = av.open(str(path))
+        self._input = av.open(str(Path(path).absolute()))
         stream = self._input.streams.best("audio")
         if stream is None:
             self._input.close()

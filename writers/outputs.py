@@ -94,13 +94,16 @@ def listed_outputs(root: Path) -> list[Output]:
     return listed
 
 
-def prepare_folder(root: Path, outputs: Sequence[Output], *, overwrite: bool) -> list[Output]:
+def prepare_folder(
+    root: Path, outputs: Sequence[Output], *, overwrite: bool, inputs: Sequence[Path] = ()
+) -> list[Output]:
     """Make room for new outputs.
 
     Args:
         root: The run's folder; it is created if it is not there.
         outputs: What is to be written.
         overwrite: Remove what an earlier run listed in its ``run.json``, and nothing else.
+        inputs: What the run reads, which must not be removed.
 
     Returns:
         Outputs of earlier runs that stay.
@@ -110,7 +113,16 @@ def prepare_folder(root: Path, outputs: Sequence[Output], *, overwrite: bool) ->
         WriteError: The folder cannot be created.
     """
     earlier = listed_outputs(root)
-    removable = {path for output in earlier for path in output.files(root)} if overwrite else set()
+    removable: set[Path] = set()
+    for output in earlier if overwrite else ():
+        removable.update(output.files(root))
+        place = (root / output.path).resolve()
+        for path in inputs:
+            if place in (path.resolve(), *path.resolve().parents):
+                raise OutputsExistError(
+                    f"{path}: was written by the earlier run that --overwrite would remove; "
+                    "give another --output-dir"
+                )
     for output in outputs:
         for path in output.conflicts(root):
             if not overwrite:

@@ -21,6 +21,7 @@ class RunFolder:
         root: The folder; it is created if it is not there.
         outputs: What the run writes.
         overwrite: Remove what an earlier run listed in its ``run.json``, and nothing else.
+        inputs: What the run reads, which must not be removed.
         facts: What is known of the run from the start: its settings and the like.
 
     Raises:
@@ -29,11 +30,17 @@ class RunFolder:
     """
 
     def __init__(
-        self, root: Path, outputs: Sequence[Output], *, overwrite: bool, facts: dict[str, Any]
+        self,
+        root: Path,
+        outputs: Sequence[Output],
+        *,
+        overwrite: bool,
+        inputs: Sequence[Path],
+        facts: dict[str, Any],
     ):
         self.root = root
         self.outputs = list(outputs)
-        self._kept = prepare_folder(root, outputs, overwrite=overwrite)
+        self._kept = prepare_folder(root, outputs, overwrite=overwrite, inputs=inputs)
         self._facts = facts
         self._claimed = 0
 

@@ -94,7 +94,10 @@ class VideoWriter(BackgroundWriter):
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(
-                str(self._partial), "w", format="mp4", options=_container_options(self._time_base)
+                str(self._partial.absolute()),
+                "w",
+                format="mp4",
+                options=_container_options(self._time_base),
             )
             self._open_streams(audio, {"crf": str(crf), "preset": preset})
         except (OSError, FFmpegError) as error:
