@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .textures import Array, Rng
 
@@ -27,8 +27,8 @@ class Canvas:
 
     def __init__(self, height: int, width: int):
         self.height, self.width = height, width
-        self.colour = np.zeros((height, width, 3), np.float32)
-        self.alpha = np.zeros((height, width), np.float32)
+        self.colour: Array = np.zeros((height, width, 3), np.float32)
+        self.alpha: Array = np.zeros((height, width), np.float32)
 
     def paint(self, mask: Array, fill: Array) -> None:
         """Lay a colour (3,) or picture (H, W, 3) over what is there, where ``mask`` (H, W) is."""
@@ -116,3 +116,24 @@ def curls(rng: Rng, roots: Points, directions: Points, lengths: Points, *, fall:
     path = t * directions[:, None] + (bend + waves * t) * normals[:, None]
     path[..., 1] += fall * t[..., 0] ** 2
     return roots[:, None] + lengths[:, None, None] * path
+
+
+def ellipse(centre: tuple[float, float], across: float, down: float) -> Points:
+    """A closed outline (40, 2) around ``centre`` with half axes ``across`` and ``down``."""
+    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    return np.array(centre) + np.stack([across * np.cos(angle), down * np.sin(angle)], axis=1)
+
+
+class Placement:
+    """A subject's own coordinates: turned, mirrored, scaled and placed on the canvas."""
+
+    def __init__(self, rng: Rng, origin: Points, scale: float, tilt: float):
+        c, s = np.cos(tilt), np.sin(tilt)
+        mirror = rng.choice([-1.0, 1.0])
+        self.scale = scale
+        self._origin = origin
+        self._matrix = scale * np.array([[c * mirror, s * mirror], [-s, c]])
+
+    def __call__(self, points: ArrayLike) -> Points:
+        """Points (N, 2) of the subject as pixels on the canvas."""
+        return np.asarray(points) @ self._matrix + self._origin

@@ -73,6 +73,7 @@ def batches(samples: Samples, *, batch: int, workers: int) -> Iterator[Batch]:
         batch,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
+        multiprocessing_context="spawn" if workers else None,  # a fork would copy OpenCV's locks
         generator=torch.Generator(),  # else it draws from the one whose state is resumed
     )
     for packed in loader:

@@ -100,7 +100,7 @@ def reflection(rng: Rng, colour: Array, alpha: Array) -> tuple[Array, Array]:
 def motion_kernel(rng: Rng, length: float) -> Array:
     """A convolution kernel (K, K) that smears along a line of ``length`` pixels."""
     reach = int(np.ceil(length / 2)) + 1
-    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    kernel: Array = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     angle = rng.uniform(0, np.pi)
     half = length / 2 * np.array([np.cos(angle), np.sin(angle)])
     ends = [tuple(np.round((reach + sign * half) * 16).astype(int).tolist()) for sign in (-1, 1)]
@@ -126,9 +126,9 @@ def record(rng: Rng, picture: Array, *, strength: float) -> Array:
         if rng.random() < 0.3:
             grain = 1.5 * cv2.GaussianBlur(grain, (0, 0), 0.7)
         picture = picture + level * grain * np.sqrt(0.3 + picture)
-    small = (picture * 255 + 0.5).clip(0, 255).astype(np.uint8)
+    small: Array = (picture * 255 + 0.5).clip(0, 255).astype(np.uint8)
     if strength > 0 and rng.random() < 0.35:
         quality = int(100 - strength * rng.uniform(5, 70))
         _, data = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-        small = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+        small = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
     return small.astype(np.float32) / 255

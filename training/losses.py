@@ -1,9 +1,8 @@
 """The losses of Lin et al. (2021), section 5: alpha, its gradients, foreground and error map."""
 
+from kornia.filters import sobel
 from torch import Tensor
 from torch.nn import functional as F
-
-from kornia.filters import sobel
 
 from .network import Prediction
 

@@ -45,6 +45,10 @@ def make_sample(seed: int, index: int, height: int, width: int) -> Sample:
     if kind < 0.08:
         return _plain_sample(rng, height, width)
     place = scene(rng, height, width)
+    if rng.random() < 0.15:  # what looks like a subject belongs to the place: it is in both
+        statue = Canvas(height, width)
+        draw_subject(rng, statue, None)
+        place = place * (1 - statue.alpha[..., None]) + statue.colour
     canvas = Canvas(height, width)
     if kind > 0.14:  # else nobody is there
         _populate(rng, canvas, place)
@@ -58,6 +62,10 @@ def _populate(rng: Rng, canvas: Canvas, place: Array) -> None:
             y, x = rng.integers(canvas.height), rng.integers(canvas.width)
             near = place[y // 4 : y // 4 * 3 + 2, x // 4 : x // 4 * 3 + 2].mean(axis=(0, 1))
         draw_subject(rng, canvas, near)
+    if rng.random() < 0.06:  # camouflage: the stuff of another corner of the place
+        shift = rng.integers(1, canvas.height), rng.integers(1, canvas.width)
+        stuff = np.roll(place, shift, axis=(0, 1)) * rng.uniform(0.7, 1.3)
+        canvas.colour = stuff.clip(0, 1) * canvas.alpha[..., None]
     longest = max(canvas.height, canvas.width)
     blur = rng.random()
     if blur < 0.12:
@@ -73,7 +81,7 @@ def _plain_sample(rng: Rng, height: int, width: int) -> Sample:
     wall = rng.uniform(0.05, 0.95, 3) if rng.random() < 0.5 else np.repeat(rng.uniform(0, 1), 3)
     apart = rng.choice([-1, 1]) * rng.uniform(6, 60) / 255
     tint = 1.0 if rng.random() < 0.5 else rng.uniform(0.3, 1, 3)
-    place = np.broadcast_to(wall, (height, width, 3)).astype(np.float32)
+    place: Array = np.broadcast_to(wall, (height, width, 3)).astype(np.float32)
     if rng.random() < 0.3:
         place = place + rng.uniform(0, 0.2) * (texture(rng, height, width) - 0.5)
         place = place.clip(0, 1).astype(np.float32)

@@ -96,7 +96,7 @@ def _fractal(rng: Rng, height: int, width: int, colours: Array) -> Array:
 
 
 def _grain(rng: Rng, height: int, width: int, colours: Array) -> Array:
-    field = rng.random((height, width), dtype=np.float32)
+    field: Array = rng.random((height, width), dtype=np.float32)
     field = cv2.GaussianBlur(field, (0, 0), rng.uniform(0.5, 2))
     return ramp((0.5 + 2 * (field - 0.5)).clip(0, 1), colours)
 
@@ -151,7 +151,7 @@ def _polygons(rng: Rng, height: int, width: int, colours: Array) -> Array:
     for _ in range(int(rng.integers(4, 25))):
         centre = rng.uniform((0, 0), (width, height))
         corners = centre + rng.normal(0, max(height, width) / 8, (int(rng.integers(3, 6)), 2))
-        shade = 255 * ramp(np.float32(rng.random((1, 1))), colours)[0, 0]
+        shade = 255 * ramp(rng.random((1, 1)), colours)[0, 0]
         cv2.fillPoly(canvas, [corners.astype(np.int32)], shade.tolist(), cv2.LINE_AA)
     return canvas.astype(np.float32) / 255
 
@@ -221,7 +221,8 @@ def scene(rng: Rng, height: int, width: int) -> Array:
 
 def _region(rng: Rng, height: int, width: int) -> Array:
     """The part of a scene that one surface covers: a half plane, a box or a polygon."""
-    mask = np.zeros((height, width), np.uint8)
+    mask: Array = np.zeros((height, width), np.uint8)
+    corners: list[Any]
     kind = rng.random()
     if kind < 0.4:  # ground, wall, sky
         horizon, slope = rng.uniform(0.2, 0.8), rng.normal(0, 0.15)

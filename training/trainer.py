@@ -81,7 +81,7 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         self.network = _build(recipe)
-        self.network.to(self.device, memory_format=torch.channels_last)
+        self.network.to(self.device).to(memory_format=torch.channels_last)
         self.trainee = Trainee(self.network)
         self.optimizer = AdamW(self.network.parameters(), recipe.lr, weight_decay=1e-4)
         self.step = 0
