@@ -7,7 +7,10 @@ from pathlib import Path
 
 import torch
 
+from model import BACKBONES
+
 from .trainer import Recipe, Trainer
+from .weights import export, read_state
 
 SIZES = {"base": "256x160", "refine": "512x512"}
 
@@ -20,7 +23,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train = commands.add_parser(stage, help=f"train the {stage} stage, or go on with it")
         train.add_argument("folder", type=Path, help="holds the checkpoint, the log, pictures")
         train.add_argument("--init", type=Path, help="weights to start from")
-        train.add_argument("--backbone", default="mobilenetv2")
+        train.add_argument("--backbone", choices=BACKBONES, default="mobilenetv2")
         train.add_argument("--steps", type=int, default=2000)
         train.add_argument("--batch", type=int, default=12)
         train.add_argument("--size", type=_size, default=SIZES[stage])
@@ -33,6 +36,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--workers", type=int, default=1, help="processes that draw samples")
         train.add_argument("--save-every", type=int, default=100, metavar="STEPS")
         train.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
+    export = commands.add_parser("export", help="write weights as float16 safetensors")
+    export.add_argument("checkpoint", type=Path)
+    export.add_argument("weights", type=Path, help="a .safetensors file to write")
     return parser.parse_args(argv)
 
 
@@ -44,21 +50,36 @@ def _size(text: str) -> tuple[int, int]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = parse_args(argv)
-    if args.threads:
-        torch.set_num_threads(args.threads)
     try:
-        recipe = Recipe(
-            stage=args.command, backbone=args.backbone, steps=args.steps, batch=args.batch,
-            size=args.size, crop=args.crop, lr=args.lr, final_lr=args.final_lr, seed=args.seed,
-        )  # fmt: skip
-        trainer = Trainer(recipe, args.folder, init=args.init, device=args.device)
+        if args.command == "export":
+            print(export(read_state(args.checkpoint), args.weights), args.weights)
+        else:
+            train(args)
     except (OSError, ValueError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
+    return 0
+
+
+def train(args: argparse.Namespace) -> None:
+    """Run ``base`` or ``refine`` with parsed ``args``."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = Recipe(
+        stage=args.command,
+        backbone=args.backbone,
+        steps=args.steps,
+        batch=args.batch,
+        size=args.size,
+        crop=args.crop,
+        lr=args.lr,
+        final_lr=args.final_lr,
+        seed=args.seed,
+    )
+    trainer = Trainer(recipe, args.folder, init=args.init, device=args.device)
     trainer.train(
         workers=args.workers, save_every=args.save_every, validate_every=args.validate_every
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from .data import VALIDATION_SEED, Batch, Samples, batches
 from .losses import matting_loss
 from .network import Trainee, run
 from .validation import Validation
+from .weights import load_weights, read_state
 
 Stage = Literal["base", "refine"]
 
@@ -88,7 +89,7 @@ class Trainer:
         if (folder / CHECKPOINT).exists():
             self._resume()
         elif init is not None:
-            load_weights(self.network, init)
+            load_weights(self.network, read_state(init))
 
     def train(self, *, workers: int = 1, save_every: int = 100, validate_every: int = 500) -> None:
         """Train up to the recipe's last step.
@@ -172,22 +173,3 @@ def _build(recipe: Recipe) -> MattingBase:
     if recipe.stage == "base":
         return MattingBase(recipe.backbone)
     return MattingRefine(recipe.backbone, refine_mode="full")
-
-
-def load_weights(network: MattingBase, path: Path) -> None:
-    """Load a trainer's checkpoint or a plain state dict, ``.safetensors`` too, into ``network``.
-
-    Raises:
-        ValueError: A weight other than the refiner's is missing, or one fits nowhere.
-    """
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state = load_file(path)
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("network", state)
-    wrong = network.load_state_dict(state, strict=False)
-    missing = [key for key in wrong.missing_keys if not key.startswith("refiner.")]
-    if missing or wrong.unexpected_keys:
-        raise ValueError(f"{path} lacks {missing} and has beyond them {wrong.unexpected_keys}")
