@@ -55,7 +55,9 @@ def levels(picture: np.ndarray) -> np.ndarray:
 def write(path: Path, frames: list[np.ndarray], *, crf: int) -> None:
     """Encode RGB frames (H, W, 3), uint8, as H.264 in BT.709."""
     with av.open(str(path), "w") as file:
-        stream = file.add_stream("libx264", rate=RATE, options={"crf": str(crf), "preset": "medium"})
+        stream = file.add_stream(
+            "libx264", rate=RATE, options={"crf": str(crf), "preset": "medium"}
+        )
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709

@@ -81,14 +81,14 @@ def test_training_runs_the_network_that_ships() -> None:
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    recipe = Recipe("base", steps=25, batch=4, size=(32, 32), lr=2e-3)
+    recipe = Recipe("base", steps=15, batch=3, size=(32, 32), lr=2e-3)
     trainer = Trainer(recipe, tmp_path)
-    batch = [to_tensors(make_sample(1, index, 32, 32)) for index in range(4)]
+    batch = [to_tensors(make_sample(1, index, 32, 32)) for index in range(3)]
     batch = {name: torch.stack([x[name] for x in batch]).float() / 255 for name in batch[0]}
     losses = []
-    for trainer.step in range(25):
+    for trainer.step in range(15):
         losses.append(trainer._optimise(batch))
-    assert np.mean(losses[-3:]) < 0.6 * np.mean(losses[:3])
+    assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
 
 
 def test_another_recipe_does_not_go_on_with_a_checkpoint(tmp_path: Path) -> None:
