@@ -42,7 +42,7 @@ def make_sample(seed: int, index: int, height: int, width: int) -> Sample:
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
     kind = rng.random()
     clean = bool(rng.random() < 0.3)
-    if kind < 0.08:
+    if kind < 0.12:
         return _plain_sample(rng, height, width)
     place = scene(rng, height, width)
     if rng.random() < 0.15:  # what looks like a subject belongs to the place: it is in both
@@ -50,7 +50,7 @@ def make_sample(seed: int, index: int, height: int, width: int) -> Sample:
         draw_subject(rng, statue, None)
         place = place * (1 - statue.alpha[..., None]) + statue.colour
     canvas = Canvas(height, width)
-    if kind > 0.14:  # else nobody is there
+    if kind > 0.18:  # else nobody is there
         _populate(rng, canvas, place)
     return _photograph(rng, place, canvas, clean=clean)
 
@@ -79,7 +79,7 @@ def _populate(rng: Rng, canvas: Canvas, place: Array) -> None:
 def _plain_sample(rng: Rng, height: int, width: int) -> Sample:
     """A plain thing before a plain wall, little apart in colour, under an honest camera."""
     wall = rng.uniform(0.05, 0.95, 3) if rng.random() < 0.5 else np.repeat(rng.uniform(0, 1), 3)
-    apart = rng.choice([-1, 1]) * rng.uniform(6, 60) / 255
+    apart = rng.choice([-1, 1]) * np.exp(rng.uniform(np.log(5), np.log(60))) / 255
     tint = 1.0 if rng.random() < 0.5 else rng.uniform(0.3, 1, 3)
     place: Array = np.broadcast_to(wall, (height, width, 3)).astype(np.float32)
     if rng.random() < 0.3:
