@@ -91,6 +91,19 @@ def test_training_learns(tmp_path: Path) -> None:
     assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
 
 
+def test_the_refiner_starts_from_a_base(tmp_path: Path) -> None:
+    base = Trainer(Recipe("base", steps=1, batch=2, size=(32, 32)), tmp_path / "base")
+    base.save()
+    recipe = Recipe("refine", steps=2, batch=2, size=(64, 64))
+    refine = Trainer(recipe, tmp_path / "refine", init=tmp_path / "base" / CHECKPOINT)
+    refine.train(workers=0, validate_every=0)
+    before, after = base.network.state_dict(), refine.network.state_dict()
+    moved = {key for key, value in before.items() if not torch.equal(value, after[key])}
+    assert "decoder.conv4.weight" in moved and "aspp.convs.0.0.weight" in moved
+    assert not any("running" in key for key in moved)
+    assert after["refiner.bn1.num_batches_tracked"] == 2
+
+
 def test_another_recipe_does_not_go_on_with_a_checkpoint(tmp_path: Path) -> None:
     Trainer(Recipe("base", steps=1, batch=2, size=(32, 32)), tmp_path).save()
     with pytest.raises(ValueError, match="another recipe"):

@@ -28,7 +28,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--batch", type=int, default=12)
         train.add_argument("--size", type=_size, default=SIZES[stage])
         train.add_argument("--crop", type=float, default=1.0, help="samples are this much larger")
-        train.add_argument("--freeze-base", action="store_true", help="train the refiner alone")
+        train.add_argument("--base-rate", type=float, default=0.1, help="see Recipe.base_rate")
         train.add_argument("--lr", type=float, default=1e-3)
         train.add_argument("--final-lr", type=float, default=1e-5)
         train.add_argument("--seed", type=int, default=1)
@@ -73,7 +73,7 @@ def train(args: argparse.Namespace) -> None:
         batch=args.batch,
         size=args.size,
         crop=args.crop,
-        freeze_base=args.freeze_base,
+        base_rate=args.base_rate,
         lr=args.lr,
         final_lr=args.final_lr,
         seed=args.seed,

@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -38,7 +38,9 @@ class Recipe:
         batch: Samples of a step.
         size: Height and width of a sample, in pixels.
         crop: Samples are made this many times as large, and cropped to ``size``.
-        freeze_base: Train the refiner alone (``refine``): the base stays as it is.
+        base_rate: In stage ``refine``, the base's learning rate relative to the refiner's. Its
+            last layer learns as fast as the refiner: it makes the hidden channels, which nobody
+            else reads.
         lr: Learning rate at the start (after a short warm-up).
         final_lr: Learning rate at the end.
         seed: Names the set of samples and draws the first weights.
@@ -50,7 +52,7 @@ class Recipe:
     batch: int = 12
     size: tuple[int, int] = (224, 224)
     crop: float = 1.0
-    freeze_base: bool = False
+    base_rate: float = 0.1
     lr: float = 1e-3
     final_lr: float = 1e-5
     seed: int = 1
@@ -60,8 +62,6 @@ class Recipe:
             raise ValueError(f"seed {self.seed} is that of the validation samples")
         if self.stage == "refine" and (self.size[0] % 4 or self.size[1] % 4):
             raise ValueError(f"size {self.size[0]}x{self.size[1]} is not a multiple of 4")
-        if self.freeze_base and self.stage == "base":
-            raise ValueError("there is nothing but the base to train in stage base")
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of ``step``: twenty steps of warm-up, then a cosine."""
@@ -88,11 +88,7 @@ class Trainer:
         self.network = _build(recipe)
         self.network.to(self.device).to(memory_format=torch.channels_last)
         self.trainee = Trainee(self.network)
-        if recipe.freeze_base:
-            self.network.requires_grad_(False)
-            cast(MattingRefine, self.network).refiner.requires_grad_(True)
-        trained = [x for x in self.network.parameters() if x.requires_grad]
-        self.optimizer = AdamW(trained, recipe.lr, weight_decay=1e-4)
+        self.optimizer = AdamW(self._groups(), recipe.lr, weight_decay=1e-4)
         self.step = 0
         if (folder / CHECKPOINT).exists():
             self._resume()
@@ -131,15 +127,14 @@ class Trainer:
 
     def _optimise(self, batch: Batch) -> float:
         self.trainee.train()
-        if self.recipe.freeze_base:  # its running statistics stay, too
+        if isinstance(self.network, MattingRefine):  # few, large samples: the statistics stay
             self.network.eval()
-            cast(MattingRefine, self.network).refiner.train()
+            self.network.refiner.train()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate(self.step)
+            group["lr"] = group["rate"] * self.recipe.learning_rate(self.step)
         src, bgr, pha, fgr = (batch[name].to(self.device) for name in ("src", "bgr", "pha", "fgr"))
         loss = torch.zeros((), device=self.device)
-        predictions = run(self.trainee, src, bgr)
-        for predicted in predictions[1:] if self.recipe.freeze_base else predictions:
+        for predicted in run(self.trainee, src, bgr):
             coarse = predicted.err.shape == predicted.pha.shape
             size = predicted.pha.shape[2:]
             true = [
@@ -152,6 +147,15 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         return float(loss.detach())
+
+    def _groups(self) -> list[dict[str, Any]]:
+        if not isinstance(self.network, MattingRefine):
+            return [{"params": list(self.network.parameters()), "rate": 1.0}]
+        fast = [*self.network.refiner.parameters(), *self.network.decoder.conv4.parameters()]
+        known = {id(x) for x in fast}
+        slow = [x for x in self.network.parameters() if id(x) not in known]
+        rates = [{"params": fast, "rate": 1.0}, {"params": slow, "rate": self.recipe.base_rate}]
+        return [group for group in rates if group["rate"]]
 
     def save(self) -> None:
         """Write the checkpoint; whoever kills the process leaves either the old or the new one."""
