@@ -133,7 +133,7 @@ def _hair(rng: Rng, canvas: Canvas, place: Placement, tress: Array, *, behind: b
         outline = np.concatenate([top, fringe])
     outline = outline + rng.normal(0, 0.05, outline.shape)
     canvas.paint(canvas.polygon(place(smooth(outline, 1))), tress)
-    count = int(rng.choice([40, 200, 600]) * (1.5 if behind else 1))
+    count = int(rng.choice([40, 200, 600]) * (1 + place.scale / 30))  # a close-up shows more
     pick = rng.integers(0, len(outline if behind else top), count)
     roots = outline[pick] * rng.uniform(0.6, 1.0, (count, 1)) + rng.normal(0, 0.06, (count, 2))
     outward = roots / np.maximum(np.linalg.norm(roots, axis=1, keepdims=True), 0.1)
