@@ -1,0 +1,155 @@
+"""The sample generator and the trainer."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model import MattingRefine
+from training.data import VALIDATION_SEED, to_tensors
+from training.network import Trainee, clamp, run
+from training.sample import make_sample
+from training.trainer import CHECKPOINT, Recipe, Trainer
+from training.weights import export, network_from, read_state
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("size", [(96, 128), (61, 47)])
+def test_samples_are_in_range(size: tuple[int, int]) -> None:
+    for index in range(60):
+        sample = make_sample(7, index, *size)
+        for picture in (sample.src, sample.bgr, sample.fgr):
+            assert picture.shape == (*size, 3) and picture.dtype == np.float32
+        assert sample.pha.shape == size and sample.pha.dtype == np.float32
+        for x in (sample.src, sample.bgr, sample.fgr, sample.pha):
+            assert 0 <= x.min() <= x.max() <= 1
+
+
+def test_a_sample_depends_on_seed_and_index_alone() -> None:
+    first = make_sample(7, 3, 64, 64)
+    make_sample(7, 4, 64, 64)
+    again, other = make_sample(7, 3, 64, 64), make_sample(8, 3, 64, 64)
+    np.testing.assert_array_equal(first.src, again.src)
+    np.testing.assert_array_equal(first.pha, again.pha)
+    assert not np.array_equal(first.src, other.src)
+
+
+def test_a_clean_sample_is_its_own_compositing() -> None:
+    found = 0
+    for index in range(60):
+        sample = make_sample(7, index, 96, 96)
+        pha = sample.pha[..., None]
+        if sample.clean and 0.05 < pha.mean() < 0.95:
+            composed = pha * sample.fgr + (1 - pha) * sample.bgr
+            assert np.abs(composed - sample.src).mean() < 0.03
+            found += 1
+    assert found > 5
+
+
+def test_subjects_are_as_varied_as_scenes() -> None:
+    cover = np.array([make_sample(7, index, 64, 64).pha.mean() for index in range(150)])
+    assert 0.03 < (cover == 0).mean() < 0.3
+    assert (cover > 0.4).mean() > 0.05
+    assert ((cover > 0.01) & (cover < 0.3)).mean() > 0.3
+
+
+def test_clamp_pulls_back_from_outside() -> None:
+    x = torch.tensor([-0.5, 0.5, 1.5], requires_grad=True)
+    y = clamp(x)
+    assert y.tolist() == [0, 0.5, 1]
+    (y - 1).abs().sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [-1, -1, 0]
+
+
+def test_training_runs_the_network_that_ships() -> None:
+    torch.manual_seed(0)
+    network = MattingRefine("mobilenetv2", refine_mode="full").eval()
+    src, bgr = torch.rand(2, 1, 3, 64, 96)
+    with torch.no_grad():
+        expected = network(src, bgr)
+        coarse, refined = run(Trainee(network), src, bgr)
+    assert (coarse.pha - expected.pha_sm).abs().max() < 0.02  # bfloat16
+    assert (refined.pha - expected.pha).abs().max() < 0.02
+    assert (refined.fgr - expected.fgr).abs().max() < 0.02
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    recipe = Recipe("base", steps=15, batch=3, size=(32, 32), lr=2e-3)
+    trainer = Trainer(recipe, tmp_path)
+    batch = [to_tensors(make_sample(1, index, 32, 32)) for index in range(3)]
+    batch = {name: torch.stack([x[name] for x in batch]).float() / 255 for name in batch[0]}
+    losses = []
+    for trainer.step in range(15):
+        losses.append(trainer._optimise(batch))
+    assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
+
+
+def test_the_refiner_starts_from_a_base(tmp_path: Path) -> None:
+    base = Trainer(Recipe("base", steps=1, batch=2, size=(32, 32)), tmp_path / "base")
+    base.save()
+    recipe = Recipe("refine", steps=2, batch=2, size=(64, 64))
+    refine = Trainer(recipe, tmp_path / "refine", init=tmp_path / "base" / CHECKPOINT)
+    refine.train(workers=0, validate_every=0)
+    before, after = base.network.state_dict(), refine.network.state_dict()
+    moved = {key for key, value in before.items() if not torch.equal(value, after[key])}
+    assert "decoder.conv4.weight" in moved and "aspp.convs.0.0.weight" in moved
+    assert not any("running" in key for key in moved)
+    assert after["refiner.bn1.num_batches_tracked"] == 2
+
+
+def test_another_recipe_does_not_go_on_with_a_checkpoint(tmp_path: Path) -> None:
+    Trainer(Recipe("base", steps=1, batch=2, size=(32, 32)), tmp_path).save()
+    with pytest.raises(ValueError, match="another recipe"):
+        Trainer(Recipe("base", steps=2, batch=2, size=(32, 32)), tmp_path)
+
+
+def test_validation_samples_are_not_trained_on() -> None:
+    with pytest.raises(ValueError, match=str(VALIDATION_SEED)):
+        Recipe("base", seed=VALIDATION_SEED)
+
+
+def test_export_keeps_the_network(tmp_path: Path) -> None:
+    network = MattingRefine("mobilenetv2").eval()
+    path = tmp_path / "weights.safetensors"
+    digest = export(network.state_dict(), path)
+    assert len(digest) == 64 and path.stat().st_size < 12e6
+    loaded = network_from(read_state(path))
+    src, bgr = torch.rand(2, 1, 3, 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(src, bgr).pha, network(src, bgr).pha, atol=0.01, rtol=0)
+
+
+def _train(folder: Path) -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable, "-m", "training", "base", str(folder), "--steps", "12", "--batch", "2",
+        "--size", "32x32", "--threads", "1", "--workers", "0", "--save-every", "2",
+        "--validate-every", "0",
+    ]  # fmt: skip
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+
+
+def test_killed_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    uninterrupted = _train(whole)
+    victim = _train(killed)
+    while not (killed / CHECKPOINT).exists() and victim.poll() is None:
+        time.sleep(0.01)
+    os.kill(victim.pid, signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL
+    interrupted = torch.load(killed / CHECKPOINT, weights_only=True)
+    assert interrupted["step"] < 12
+    assert _train(killed).wait() == 0
+    assert uninterrupted.wait() == 0
+    expected, found = (
+        torch.load(folder / CHECKPOINT, weights_only=True) for folder in (whole, killed)
+    )
+    assert found["step"] == expected["step"] == 12
+    for key, value in expected["network"].items():
+        assert torch.equal(found["network"][key], value), key

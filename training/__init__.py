@@ -1,0 +1,1 @@
+"""Training of the built-in model on pictures that this package draws itself."""

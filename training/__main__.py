@@ -1,0 +1,88 @@
+"""``python -m training``: train the built-in model, and export its weights."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from model import BACKBONES
+
+from .trainer import Recipe, Trainer
+from .weights import export, read_state
+
+SIZES = {"base": "256x160", "refine": "512x512"}
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; sizes are WIDTHxHEIGHT."""
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for stage in ("base", "refine"):
+        train = commands.add_parser(stage, help=f"train the {stage} stage, or go on with it")
+        train.add_argument("folder", type=Path, help="holds the checkpoint, the log, pictures")
+        train.add_argument("--init", type=Path, help="weights to start from")
+        train.add_argument("--backbone", choices=BACKBONES, default="mobilenetv2")
+        train.add_argument("--steps", type=int, default=2000)
+        train.add_argument("--batch", type=int, default=12)
+        train.add_argument("--size", type=_size, default=SIZES[stage])
+        train.add_argument("--crop", type=float, default=1.0, help="samples are this much larger")
+        train.add_argument("--base-rate", type=float, default=0.1, help="see Recipe.base_rate")
+        train.add_argument("--lr", type=float, default=1e-3)
+        train.add_argument("--final-lr", type=float, default=1e-5)
+        train.add_argument("--seed", type=int, default=1)
+        train.add_argument("--device", default="cpu")
+        train.add_argument("--threads", type=int, help="of the CPU, for the network")
+        train.add_argument("--workers", type=int, default=1, help="processes that draw samples")
+        train.add_argument("--save-every", type=int, default=100, metavar="STEPS")
+        train.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
+    export = commands.add_parser("export", help="write weights as float16 safetensors")
+    export.add_argument("checkpoint", type=Path)
+    export.add_argument("weights", type=Path, help="a .safetensors file to write")
+    return parser.parse_args(argv)
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, height = text.split("x")
+    return int(height), int(width)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    args = parse_args(argv)
+    try:
+        if args.command == "export":
+            print(export(read_state(args.checkpoint), args.weights), args.weights)
+        else:
+            train(args)
+    except (OSError, ValueError) as error:
+        print(f"training: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def train(args: argparse.Namespace) -> None:
+    """Run ``base`` or ``refine`` with parsed ``args``."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = Recipe(
+        stage=args.command,
+        backbone=args.backbone,
+        steps=args.steps,
+        batch=args.batch,
+        size=args.size,
+        crop=args.crop,
+        base_rate=args.base_rate,
+        lr=args.lr,
+        final_lr=args.final_lr,
+        seed=args.seed,
+    )
+    trainer = Trainer(recipe, args.folder, init=args.init, device=args.device)
+    trainer.train(
+        workers=args.workers, save_every=args.save_every, validate_every=args.validate_every
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

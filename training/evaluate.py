@@ -1,0 +1,188 @@
+"""``python -m training.evaluate``: the figures of a checkpoint, and of the baselines beside it."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from model import MattingBase, MattingRefine
+
+from .baselines import best_threshold, closed_form, difference, key
+from .data import VALIDATION_SEED
+from .metrics import conn, dtssd, grad, mad, mse, sad
+from .sample import make_sample
+from .textures import Array
+from .weights import network_from, read_state
+
+METRICS: dict[str, Callable[[Array, Array], float]] = {
+    "MAD": mad,
+    "MSE": mse,
+    "SAD": sad,
+    "Grad": grad,
+    "Conn": conn,
+}
+
+
+class Triple(NamedTuple):
+    """A frame, its plate (H, W, 3) and the true alpha (H, W), uint8; ``clean`` as in a Sample."""
+
+    src: Array
+    bgr: Array
+    pha: Array
+    clean: bool = False
+
+
+def folder_triples(folder: Path) -> Iterator[Triple]:
+    """Pictures of the same name in ``src``, ``bgr`` and ``pha`` under ``folder``, in order.
+
+    Raises:
+        FileNotFoundError: There is no picture, or one lacks its plate or its alpha.
+    """
+    frames = sorted(path for path in (folder / "src").glob("*") if path.is_file())
+    if not frames:
+        raise FileNotFoundError(f"no pictures in {folder / 'src'}")
+    for path in frames:
+        plate, alpha = (next((folder / n).glob(f"{path.stem}.*"), None) for n in ("bgr", "pha"))
+        if plate is None or alpha is None:
+            raise FileNotFoundError(f"{path} has no plate or no alpha beside it")
+        yield Triple(_read(path), _read(plate), _read(alpha)[..., 0])
+
+
+def clip_triples(clip: Path, plate: Path, alpha: Path) -> Iterator[Triple]:
+    """The frames of a clip before one plate, with the clip of their alpha."""
+    bgr = _read(plate)
+    for src, pha in zip(_frames(clip), _frames(alpha), strict=True):
+        yield Triple(src, bgr, pha[..., 0])
+
+
+def generated_triples(count: int, size: tuple[int, int]) -> Iterator[Triple]:
+    """Validation samples, (height, width) large, that no training seed makes."""
+    for index in range(count):
+        sample = make_sample(VALIDATION_SEED, index, *size)
+        pictures = [
+            np.round(255 * x).astype(np.uint8) for x in (sample.src, sample.bgr, sample.pha)
+        ]
+        yield Triple(pictures[0], pictures[1], pictures[2], sample.clean)
+
+
+def _read(path: Path) -> Array:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise FileNotFoundError(f"{path} is no picture")
+    return np.asarray(picture)[..., ::-1]
+
+
+def _frames(path: Path) -> Iterator[Array]:
+    video = cv2.VideoCapture(str(path))
+    while True:
+        found, frame = video.read()
+        if not found:
+            return
+        yield np.asarray(frame)[..., ::-1]
+
+
+@torch.inference_mode()
+def predict(network: MattingBase, triple: Triple) -> Array:
+    """Alpha (H, W) in [0, 1]. Without a refiner, that of a quarter-size copy, resized."""
+    src, bgr = (
+        torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None].float() / 255
+        for x in (triple.src, triple.bgr)
+    )
+    if isinstance(network, MattingRefine):
+        return network(src, bgr).pha[0, 0].numpy()
+    small = [
+        torch.nn.functional.interpolate(x, scale_factor=0.25, mode="bilinear") for x in (src, bgr)
+    ]
+    pha = network(*small).pha
+    return torch.nn.functional.interpolate(pha, src.shape[2:], mode="bilinear")[0, 0].numpy()
+
+
+def evaluate(
+    network: MattingBase, triples: Sequence[Triple], *, closed: int = 0, clip: bool = False
+) -> dict[str, dict[str, float]]:
+    """Each metric's mean, per method.
+
+    Args:
+        network: In evaluation mode.
+        triples: What to measure on.
+        closed: On how many of the first triples to measure closed-form matting.
+        clip: The triples are consecutive frames: measure flicker, too.
+    """
+    apart = [difference(triple.src, triple.bgr) for triple in triples]
+    threshold = best_threshold(apart, [triple.pha for triple in triples])
+    keyed = [key(x, threshold) for x in apart]
+    mattes = {
+        "network": [predict(network, triple) for triple in tqdm(triples, "network")],
+        f"difference > {threshold}": keyed,
+    }
+    if closed:
+        pairs = zip(triples[:closed], keyed, strict=False)
+        mattes["closed form"] = [closed_form(t.src, k) for t, k in tqdm(pairs, "closed form")]
+    figures = {name: _figures(list(found), triples, clip=clip) for name, found in mattes.items()}
+    if closed:
+        figures[f"network, first {closed}"] = _figures(
+            mattes["network"][:closed], triples, clip=clip
+        )
+    return figures
+
+
+def _figures(found: list[Array], triples: Sequence[Triple], *, clip: bool) -> dict[str, float]:
+    truths = [triple.pha.astype(np.float32) / 255 for triple in triples[: len(found)]]
+    pairs = list(zip(found, truths, strict=True))
+    figures = {
+        name: float(np.mean([metric(pha, true) for pha, true in pairs]))
+        for name, metric in METRICS.items()
+    }
+    clean = [mad(*pair) for pair, t in zip(pairs, triples, strict=False) if t.clean]
+    if clean:
+        figures["MAD clean"] = float(np.mean(clean))
+    if clip:
+        figures["dtSSD"] = dtssd(np.stack(found), np.stack(truths))
+    return figures
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument(
+        "folder", type=Path, nargs="?", help="holds src, bgr and pha; default: validation samples"
+    )
+    parser.add_argument(
+        "--clip", type=Path, nargs=3, metavar=("SRC", "PLATE", "ALPHA"), help="measure on a clip"
+    )
+    parser.add_argument("--samples", type=int, default=100, help="validation samples to make")
+    parser.add_argument("--size", default="1024x576", help="of validation samples, WIDTHxHEIGHT")
+    parser.add_argument("--closed-form", type=int, default=0, metavar="N", help="on the first N")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    args = parse_args(argv)
+    try:
+        network = network_from(read_state(args.checkpoint))
+        width, height = (int(side) for side in args.size.split("x"))
+        if args.clip:
+            triples = clip_triples(*args.clip)
+        elif args.folder:
+            triples = folder_triples(args.folder)
+        else:
+            triples = generated_triples(args.samples, (height, width))
+        figures = evaluate(network, list(triples), closed=args.closed_form, clip=bool(args.clip))
+    except (OSError, ValueError) as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 1
+    for method, values in figures.items():
+        print(f"{method:20}", *(f"{name} {value:.2f}" for name, value in values.items()), sep="  ")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

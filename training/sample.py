@@ -1,0 +1,142 @@
+"""One training sample: a frame, its plate, and the truth. A pure function of (seed, index)."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from . import degrade
+from .canvas import Canvas
+from .subjects import draw_subject, draw_thing
+from .textures import Array, Rng, scene, texture
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A frame with its plate and the truth, float32 in [0, 1].
+
+    Attributes:
+        src: (H, W, 3), the frame.
+        bgr: (H, W, 3), the plate.
+        pha: (H, W), the true alpha.
+        fgr: (H, W, 3), the true foreground; meaningless where ``pha`` is 0.
+        clean: No drift, no shift, no shadow: the plate is the scene but for a little noise.
+    """
+
+    src: Array
+    bgr: Array
+    pha: Array
+    fgr: Array
+    clean: bool
+
+
+def make_sample(seed: int, index: int, height: int, width: int) -> Sample:
+    """Make sample ``index`` of the endless set that ``seed`` names.
+
+    Args:
+        seed: Names the set: not negative.
+        index: Position in the set: not negative.
+        height: Rows in pixels.
+        width: Columns in pixels.
+    """
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
+    kind = rng.random()
+    clean = bool(rng.random() < 0.3)
+    if kind < 0.12:
+        return _plain_sample(rng, height, width)
+    place = scene(rng, height, width)
+    if rng.random() < 0.15:  # what looks like a subject belongs to the place: it is in both
+        statue = Canvas(height, width)
+        draw_subject(rng, statue, None)
+        place = place * (1 - statue.alpha[..., None]) + statue.colour
+    canvas = Canvas(height, width)
+    if kind > 0.18:  # else nobody is there
+        _populate(rng, canvas, place)
+    return _photograph(rng, place, canvas, clean=clean)
+
+
+def _populate(rng: Rng, canvas: Canvas, place: Array) -> None:
+    for _ in range(int(rng.choice([1, 2, 3], p=[0.72, 0.2, 0.08]))):
+        near = None
+        if rng.random() < 0.25:  # colours close to what is behind
+            y, x = rng.integers(canvas.height), rng.integers(canvas.width)
+            near = place[y // 4 : y // 4 * 3 + 2, x // 4 : x // 4 * 3 + 2].mean(axis=(0, 1))
+        draw_subject(rng, canvas, near)
+    if rng.random() < 0.06:  # camouflage: the stuff of another corner of the place
+        shift = rng.integers(1, canvas.height), rng.integers(1, canvas.width)
+        stuff = np.roll(place, shift, axis=(0, 1)) * rng.uniform(0.7, 1.3)
+        canvas.colour = stuff.clip(0, 1) * canvas.alpha[..., None]
+    longest = max(canvas.height, canvas.width)
+    blur = rng.random()
+    if blur < 0.12:
+        canvas.blur(degrade.motion_kernel(rng, longest * rng.uniform(0.005, 0.06)))
+    elif blur < 0.4:  # out of focus
+        sigma = rng.uniform(0.3, 0.004 * longest + 0.5)
+        kernel = cv2.getGaussianKernel(2 * int(3 * sigma) + 1, sigma).astype(np.float32)
+        canvas.blur(kernel @ kernel.T)
+
+
+def _plain_sample(rng: Rng, height: int, width: int) -> Sample:
+    """A plain thing before a plain wall, little apart in colour, under an honest camera."""
+    wall = rng.uniform(0.05, 0.95, 3) if rng.random() < 0.5 else np.repeat(rng.uniform(0, 1), 3)
+    apart = rng.choice([-1, 1]) * np.exp(rng.uniform(np.log(5), np.log(60))) / 255
+    tint = 1.0 if rng.random() < 0.5 else rng.uniform(0.3, 1, 3)
+    place: Array = np.broadcast_to(wall, (height, width, 3)).astype(np.float32)
+    if rng.random() < 0.3:
+        place = place + rng.uniform(0, 0.2) * (texture(rng, height, width) - 0.5)
+        place = place.clip(0, 1).astype(np.float32)
+    canvas = Canvas(height, width)
+    if rng.random() < 0.85:
+        shape = Canvas(height, width)
+        draw_thing(rng, shape, None)
+        paint = place + apart * tint if rng.random() < 0.5 else wall + apart * tint
+        canvas.paint(shape.alpha.clip(0, 1), np.float32(paint).clip(0, 1))
+    return _photograph(rng, place, canvas, clean=True)
+
+
+def _photograph(rng: Rng, place: Array, canvas: Canvas, *, clean: bool) -> Sample:
+    pha = canvas.alpha.clip(0, 1)
+    covered = pha[..., None]
+    fgr = np.where(covered > 1e-3, canvas.colour / np.maximum(covered, 1e-3), 0).clip(0, 1)
+    behind, plate = place, place
+    if not clean:
+        behind, plate = _differ(rng, place, canvas)
+    src = fgr * covered + behind * (1 - covered)
+    wear = rng.uniform(0, 0.5 if clean else 1) * (rng.random() < 0.9)
+    if not clean and rng.random() < 0.6:
+        strength = rng.uniform(0.2, 1.6)
+        plate = degrade.expose(rng, plate, strength=strength)
+    return Sample(
+        src=degrade.record(rng, src, strength=wear),
+        bgr=degrade.record(rng, plate, strength=wear),
+        pha=pha.astype(np.float32),
+        fgr=fgr.astype(np.float32),
+        clean=clean,
+    )
+
+
+def _differ(rng: Rng, place: Array, canvas: Canvas) -> tuple[Array, Array]:
+    """The scene behind the subject and the scene of the plate, which no longer agree."""
+    behind, plate = place, place
+    longest = max(place.shape[:2])
+    if rng.random() < 0.65:
+        pixels = longest * np.exp(rng.uniform(np.log(0.0005), np.log(0.009)))
+        plate = degrade.reframe(rng, plate, pixels=pixels)
+    if rng.random() < 0.15:
+        plate = degrade.sway(rng, plate, pixels=longest * rng.uniform(0.002, 0.012))
+    if rng.random() < 0.5:
+        behind = behind * degrade.shadow(rng, canvas.alpha)[..., None]
+    if rng.random() < 0.06:
+        colour, alpha = degrade.reflection(rng, canvas.colour, canvas.alpha)
+        behind = behind * (1 - alpha[..., None]) + colour
+    if rng.random() < 0.04:  # something was carried away after the plate was taken
+        left = Canvas(*place.shape[:2])
+        draw_thing(rng, left, None)
+        spot = left.alpha.clip(0, 1)
+        if spot.mean() < 0.03:
+            plate = plate * (1 - spot[..., None]) + left.colour
+    if rng.random() < 0.3:  # a softer or sharper plate
+        sigma = longest * rng.uniform(0.0005, 0.004)
+        soft = [cv2.GaussianBlur(part, (0, 0), sigma) for part in (behind, plate)]
+        behind, plate = (behind, soft[1]) if rng.random() < 0.5 else (soft[0], plate)
+    return behind, plate

@@ -1,0 +1,135 @@
+"""Procedural subjects: animals, things, fur, cloth and smoke."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from .canvas import Canvas, Placement, Points, curls, ellipse, smooth
+from .materials import fill
+from .people import draw_person
+from .textures import Array, Rng, noise
+
+
+def draw_subject(rng: Rng, canvas: Canvas, near: Array | None) -> None:
+    """Draw one random subject into ``canvas``.
+
+    Args:
+        rng: Source of randomness.
+        canvas: Drawn over.
+        near: A colour (3,) that the subject's come close to, or None.
+    """
+    kind = rng.random()
+    if kind < 0.55:
+        draw_person(rng, canvas, near)
+    elif kind < 0.70:
+        draw_animal(rng, canvas, near)
+    elif kind < 0.93:
+        draw_thing(rng, canvas, near)
+    else:
+        draw_veil(rng, canvas, near)
+
+
+def fur(rng: Rng, canvas: Canvas, mask: Array, material: Array, length: float) -> None:
+    """Paint a body ``mask`` (H, W) with hair of ``length`` pixels standing off its outline."""
+    canvas.paint(mask, material)
+    outlines, _ = cv2.findContours(
+        (mask > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    for outline in outlines:
+        points = outline[:, 0].astype(np.float64) + 0.5
+        if len(points) < 12:
+            continue
+        tangents = np.roll(points, -3, axis=0) - np.roll(points, 3, axis=0)
+        normals = tangents[:, ::-1] * (-1, 1)
+        pick = rng.integers(0, len(points), min(6000, len(points) * int(rng.integers(2, 6))))
+        away = normals[pick] + rng.normal(0, 3, (len(pick), 2)) + rng.normal(0, 2, 2)
+        away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 0.1)
+        lengths = length * rng.gamma(4, 0.25, len(pick))
+        roots = points[pick] - 0.3 * length * away
+        lines = curls(rng, roots, away, lengths, fall=rng.uniform(-0.2, 0.5))
+        canvas.paint(canvas.strands(lines, scale=int(rng.integers(2, 4))), material)
+
+
+def draw_animal(rng: Rng, canvas: Canvas, near: Array | None) -> None:
+    """A four-legged animal, measured in half lengths of its trunk."""
+    longest = max(canvas.height, canvas.width)
+    scale = longest * np.exp(rng.uniform(np.log(0.06), np.log(0.35)))
+    where = rng.uniform((0.1, 0.3), (0.9, 0.9)) * (canvas.width, canvas.height)
+    place = Placement(rng, where, scale, rng.normal(0, rng.choice([0.15, 0.8])))
+    thick = rng.uniform(0.3, 0.55)
+    head = np.array([1.15, -rng.uniform(0.2, 1.0)])
+    limbs: list[tuple[list[Any], list[float]]] = []
+    limbs.append(([(-0.8, 0), (0, rng.normal(0, 0.1)), (0.8, 0)], [thick, thick * 1.1, thick]))
+    limbs.append(([(0.7, -0.1), head], [thick * 0.8, thick * 0.5]))
+    limbs.append(
+        ([head, head + np.array([rng.uniform(0.3, 0.6), 0.1])], [thick * 0.6, thick * 0.3])
+    )
+    limbs.append(([head - (0.1, 0.2), head - (0.2, rng.uniform(0.3, 0.6))], [0.12, 0.08]))
+    for x in (-0.8, -0.65, 0.65, 0.8):
+        foot = (x + rng.normal(0, 0.4), rng.uniform(0.7, 1.3))
+        limbs.append(([(x, 0.2), (x + rng.normal(0, 0.1), 0.6), foot], [0.25, 0.15, 0.1]))
+    tail = rng.normal(0, 0.4, 2) - (1.5, 0.3)
+    limbs.append(([(-0.9, -0.2), tail], [0.12, 0.08]))
+    mask = np.zeros((canvas.height, canvas.width), np.float32)
+    for joints, radii in limbs:
+        mask = np.maximum(mask, canvas.limb(place(joints), [scale * r for r in radii]))
+    length = scale * rng.uniform(0.02, 0.25)
+    fur(rng, canvas, mask, fill(rng, canvas, near), length)
+
+
+def draw_thing(rng: Rng, canvas: Canvas, near: Array | None) -> None:
+    """A thing: a blob, a disc, a ring, a box, a plant, sticks and cords."""
+    height, width = canvas.height, canvas.width
+    size = max(height, width) * np.exp(rng.uniform(np.log(0.04), np.log(0.5)))
+    centre = rng.uniform((0, 0), (width, height))
+    material = fill(rng, canvas, near)
+    kind = rng.random()
+    if kind < 0.35:
+        bumps = 1 + rng.uniform(0, 0.3) * rng.normal(0, 1, 14)
+        angle = np.linspace(0, 2 * np.pi, 14, endpoint=False)
+        radial = np.stack([np.cos(angle), np.sin(angle)], axis=1) * bumps[:, None]
+        mask = canvas.polygon(centre + size * smooth(radial, 3) * (1, rng.uniform(0.4, 1.5)))
+        if rng.random() < 0.4:
+            fur(rng, canvas, mask, material, size * rng.uniform(0.02, 0.3))
+            return
+    elif kind < 0.6:  # disc, ellipse, ring
+        across, down = size, size * rng.uniform(0.3, 1.5)
+        mask = canvas.polygon(centre + ellipse((0, 0), across, down))
+        if rng.random() < 0.3:
+            hole = rng.uniform(0.3, 0.8)
+            mask = mask - canvas.polygon(centre + ellipse((0, 0), hole * across, hole * down))
+    elif kind < 0.75:
+        corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (1, rng.uniform(0.3, 2))
+        mask = canvas.polygon(centre + size * _turned(rng, corners))
+    elif kind < 0.88:  # sticks and cords
+        mask = np.zeros((height, width), np.float32)
+        for _ in range(int(rng.integers(1, 6))):
+            joints = centre + np.cumsum(rng.normal(0, size / 2, (5, 2)), axis=0)
+            line = canvas.limb(smooth(joints, 2)[:-6], [rng.uniform(0.3, 0.03 * size + 0.4)] * 14)
+            mask = np.maximum(mask, line)
+    else:  # a plant
+        mask = np.zeros((height, width), np.float32)
+        for _ in range(int(rng.integers(5, 30))):
+            leaf = ellipse((0, 0), size * 0.15, size * rng.uniform(0.03, 0.1))
+            where = centre + rng.normal(0, 0.35 * size, 2)
+            mask = np.maximum(mask, canvas.polygon(where + _turned(rng, leaf)))
+    canvas.paint(mask, material)
+
+
+def _turned(rng: Rng, points: Points) -> Points:
+    turn = rng.uniform(0, np.pi)
+    return points @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+
+
+def draw_veil(rng: Rng, canvas: Canvas, near: Array | None) -> None:
+    """Something one sees through: cloth, smoke, glass."""
+    height, width = canvas.height, canvas.width
+    centre = rng.uniform((0, 0), (width, height))
+    size = max(height, width) * rng.uniform(0.1, 0.4)
+    shape = canvas.polygon(centre + size * smooth(rng.normal(0, 0.7, (7, 2)), 3))
+    if rng.random() < 0.5:  # smoke has no edge
+        shape = cv2.GaussianBlur(shape, (0, 0), size * rng.uniform(0.1, 0.3))
+    density = noise(rng, height, width, cells=rng.uniform(2, 20), decay=0.6)
+    low = rng.uniform(0.1, 0.7)
+    canvas.paint(shape * (low + (0.95 - low) * density), fill(rng, canvas, near))

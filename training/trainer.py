@@ -1,0 +1,191 @@
+"""The training loop: deterministic from a seed, and resumed bit for bit from its checkpoint."""
+
+import json
+import math
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+from tqdm import tqdm
+
+from model import MattingBase, MattingRefine
+
+from .data import VALIDATION_SEED, Batch, Samples, batches
+from .losses import matting_loss
+from .network import Trainee, run
+from .validation import Validation
+from .weights import load_weights, read_state
+
+Stage = Literal["base", "refine"]
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights, besides where they start.
+
+    Attributes:
+        stage: ``base`` trains MattingBase on samples as small as it sees; ``refine`` trains
+            MattingRefine on crops of full-size samples.
+        backbone: As in :class:`model.MattingBase`.
+        steps: Optimiser steps; the learning rate falls along a cosine over them.
+        batch: Samples of a step.
+        size: Height and width of a sample, in pixels.
+        crop: Samples are made this many times as large, and cropped to ``size``.
+        base_rate: In stage ``refine``, the base's learning rate relative to the refiner's. Its
+            last layer learns as fast as the refiner: it makes the hidden channels, which nobody
+            else reads.
+        lr: Learning rate at the start (after a short warm-up).
+        final_lr: Learning rate at the end.
+        seed: Names the set of samples and draws the first weights.
+    """
+
+    stage: Stage
+    backbone: Literal["resnet101", "resnet50", "mobilenetv2"] = "mobilenetv2"
+    steps: int = 1000
+    batch: int = 12
+    size: tuple[int, int] = (224, 224)
+    crop: float = 1.0
+    base_rate: float = 0.1
+    lr: float = 1e-3
+    final_lr: float = 1e-5
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.seed == VALIDATION_SEED:
+            raise ValueError(f"seed {self.seed} is that of the validation samples")
+        if self.stage == "refine" and (self.size[0] % 4 or self.size[1] % 4):
+            raise ValueError(f"size {self.size[0]}x{self.size[1]} is not a multiple of 4")
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of ``step``: twenty steps of warm-up, then a cosine."""
+        fall = 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return min(1.0, (step + 1) / 20) * (self.final_lr + (self.lr - self.final_lr) * fall)
+
+
+class Trainer:
+    """Trains a network in a folder that holds its checkpoint, its log and its pictures.
+
+    Args:
+        recipe: What to do. A folder's checkpoint goes on only under the recipe that it began with.
+        folder: Created if need be.
+        init: A checkpoint or a state dict to start from; missing refiner weights stay as drawn.
+        device: Where to train.
+    """
+
+    def __init__(
+        self, recipe: Recipe, folder: Path, *, init: Path | None = None, device: str = "cpu"
+    ):
+        self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(recipe.seed)
+        self.network = _build(recipe)
+        self.network.to(self.device).to(memory_format=torch.channels_last)
+        self.trainee = Trainee(self.network)
+        self.optimizer = AdamW(self._groups(), recipe.lr, weight_decay=1e-4)
+        self.step = 0
+        if (folder / CHECKPOINT).exists():
+            self._resume()
+        elif init is not None:
+            load_weights(self.network, read_state(init))
+
+    def train(self, *, workers: int = 1, save_every: int = 100, validate_every: int = 500) -> None:
+        """Train up to the recipe's last step.
+
+        Args:
+            workers: Processes that generate samples; they don't change the result.
+            save_every: Steps between checkpoints.
+            validate_every: Steps between validations; 0 for none.
+        """
+        recipe = self.recipe
+        validation = Validation(recipe.stage, recipe.size) if validate_every else None
+        samples = Samples(
+            recipe.seed, batch=recipe.batch, first=self.step, last=recipe.steps,
+            size=recipe.size, crop=recipe.crop,
+        )  # fmt: skip
+        supply = batches(samples, batch=recipe.batch, workers=workers)
+        mean, begun = 0.0, time.monotonic()
+        for batch in tqdm(supply, initial=self.step, total=recipe.steps, mininterval=5):
+            loss = self._optimise(batch)
+            mean = 0.98 * mean + 0.02 * loss if mean else loss
+            self.step += 1
+            last = self.step == recipe.steps
+            if self.step % 50 == 0 or last:
+                self._log(loss=round(mean, 5), seconds=round(time.monotonic() - begun))
+            if self.step % save_every == 0 or last:
+                self.save()
+            if validation and (self.step % validate_every == 0 or last):
+                self.trainee.eval()
+                picture = self.folder / f"validation_{self.step:06d}.jpg"
+                self._log(**validation.measure(self.trainee, self.device, picture=picture))
+
+    def _optimise(self, batch: Batch) -> float:
+        self.trainee.train()
+        if isinstance(self.network, MattingRefine):  # few, large samples: the statistics stay
+            self.network.eval()
+            self.network.refiner.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["rate"] * self.recipe.learning_rate(self.step)
+        src, bgr, pha, fgr = (batch[name].to(self.device) for name in ("src", "bgr", "pha", "fgr"))
+        loss = torch.zeros((), device=self.device)
+        for predicted in run(self.trainee, src, bgr):
+            coarse = predicted.err.shape == predicted.pha.shape
+            size = predicted.pha.shape[2:]
+            true = [
+                nn.functional.interpolate(x, size, mode="bilinear") if x.shape[2:] != size else x
+                for x in (pha, fgr)
+            ]
+            loss = loss + matting_loss(predicted, *true, with_err=coarse)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def _groups(self) -> list[dict[str, Any]]:
+        if not isinstance(self.network, MattingRefine):
+            return [{"params": list(self.network.parameters()), "rate": 1.0}]
+        fast = [*self.network.refiner.parameters(), *self.network.decoder.conv4.parameters()]
+        known = {id(x) for x in fast}
+        slow = [x for x in self.network.parameters() if id(x) not in known]
+        rates = [{"params": fast, "rate": 1.0}, {"params": slow, "rate": self.recipe.base_rate}]
+        return [group for group in rates if group["rate"]]
+
+    def save(self) -> None:
+        """Write the checkpoint; whoever kills the process leaves either the old or the new one."""
+        state = {
+            "recipe": asdict(self.recipe),
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+        partial = self.folder / f"{CHECKPOINT}.partial"
+        torch.save(state, partial)
+        os.replace(partial, self.folder / CHECKPOINT)
+
+    def _resume(self) -> None:
+        path = self.folder / CHECKPOINT
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["recipe"] != asdict(self.recipe):
+            raise ValueError(f"{path} was begun under another recipe: {state['recipe']}")
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"].cpu())
+        self.step = state["step"]
+
+    def _log(self, **entry: Any) -> None:
+        with open(self.folder / "log.jsonl", "a") as log:
+            log.write(json.dumps({"step": self.step, **entry}) + "\n")
+
+
+def _build(recipe: Recipe) -> MattingBase:
+    if recipe.stage == "base":
+        return MattingBase(recipe.backbone)
+    return MattingRefine(recipe.backbone, refine_mode="full")

@@ -1,0 +1,61 @@
+"""Validation on held-out samples: figures and pictures."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from .data import VALIDATION_SEED, Batch, to_tensors
+from .network import Trainee, run
+from .sample import make_sample
+
+
+class Validation:
+    """A fixed set of samples that no training seed makes.
+
+    Args:
+        stage: ``base`` or ``refine``; decides how large the samples are.
+        size: Height and width of the training samples.
+        count: Samples.
+    """
+
+    def __init__(self, stage: str, size: tuple[int, int], *, count: int = 48):
+        height, width = size if stage == "base" else (432, 768)
+        made = [make_sample(VALIDATION_SEED, i, height, width) for i in range(count)]
+        self.clean = np.array([sample.clean for sample in made])
+        self.samples = [to_tensors(sample) for sample in made]
+
+    @torch.no_grad()
+    def measure(
+        self, trainee: Trainee, device: torch.device, *, picture: Path | None = None
+    ) -> dict[str, float]:
+        """Mean absolute alpha error, x1000: over all samples and over the clean ones.
+
+        Args:
+            trainee: In evaluation mode.
+            device: Where it is.
+            picture: Where to save source, plate, true and predicted alpha of the first samples.
+        """
+        errors, rows = [], []
+        for index, sample in enumerate(self.samples):
+            batch = {name: x[None].float().to(device) / 255 for name, x in sample.items()}
+            pha = run(trainee, batch["src"], batch["bgr"])[-1].pha
+            errors.append(float((pha - batch["pha"]).abs().mean()))
+            if index < 16:
+                rows.append(_row(batch, pha))
+        if picture is not None:
+            columns = np.hstack([np.vstack(rows[i::2]) for i in range(2)])
+            cv2.imwrite(str(picture), columns[..., ::-1])
+        mad = 1000 * np.array(errors)
+        return {
+            "val_mad": round(float(mad.mean()), 2),
+            "val_mad_clean": round(float(mad[self.clean].mean()), 2),
+        }
+
+
+def _row(batch: Batch, pha: Tensor) -> np.ndarray:
+    alphas = [x.expand(-1, 3, -1, -1) for x in (batch["pha"], pha)]
+    row = torch.cat([batch["src"], batch["bgr"], *alphas], dim=3)[0]
+    return (row.permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8)

@@ -1,0 +1,63 @@
+"""Reading weights of any kind, and writing those that ship."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from model import Backbone, MattingBase, MattingRefine
+
+State = dict[str, Tensor]
+
+
+def read_state(path: Path) -> State:
+    """The state dict, float32, in a trainer's checkpoint, a ``.pth`` or a ``.safetensors``."""
+    if path.suffix == ".safetensors":
+        state = load_file(path)
+    else:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("network", state)
+    return {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
+
+
+def load_weights(network: MattingBase, state: State) -> None:
+    """Load ``state`` into ``network``; the refiner's weights may be missing from it.
+
+    Raises:
+        ValueError: Another weight is missing, or one fits nowhere.
+    """
+    if not isinstance(network, MattingRefine):
+        state = {key: x for key, x in state.items() if not key.startswith("refiner.")}
+    wrong = network.load_state_dict(state, strict=False)
+    missing = [key for key in wrong.missing_keys if not key.startswith("refiner.")]
+    if missing or wrong.unexpected_keys:
+        raise ValueError(f"weights lack {missing} and have {wrong.unexpected_keys} beyond them")
+
+
+def network_from(state: State) -> MattingBase:
+    """The network that ``state`` belongs to, with its weights, in evaluation mode."""
+    refined = any(key.startswith("refiner.") for key in state)
+    backbone = _backbone(state)
+    network = MattingRefine(backbone) if refined else MattingBase(backbone)
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def _backbone(state: State) -> Backbone:
+    if any(key.startswith("backbone.features.") for key in state):
+        return "mobilenetv2"
+    return "resnet101" if "backbone.layer3.22.conv1.weight" in state else "resnet50"
+
+
+def export(state: State, path: Path) -> str:
+    """Write ``state`` as float16 to a ``.safetensors`` file; returns the file's SHA-256."""
+    half = {
+        key: (x.half() if x.is_floating_point() else x).contiguous() for key, x in state.items()
+    }
+    partial = path.with_suffix(".partial")
+    save_file(half, partial)
+    os.replace(partial, path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
