@@ -112,7 +112,7 @@ def matte_video(
         DeviceError: The device is not there, or too small.
     """
     settings = {k: v for k, v in locals().items() if k not in ("network", "writers", "progress")}
-    _check(settings, own_network=network is not None, own_writers=writers is not None)
+    _check(settings, own_writers=writers is not None)
     result = MattingResult()
     form = FORMATS[output_format]
     src, bgr, target = _open_sources(settings, result.warn)
@@ -166,15 +166,13 @@ def matte_video(
     return result
 
 
-def _check(settings: Mapping[str, Any], *, own_network: bool, own_writers: bool) -> None:
+def _check(settings: Mapping[str, Any], *, own_writers: bool) -> None:
     """Refuse settings that cannot work, before anything is opened."""
     if settings["output_format"] not in FORMATS:
         names = ", ".join(FORMATS)
         raise UsageError(f"--output-format {settings['output_format']}: expected one of {names}")
     if settings["output_dir"] is None and not own_writers:
         raise UsageError("--output-dir is needed")
-    if settings["model_checkpoint"] is None and not own_network:
-        raise UsageError("--model-checkpoint is needed")
     unknown = [kind for kind in settings["output_types"] if kind not in KINDS]
     if unknown or not settings["output_types"]:
         raise UsageError(f"--output-types {' '.join(unknown)}: expected some of {', '.join(KINDS)}")

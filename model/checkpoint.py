@@ -1,5 +1,6 @@
 """From a checkpoint file to a network that is ready to run."""
 
+import hashlib
 import pickle
 import warnings
 import zipfile
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from .matting import Backbone, MattingBase, MattingRefine
 from .patches import RefineMode
+from .weights import BUILTIN, SHA256
 
 ModelType = Literal["mattingbase", "mattingrefine"]
 MODEL_TYPES: tuple[ModelType, ...] = get_args(ModelType)
@@ -28,7 +30,7 @@ class CheckpointError(OSError):
 
 
 def load_network(
-    path: str | Path,
+    path: str | Path | None = None,
     *,
     model_type: ModelType | None = None,
     backbone: Backbone | None = None,
@@ -42,7 +44,7 @@ def load_network(
 
     Args:
         path: A state dict (``.pth``, ``.safetensors``) or a TorchScript file, of any precision and
-            from any device.
+            from any device; None for the built-in weights.
         model_type: By default ``mattingrefine`` where the checkpoint has a refiner. ``mattingbase``
             leaves a refiner aside.
         backbone: What the checkpoint is expected to hold; read from it by default.
@@ -58,6 +60,9 @@ def load_network(
     Raises:
         CheckpointError: The file cannot be read, or holds something else.
     """
+    if path is None:
+        path = BUILTIN
+        _check_builtin()
     path = Path(path)
     state = read_state_dict(path)
     found_backbone, found_kernel = _backbone_of(state), _kernel_size_of(state)
@@ -87,6 +92,15 @@ def load_network(
     _check_fit(path, state, network)
     network.load_state_dict(state, assign=True)
     return network.float().eval().requires_grad_(False)
+
+
+def _check_builtin() -> None:
+    try:
+        digest = hashlib.sha256(BUILTIN.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{BUILTIN}: {error.strerror}; install the program again") from error
+    if digest != SHA256:
+        raise CheckpointError(f"{BUILTIN}: the built-in weights are damaged; install them again")
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

@@ -108,7 +108,11 @@ def _add_input_flags(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_model_flags(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--model-checkpoint", metavar="PATH", help="weights of the network")
+    group.add_argument(
+        "--model-checkpoint",
+        metavar="PATH",
+        help="weights: a state dict, TorchScript or safetensors (default: the built-in ones)",
+    )
     group.add_argument(
         "--model-type",
         choices=MODEL_TYPES,
