@@ -12,21 +12,22 @@ from tqdm import tqdm
 
 from .run import logger
 
-#: Seconds between two lines of progress where no bar can be drawn.
-_LINE_INTERVAL = 10.0
-
 
 class Console(logging.Handler):
     """Shows a run on stderr, and stops it when the user wants that.
 
     The first Ctrl-C or SIGTERM lets the batch in work finish; a second one does not.
 
+    Args:
+        line_interval: Seconds between two lines of progress where no bar can be drawn.
+
     Attributes:
         signal: The signal that stopped the run; None without one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, line_interval: float = 10.0) -> None:
         super().__init__(logging.WARNING)
+        self._line_interval = line_interval
         self.signal: int | None = None
         self._bar: tqdm | None = None
         self._started = self._last_line = time.monotonic()
@@ -45,7 +46,7 @@ class Console(logging.Handler):
             if self._bar.total is not None and done > self._bar.total:
                 self._bar.total = None  # the header promised too few
             self._bar.update(done - self._bar.n)
-        elif (now := time.monotonic()) - self._last_line >= _LINE_INTERVAL:
+        elif (now := time.monotonic()) - self._last_line >= self._line_interval:
             self._last_line = now
             self.say(_line(done, expected, now - self._started))
 

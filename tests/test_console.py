@@ -1,0 +1,65 @@
+"""What the user sees of a run."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+
+import pytest
+from conftest import ROOT
+
+from pipeline import Console
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(capsys):
+    with Console(line_interval=0) as console:
+        console.progress(1, 4)
+        console.progress(3, None)
+        console.progress(5, 4)
+    lines = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"1 of 4 frames, \d+\.\d a second, \d+ s left", lines[0])
+    assert all(re.fullmatch(r"\d frames, \d+\.\d a second", line) for line in lines[1:])
+    assert len(lines) == 3
+
+
+def test_lines_come_at_intervals(capsys):
+    with Console(line_interval=60) as console:
+        for done in range(100):
+            console.progress(done + 1, 100)
+    assert capsys.readouterr().err == ""
+
+
+def test_warnings_are_one_line_each(capsys):
+    from pipeline.run import MattingResult
+
+    with Console():
+        result = MattingResult()
+        result.warn("the plate is odd")
+        result.warn("the plate is odd")
+    assert capsys.readouterr().err == "warning: the plate is odd\n"
+    assert result.warnings == ["the plate is odd"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+def test_progress_is_a_bar_on_a_terminal():
+    code = """
+from pipeline import Console
+with Console() as console:
+    console.progress(1, 4)
+    console.say("between")
+    console.progress(4, 4)
+"""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", code], env=environment, stderr=theirs, check=True)
+    os.close(theirs)
+    seen = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            seen += chunk
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    assert b"4/4" in seen and b"frame/s" in seen and b"between\r\n" in seen
