@@ -1,11 +1,9 @@
 """What the user sees of a run."""
 
 import os
-import pty
 import re
 import subprocess
 import sys
-import termios
 
 import pytest
 from conftest import ROOT
@@ -42,8 +40,8 @@ def test_warnings_are_one_line_each(capsys):
     assert result.warnings == ["the plate is odd"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 def test_progress_is_a_bar_on_a_terminal():
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     code = """
 from pipeline import Console
 with Console() as console:
