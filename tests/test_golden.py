@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from model import BACKBONES, MattingBase, MattingRefine
+from model.matter import exact_float32
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = json.loads((GOLDEN / "cases.json").read_text())
@@ -30,7 +31,7 @@ def outputs(case, device="cpu"):
         golden_rule.image(name, case["batch"], case["height"], case["width"]).to(device)
         for name in ("src", "bgr")
     )
-    with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False):
+    with torch.inference_mode(), exact_float32():
         return {k: v.cpu().numpy() for k, v in network(src, bgr)._asdict().items()}
 
 

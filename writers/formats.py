@@ -122,7 +122,7 @@ def _com_with_alpha(matte: Matte, target: Tensor | None) -> Tensor:
 
 def _com_over_target(matte: Matte, target: Tensor | None) -> Tensor:
     assert target is not None, "there is one wherever a sink holds no alpha"
-    return over(matte.pha, matte.fgr, target)
+    return over(matte.pha, matte.fgr, target.to(matte.pha.device))
 
 
 def _err(matte: Matte, target: Tensor | None) -> Tensor:
