@@ -23,7 +23,8 @@ class MattingResult:
         seconds: Time that took, from the first frame read to the last file closed.
         outputs: The videos and folders written.
         warnings: Everything that was mended or assumed, one sentence each.
-        repeated_frames: Numbers of frames that could not be decoded; each repeats the one before.
+        repeated_frames: Numbers of frames that could not be decoded; each repeats the one before,
+            or at the start of the clip the first that could.
         busy: Share of the time, in [0, 1], that each stage was at work: read, network, write.
         alignment: With alignment, the frames aligned, those left unaligned, and the largest share
             of a frame that its plate left uncovered.
@@ -116,7 +117,7 @@ class Run:
         result.busy = {stage: round(busy / seconds, 3) for stage, busy in stages.items()}
         if result.repeated_frames:
             result.warn(
-                f"{len(result.repeated_frames)} damaged frames repeat the one before; "
+                f"{len(result.repeated_frames)} damaged frames repeat their neighbours; "
                 "run.json lists them"
             )
         if aligner is not None:
