@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .align import PlateAligner
 from .fit import check_plate, cover, resize
-from .sources import Frame, FrameSource, Warn
+from .sources import Frame, FrameSource, MediaError, Warn
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class PairLoader:
 
     Raises:
         ValueError: The plate has another shape than the source, and no ``size`` was given.
+        MediaError: While reading: a frame of the source has another size than the first one.
     """
 
     def __init__(
@@ -176,8 +177,17 @@ class PairLoader:
         bgrs = _held(self._bgr, self._fit_plate)
         targets = _looped(self._target, lambda image: cover(image, self.size))
         for number, frame in enumerate(self._src):
+            self._check_size(number, frame.image)
             src, bgr = resize(frame.image, self.size), next(bgrs)
             yield _Pair(number, frame, src, bgr, next(targets), self._align(src, bgr))
+
+    def _check_size(self, number: int, image: np.ndarray) -> None:
+        if image.shape[:2] != self._src.size:
+            height, width = self._src.size
+            raise MediaError(
+                f"{self._src.name}: frame {number} is {image.shape[1]}x{image.shape[0]}, "
+                f"the frames before it are {width}x{height}"
+            )
 
     def _fit_plate(self, image: np.ndarray) -> np.ndarray:
         size = (image.shape[0], image.shape[1])
