@@ -178,7 +178,7 @@ class _Ledger:
 
     def _register(self, packet: Packet) -> None:
         if self._start is None and (packet.is_keyframe or not self._tuned_in):
-            self._start = packet.pts
+            self._start = packet.pts or 0  # AVI has no times
         if packet.is_discard:
             self.hidden += 1
         elif packet.pts is not None and packet.size:
