@@ -3,13 +3,15 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from dataset import DeviceFeed, PairLoader
-from model import Matter
-from writers import Composer, FrameWriter, Kind, RunFolder
+from model import DeviceError, Matter
+from writers import Composer, FrameWriter, Kind, RunFolder, WriteError
 
 logger = logging.getLogger("bgmv2")
 
@@ -85,6 +87,11 @@ class Run:
         except KeyboardInterrupt:
             status = "stopped"
             raise
+        except torch.OutOfMemoryError as error:  # around the network, which has its own remedies
+            raise DeviceError(
+                f"out of memory on {self.matter.device}; try a smaller --batch-size or "
+                "--video-resize, --precision fp16, or another --device"
+            ) from error
         finally:
             self._report(status, time.perf_counter() - started)
 
@@ -135,4 +142,6 @@ class Run:
                 "repeated_frames": result.repeated_frames,
                 "warnings": result.warnings,
             }
-            self.folder.finish(status, result.frames, facts)
+            # What ended the run is to be told, not that its report failed as well.
+            with nullcontext() if status == "done" else suppress(WriteError):
+                self.folder.finish(status, result.frames, facts)
