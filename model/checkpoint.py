@@ -184,7 +184,7 @@ def _backbone_of(state: Mapping[str, Tensor]) -> Backbone:
 def _kernel_size_of(state: Mapping[str, Tensor]) -> int | None:
     """1 or 3; None where there is no refiner."""
     weight = state.get("refiner.conv1.weight")
-    return None if weight is None else (1 if weight.shape[-1] == 1 else 3)
+    return None if weight is None else (1 if weight.shape[-1:] == (1,) else 3)
 
 
 def _expect(path: Path, flag: str, given: object, found: object) -> None:
