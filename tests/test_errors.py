@@ -552,7 +552,7 @@ def test_a_batch_that_does_not_fit_is_halved_once(folder):
 
 
 def test_memory_for_not_one_frame_says_what_to_set(folder):
-    with pytest.raises(DeviceError, match="memory.*--precision.*--device"):
+    with pytest.raises(DeviceError, match=r"memory.*--precision.*--device"):
         matte(folder, folder / "clip.mp4", network=SmallDevice(0), batch_size=2)
 
 
