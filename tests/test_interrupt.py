@@ -48,7 +48,7 @@ def started() -> Iterator[list[subprocess.Popen]]:
 
 
 def interrupt(
-    job: list[str], number: int, when, started: list[subprocess.Popen]
+    job: list[str], number: int, when: Callable[[], bool], started: list[subprocess.Popen]
 ) -> tuple[int, str]:
     """Start the program, send it a signal as soon as ``when()`` holds, and wait for its end.
 
