@@ -3,6 +3,7 @@
 import argparse
 import inspect
 import platform
+import re
 import signal
 import sys
 import traceback
@@ -54,6 +55,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 #: Flat background of composited videos.
 _GREEN = (120, 255, 155)
 
@@ -184,12 +186,15 @@ def _check(settings: Mapping[str, Any], *, own_writers: bool) -> None:
     if "ref" in settings["output_types"] and settings["model_type"] == "mattingbase":
         raise UsageError("--output-types ref needs --model-type mattingrefine")
     scale, resize = settings["model_backbone_scale"], settings["video_resize"]
+    pixels = settings["model_refine_sample_pixels"]
     for flag, value, fits, expected in (
+        ("--device", settings["device"], _DEVICE.fullmatch, "auto, cpu, mps, cuda or cuda:N"),
         ("--batch-size", settings["batch_size"], lambda x: x >= 1, "1 or more"),
         ("--crf", settings["crf"], lambda x: 0 <= x <= 51, "0 to 51"),
         ("--start-number", settings["start_number"], lambda x: x >= 0, "0 or more"),
         ("--frame-rate", settings["frame_rate"], lambda x: x > 0, "more than 0"),
         ("--model-backbone-scale", scale, lambda x: 0 < x <= 0.5, "more than 0, up to 0.5"),
+        ("--model-refine-sample-pixels", pixels, lambda x: x >= 0, "0 or more"),
         ("--video-resize", resize, lambda x: len(x) == 2 and min(x) >= 1, "WIDTH HEIGHT"),
     ):
         if value is not None and not fits(value):
@@ -286,8 +291,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
-    if isinstance(error, torch.OutOfMemoryError):
-        return f"out of memory; try --batch-size 1, --video-resize or --device cpu ({text})"
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"
     if isinstance(error, (OSError, ValueError, DeviceError)):

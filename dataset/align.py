@@ -8,6 +8,8 @@ from torch import Tensor
 #: Longer side, in pixels, at which features are sought; more costs time and adds no accuracy.
 _WORKING_SIZE = 1920
 _FEATURES = 6000
+#: ORB finds nothing this near to the edge, in pixels, and fails on pictures of a few pixels.
+_MARGIN = 31
 _MIN_INLIERS = 30
 #: Farthest that a corner of the plate may move, as a share of the frame's diagonal.
 _MAX_CORNER_MOVE = 0.25
@@ -32,7 +34,7 @@ class PlateAligner:
         self.solved = 0
         self.failed = 0
         self.uncovered = 0.0
-        self._orb = cv2.ORB.create(nfeatures=_FEATURES, fastThreshold=8)
+        self._orb = cv2.ORB.create(nfeatures=_FEATURES, edgeThreshold=_MARGIN, fastThreshold=8)
         self._matcher = cv2.BFMatcher(cv2.NORM_HAMMING)
         self._plate: np.ndarray | None = None
         self._plate_features: tuple[np.ndarray, np.ndarray | None] | None = None
@@ -64,6 +66,8 @@ class PlateAligner:
             image = (image >> 8).astype(np.uint8)
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         scale = min(1.0, _WORKING_SIZE / max(gray.shape))
+        if min(gray.shape) * scale <= 2 * _MARGIN:
+            return np.empty((0, 2), np.float32), None
         if scale < 1:
             gray = cv2.resize(gray, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         keypoints, descriptors = self._orb.detectAndCompute(gray, None)

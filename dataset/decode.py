@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 from av.error import FFmpegError
+from av.format import Flags
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -19,6 +20,13 @@ from .sources import MediaError, Warn
 _ONE_PICTURE_A_PACKET = frozenset(
     ("h264", "hevc", "av1", "libdav1d", "vp9", "prores", "mjpeg", "dnxhd", "ffv1", "mpeg2video")
 )
+
+#: Formats that are received rather than opened, and so may begin anywhere in a stream.
+_TUNED_IN = Flags.ts_discont | Flags.no_timestamps
+
+#: Pictures to wait for one that has not come out in its turn, as after damage a decoder can be late
+#: with it: as many as H.264 and HEVC hold back to put pictures in order.
+_PATIENCE = 16
 
 #: A picture and its time in ticks of the stream; no picture where it could not be decoded, no time
 #: where the file has none.
@@ -78,10 +86,10 @@ class _DamagedError(Exception):
 def _decode_pass(path: Path, warn: Warn, *, careful: bool) -> Iterator[Decoded]:
     with open_video(path) as (container, stream):
         stream.thread_type = "SLICE" if careful else "AUTO"
-        ledger = _Ledger(stream, careful)
+        ledger = _Ledger(stream, careful, tuned_in=bool(Flags(container.format.flags) & _TUNED_IN))
         for packet in _demux(container, stream):
             yield from ledger.decode(packet)
-        yield from ledger.lost_at_the_end()
+        yield from ledger.finish()
         promised = _promised(container, stream, ledger)
         if ledger.shown < promised:
             warn(
@@ -105,70 +113,132 @@ class _Ledger:
         shown: Pictures that came out, lost ones included.
         hidden: Packets that the file marks as not to be shown.
         last: Time of the last picture in ticks.
+
+    Args:
+        stream: What is decoded.
+        careful: Keep the place of what is damaged; else damage ends the pass.
+        tuned_in: The stream may begin between two key pictures.
     """
 
-    def __init__(self, stream: VideoStream, careful: bool):
+    def __init__(self, stream: VideoStream, careful: bool, *, tuned_in: bool):
         self._stream = stream
         self._careful = careful
+        self._tuned_in = tuned_in
         self._strict = stream.codec_context.name in _ONE_PICTURE_A_PACKET
-        self._awaited: list[int] = []
-        self._cut_off: set[int] = set()
-        self._failures = 0
+        self._shift = 0
+        self._last_dts: int | None = None
         self.shown = 0
         self.hidden = 0
         self.last: int | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start with an empty decoder."""
+        self._start: int | None = None
+        self._awaited: list[int] = []
+        self._early: list[tuple[int, int, av.VideoFrame]] = []
+        self._given_up: set[int] = set()
+        self._cut_off: set[int] = set()
+        self._failures = 0
 
     def decode(self, packet: Packet) -> Iterator[Decoded]:
+        if packet.dts is not None:
+            if packet.is_keyframe and self._last_dts is not None and packet.dts < self._last_dts:
+                yield from self._begin_anew(packet)
+            self._last_dts = packet.dts
         self._register(packet)
+        yield from self._decode(packet if packet.size else None)
+
+    def _decode(self, packet: Packet | None) -> Iterator[Decoded]:
         try:
-            pictures = self._stream.decode(packet if packet.size else None)
+            pictures = self._stream.decode(packet)
         except FFmpegError:
             self._damage()
-            self._failures += 1
+            self._failures += self._start is not None
             return
         for picture in pictures:
-            for time in self._lost_before(picture):
-                self._damage()
-                yield self._show(None, time)
-            yield self._show(picture, picture.pts)
+            yield from self._take(picture)
 
-    def lost_at_the_end(self) -> Iterator[Decoded]:
-        """The pictures that never came out, except what a broken-off file holds of its last one."""
+    def _begin_anew(self, packet: Packet) -> Iterator[Decoded]:
+        """Recordings one after another in a file, with a clock that starts again at ``packet``."""
+        yield from self._decode(None)
+        yield from self.finish()
+        self._stream.codec_context.flush_buffers()
+        self._begin()
+        rate, tick = self._stream.average_rate, self._stream.time_base
+        if self.last is not None and packet.pts is not None and rate and tick:
+            self._shift = self.last + round(1 / rate / tick) - packet.pts
+
+    def finish(self) -> Iterator[Decoded]:
+        """What is left, except what a broken-off file holds of its last picture."""
+        yield from self._in_order(patience=0)
         for time in sorted(set(self._awaited) - self._cut_off):
             if self._strict and self.shown:
-                self._damage()
-                yield self._show(None, time)
+                yield self._lose(time)
 
     def _register(self, packet: Packet) -> None:
+        if self._start is None and (packet.is_keyframe or not self._tuned_in):
+            self._start = packet.pts or 0  # AVI has no times
         if packet.is_discard:
             self.hidden += 1
         elif packet.pts is not None and packet.size:
-            heapq.heappush(self._awaited, packet.pts)
+            # What comes before the start has nothing to build on; players leave it out.
+            if self._start is not None and packet.pts >= self._start:
+                heapq.heappush(self._awaited, packet.pts)
             if packet.is_corrupt:
                 self._cut_off.add(packet.pts)
 
-    def _lost_before(self, picture: av.VideoFrame) -> list[int | None]:
-        """Times of the pictures that should have come before this one."""
-        lost: list[int | None] = []
+    def _take(self, picture: av.VideoFrame) -> Iterator[Decoded]:
         if picture.pts is None:
-            lost = [None] * self._failures
+            for _ in range(self._failures):
+                yield self._lose(None)
+            yield self._show(picture, None)
+        elif not self._strict or picture.interlaced_frame:  # a field may have its own packet
+            for time in self._awaited_before(picture.pts)[: self._failures]:
+                yield self._lose(time)
+            yield self._show(picture, picture.pts)
         else:
-            while self._awaited and self._awaited[0] < picture.pts:
-                lost.append(heapq.heappop(self._awaited))
-            if self._awaited and self._awaited[0] == picture.pts:
-                heapq.heappop(self._awaited)
-            if not self._strict or picture.interlaced_frame:  # a field may have its own packet
-                lost = lost[: self._failures]
+            heapq.heappush(self._early, (picture.pts, len(self._early), picture))
+            yield from self._in_order(patience=_PATIENCE)
         self._failures = 0
-        return lost if self.shown else []  # nothing stands before the first picture
+
+    def _in_order(self, patience: int) -> Iterator[Decoded]:
+        """The pictures whose turn it is; one that is missing is given up after some others."""
+        while self._early:
+            time = self._early[0][0]
+            if self._awaited and self._awaited[0] < time:
+                self._damage()
+                if len(self._early) <= patience:
+                    return
+                self._given_up.add(self._awaited[0])
+                yield self._lose(heapq.heappop(self._awaited))
+                continue
+            picture = heapq.heappop(self._early)[2]
+            self._awaited_before(time)
+            if time not in self._given_up:
+                yield self._show(picture, time)
+
+    def _awaited_before(self, time: int) -> list[int]:
+        """Strike off what was awaited up to a time, and say what should have come before it."""
+        missing = []
+        while self._awaited and self._awaited[0] < time:
+            missing.append(heapq.heappop(self._awaited))
+        if self._awaited and self._awaited[0] == time:
+            heapq.heappop(self._awaited)
+        return missing
 
     def _damage(self) -> None:
         if not self._careful:
             raise _DamagedError
 
+    def _lose(self, time: int | None) -> Decoded:
+        self._damage()
+        return self._show(None, time)
+
     def _show(self, picture: av.VideoFrame | None, time: int | None) -> Decoded:
         self.shown += 1
-        self.last = self.last if time is None else time
+        if time is not None:
+            self.last = time = time + self._shift
         return picture, time
 
 

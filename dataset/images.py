@@ -142,13 +142,13 @@ class ImageFolder(FrameSource):
         return cls(paths, name=str(folder))
 
     def __iter__(self) -> Iterator[Frame]:
-        for path in self.paths:
+        for number, path in enumerate(self.paths):
             image = read_image(path)
             if image.shape[:2] != self.size:
                 height, width = self.size
                 raise MediaError(
-                    f"{path}: this image is {image.shape[1]}x{image.shape[0]}, "
-                    f"the first one in its folder is {width}x{height}"
+                    f"{path}: frame {number} is {image.shape[1]}x{image.shape[0]}, "
+                    f"the frames before it are {width}x{height}"
                 )
             yield Frame(image)
 

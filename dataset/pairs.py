@@ -27,7 +27,7 @@ class FrameBatch:
         src: (B, 3, H, W), the frames.
         bgr: (B, 3, H, W), their plates; for a still one (1, 3, H, W), the same tensor each time.
         times: Presentation time of each frame in seconds; None where the source has no clock.
-        repeated: Numbers of the frames that repeat the one before, as they could not be decoded.
+        repeated: Numbers of the frames that could not be decoded and repeat a neighbour.
         target: What to composite over, (B, 3, H, W) or (1, 3, H, W) as the plate; None without one.
         homography: (B, 3, 3), maps pixels of the plate to pixels of the frame; None unless aligned.
     """
@@ -65,6 +65,7 @@ class PairLoader:
 
     Raises:
         ValueError: The plate has another shape than the source, and no ``size`` was given.
+        MediaError: While reading: a frame of the source has another size than the first one.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ class Frame:
     Attributes:
         image: (H, W, 3), RGB, uint8 or uint16 over the whole range of the type.
         time: Presentation time in seconds; None where the source has no clock.
-        repeated: This is the picture before, standing in for one that could not be decoded.
+        repeated: This is a neighbour's picture, standing in for one that could not be decoded.
     """
 
     image: np.ndarray

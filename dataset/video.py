@@ -32,7 +32,8 @@ class VideoSource(FrameSource):
     """A video file, decoded from its first frame to the end of its stream.
 
     Nothing is sought and no count in the header is trusted. A frame that cannot be decoded is
-    replaced by the one before it, so that all others keep their numbers.
+    replaced by the one before it (at the start by the first one that can), so that all others keep
+    their numbers.
 
     Args:
         path: The file.
@@ -54,7 +55,8 @@ class VideoSource(FrameSource):
             self._tick = stream.time_base or 1 / self.frame_rate
             aspect = stream.sample_aspect_ratio
         self._choose_clock()
-        first = next((picture for picture, _ in decode(path, warn) if picture), None)
+        pictures = (picture for picture, _ in decode(path, _say_nothing) if picture)
+        first = next(pictures, None)
         if first is None:
             raise MediaError(f"{path}: not one frame of this video can be decoded")
         self._turn = _turn_of(first)
@@ -82,6 +84,7 @@ class VideoSource(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         start: Fraction | None = None
         previous: Frame | None = None
+        nothing_yet: list[Fraction] = []  # times of frames before the first that can be decoded
         for number, (picture, pts) in enumerate(decode(self.path, self._warn)):
             if start is None:
                 start = Fraction(0) if pts is None else pts * self._tick
@@ -91,8 +94,13 @@ class VideoSource(FrameSource):
             if picture is not None:
                 self._check_size(number, picture)
                 previous = Frame(turn(to_rgb(picture), *self._turn), time)
+                for lost in nothing_yet:
+                    yield replace(previous, time=lost, repeated=True)
+                nothing_yet = []
             elif previous is not None:
                 previous = replace(previous, time=time, repeated=True)
+            else:
+                nothing_yet.append(time)
             if previous is not None:
                 yield previous
 
@@ -110,6 +118,10 @@ class VideoSource(FrameSource):
                 f"{self.path}: frame {number} is {picture.width}x{picture.height}, "
                 f"the frames before it are {width}x{height}"
             )
+
+
+def _say_nothing(message: str) -> None:
+    """For a look at the first picture only; the warnings come when the frames are read."""
 
 
 def _turn_of(picture: av.VideoFrame) -> tuple[bool, bool, bool]:

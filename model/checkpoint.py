@@ -120,7 +120,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         content = inner
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
-    state = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    state = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
     while prefix := next(
         (p for p in _PREFIXES if state and all(k.startswith(p) for k in state)), ""
     ):
@@ -139,11 +139,11 @@ def _read_file(path: Path) -> Any:
     try:
         if kind == "safetensors":
             return load_file(path)
-        if kind == "torchscript":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that TorchScript is deprecated
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a deprecated TorchScript, an unusual pickle
+            if kind == "torchscript":
                 return torch.jit.load(path, map_location="cpu").state_dict()
-        return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "truncated" in str(error):
             raise CheckpointError(f"{path}: cut short; download it again") from error
@@ -176,8 +176,11 @@ def _kind_of(path: Path) -> Literal["pickle", "torchscript", "safetensors"]:
     if head.startswith(b"PK"):
         if not zipfile.is_zipfile(path):
             raise CheckpointError(f"{path}: cut short; download it again")
-        with zipfile.ZipFile(path) as archive:
-            scripted = any(name.endswith("/constants.pkl") for name in archive.namelist())
+        try:
+            with zipfile.ZipFile(path) as archive:
+                scripted = any(name.endswith("/constants.pkl") for name in archive.namelist())
+        except zipfile.BadZipFile as error:
+            raise CheckpointError(f"{path}: damaged; download it again") from error
         return "torchscript" if scripted else "pickle"
     if head[:1] == b"\x80":
         return "pickle"
@@ -195,7 +198,7 @@ def _backbone_of(state: Mapping[str, Tensor]) -> Backbone:
 def _kernel_size_of(state: Mapping[str, Tensor]) -> int | None:
     """1 or 3; None where there is no refiner."""
     weight = state.get("refiner.conv1.weight")
-    return None if weight is None else (1 if weight.shape[-1] == 1 else 3)
+    return None if weight is None else (1 if weight.shape[-1:] == (1,) else 3)
 
 
 def _expect(path: Path, flag: str, given: object, found: object) -> None:

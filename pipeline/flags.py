@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, NoReturn
 
 from model import BACKBONES, MODEL_TYPES, PRECISIONS, REFINE_MODES
 from writers import ENCODERS, FORMATS, KINDS
@@ -43,7 +43,7 @@ def read_flags(
         defaults: Values of the flags that are left out, by name.
         version: What ``--version`` prints.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="inference-video",
         description="Cut a subject out of a clip, given the empty scene (the plate).",
         formatter_class=_HelpFormatter,
@@ -56,6 +56,20 @@ def read_flags(
     _add_device_flags(parser.add_argument_group("machine"))
     parser.set_defaults(**defaults)
     return parser.parse_args([_unabbreviated(argument) for argument in argv])
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (--help describes every flag)\n")
+
+
+def _frame_rate(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of frames a second") from error
 
 
 class _HelpFormatter(argparse.HelpFormatter):
@@ -101,7 +115,7 @@ def _add_input_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--frame-rate",
-        type=_rate,
+        type=_frame_rate,
         metavar="FPS",
         help="of a folder of images, which has none of its own; 24000/1001 is fine",
     )
@@ -191,13 +205,6 @@ def _add_device_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--batch-size", type=int, metavar="N", help="frames that go through the network together"
     )
-
-
-def _rate(text: str) -> Fraction:
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise argparse.ArgumentTypeError(f"{text} is no rate, such as 25 or 24000/1001") from error
 
 
 def _unabbreviated(argument: str) -> str:

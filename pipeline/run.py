@@ -7,8 +7,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from dataset import DeviceFeed, PairLoader
-from model import Matter
+from model import DeviceError, Matter
 from writers import Composer, FrameWriter, Kind, RunFolder
 
 logger = logging.getLogger("bgmv2")
@@ -23,7 +25,8 @@ class MattingResult:
         seconds: Time that took, from the first frame read to the last file closed.
         outputs: The videos and folders written.
         warnings: Everything that was mended or assumed, one sentence each.
-        repeated_frames: Numbers of frames that could not be decoded; each repeats the one before.
+        repeated_frames: Numbers of frames that could not be decoded; each repeats the one before,
+            or at the start of the clip the first that could.
         busy: Share of the time, in [0, 1], that each stage was at work: read, network, write.
         alignment: With alignment, the frames aligned, those left unaligned, and the largest share
             of a frame that its plate left uncovered.
@@ -83,6 +86,11 @@ class Run:
             status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
             with suppress(OSError):  # what ended the run matters more
                 self._report(status, time.perf_counter() - started)
+            if isinstance(error, torch.OutOfMemoryError):  # the network has remedies of its own
+                raise DeviceError(
+                    f"out of memory on {self.matter.device}; try a smaller --batch-size or "
+                    "--video-resize, --precision fp16, or another --device"
+                ) from error
             raise
         self._report("done", time.perf_counter() - started)
 
@@ -115,7 +123,7 @@ class Run:
         result.busy = {stage: round(busy / seconds, 3) for stage, busy in stages.items()}
         if result.repeated_frames:
             result.warn(
-                f"{len(result.repeated_frames)} damaged frames repeat the one before; "
+                f"{len(result.repeated_frames)} damaged frames repeat their neighbours; "
                 "run.json lists them"
             )
         if aligner is not None:

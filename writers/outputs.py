@@ -43,19 +43,35 @@ class Output:
             yield root / self.path
             yield video.partial_name(root / self.path)
             return
-        for number in range(self.start_number, self.start_number + self.frames):
-            path = root / self.path / images.file_name(number, self.extension)
-            yield path
-            yield images.partial_name(path)
+        numbers = range(self.start_number, self.start_number + self.frames)
+        for path in _files_in(root / self.path):
+            digits = path.name.removeprefix(".").partition(".")[0]
+            if digits.isdecimal() and int(digits) in numbers:
+                whole = path.with_name(images.file_name(int(digits), self.extension))
+                if path in (whole, images.partial_name(whole)):
+                    yield path
 
     def conflicts(self, root: Path) -> Iterator[Path]:
         """Files that are already where this output goes, whoever wrote them."""
         if self.extension is None:
             yield from (path for path in self.files(root) if path.exists())
             return
-        folder = root / self.path
-        if folder.is_dir():
-            yield from sorted(p for p in folder.iterdir() if _NUMBERED.fullmatch(p.name))
+        yield from (p for p in _files_in(root / self.path) if _NUMBERED.fullmatch(p.name))
+
+    def is_sound(self) -> bool:
+        """Whether this is what a run may list: files of known names inside its folder."""
+        return (
+            self.kind in KINDS
+            and self.path == (f"{self.kind}.mp4" if self.extension is None else self.kind)
+            and self.extension in (None, *images.ENCODERS)
+            and isinstance(self.start_number, int)
+            and isinstance(self.frames, int)
+        )
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """What lies in a folder, sorted; nothing if it is none."""
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 class OutputsExistError(FileExistsError):
@@ -85,11 +101,12 @@ def write_report(root: Path, report: dict[str, Any]) -> None:
 
 def listed_outputs(root: Path) -> list[Output]:
     """The outputs that ``run.json`` lists; an entry that does not look like one is passed over."""
+    entries = read_report(root).get("outputs")
     listed = []
-    for entry in read_report(root).get("outputs", []):
+    for entry in entries if isinstance(entries, list) else []:
         with suppress(TypeError):
             output = Output(**entry)
-            if output.path in (output.kind, f"{output.kind}.mp4") and output.kind in KINDS:
+            if output.is_sound():
                 listed.append(output)
     return listed
 

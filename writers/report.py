@@ -43,6 +43,7 @@ class RunFolder:
         self._kept = prepare_folder(root, outputs, overwrite=overwrite, inputs=inputs)
         self._facts = facts
         self._claimed = 0
+        self.claim(1)  # before any sink makes its first file
 
     def claim(self, frames: int) -> None:
         """Say that all frames up to this count may be written from now on."""

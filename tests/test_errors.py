@@ -1,0 +1,725 @@
+"""What goes wrong: every row of the error table, with message, exit status and files."""
+
+import json
+import os
+import pickle
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import media
+import numpy as np
+import processes
+import pytest
+import torch
+from media import KnownNetwork, make_clip, make_plate, read_number, read_video
+from PIL import Image
+from processes import Finished, run_forked
+
+from dataset import VideoSource
+from inference_video import matte_video
+from model import BaseOutput, DeviceError
+from writers import FrameWriter
+from writers.background import BackgroundWriter
+
+RED_AS_ALPHA = KnownNetwork()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, checkpoint: Path) -> Path:
+    """A folder with a clip of five frames, its plate and a checkpoint."""
+    make_clip(tmp_path / "clip.mp4", 5)
+    make_plate(tmp_path / "plate.png")
+    (tmp_path / "half.pth").hardlink_to(checkpoint)
+    return tmp_path
+
+
+def run(folder: Path, *more: object, before=None, **flags: object) -> Finished:
+    """Run the program on the clip of ``folder``, with some flags changed or added."""
+    flags = {
+        "video_src": "clip.mp4",
+        "video_bgr": "plate.png",
+        "output_dir": "out",
+        "output_format": "image_sequences",
+        "model_checkpoint": "half.pth",
+        "device": "cpu",
+        **flags,
+    }
+    argv = [
+        part
+        for name, value in flags.items()
+        for part in ("--" + name.replace("_", "-"), *(value if type(value) is tuple else [value]))
+    ]
+    return run_forked(*argv, *more, cwd=folder, before=before)
+
+
+def matte(folder: Path, src: Path, **options):
+    """Matte in this process, with a network that costs nothing."""
+    keywords = {
+        "video_bgr": folder / "plate.png",
+        "output_dir": folder / "out",
+        "output_format": "image_sequences",
+        "network": RED_AS_ALPHA,
+        "device": "cpu",
+        **options,
+    }
+    return matte_video(video_src=src, **keywords)
+
+
+def assert_error(result: Finished, status: int, *parts: str) -> None:
+    """One line on stderr, with these parts, and no traceback."""
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    for part in parts:
+        assert part in result.stderr
+    assert result.returncode == status
+    assert result.stdout == ""
+
+
+def numbers(folder: Path) -> list[int]:
+    """The numbers shown by the images of a folder, which are all whole."""
+    files = sorted(folder.iterdir())
+    assert [file.suffix for file in files] == [".png"] * len(files)
+    return [read_number(cv2.imread(str(file), cv2.IMREAD_UNCHANGED)) for file in files]
+
+
+def report(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
+
+
+def packets(path: Path) -> list[tuple[int, int]]:
+    """Place and size in bytes of each packet of a video."""
+    with av.open(str(path)) as container:
+        return [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+
+
+def damage(path: Path, *damaged: int) -> Path:
+    """Zero out packets of a clip."""
+    data = bytearray(path.read_bytes())
+    for position, size in np.array(packets(path))[list(damaged)]:
+        data[position : position + size] = bytes(int(size))
+    path.write_bytes(data)
+    return path
+
+
+# Missing, empty, not a video
+
+UNREADABLE = {
+    "missing": ("nothing.mp4", None, "not found; expected a video"),
+    "empty": ("empty.mp4", b"", "empty; expected a video"),
+    "text": ("notes.txt", b"Take 3 was the best one.\n" * 40, "expected a video"),
+    "text called a video": ("notes.mp4", b"Take 3 was the best one.\n" * 40, "not a video"),
+    "text called an image": ("notes.png", b"Take 3 was the best one.\n" * 40, "not a readable"),
+    "zeros called a video": ("zeros.mov", bytes(4000), "not a video"),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+@pytest.mark.parametrize("flag", ["video_src", "video_bgr"])
+def test_what_is_no_video_is_named(folder, name, flag):
+    file, content, message = UNREADABLE[name]
+    if content is not None:
+        (folder / file).write_bytes(content)
+    assert_error(run(folder, **{flag: file}), 1, file, message)
+    assert not (folder / "out").exists()
+
+
+def test_a_folder_without_images_is_named(folder):
+    (folder / "shots").mkdir()
+    (folder / "shots/notes.txt").write_text("no pictures here")
+    assert_error(run(folder, video_src="shots"), 1, "shots", "no images", ".png")
+    assert not (folder / "out").exists()
+
+
+def test_a_file_with_sound_only_is_named(folder):
+    with av.open(str(folder / "sound.m4a"), "w") as container:
+        stream = container.add_stream("aac", 48000)
+        for packet in media._tone(stream, 1):
+            container.mux(packet)
+    assert_error(run(folder, video_src="sound.m4a"), 1, "sound.m4a", "no video")
+    assert not (folder / "out").exists()
+
+
+# Cut off
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_clip_cut_off_in_the_middle_is_matted_until_there(folder, suffix):
+    whole = make_clip(folder / f"whole{suffix}", 40, options={"movflags": "+faststart", "g": "10"})
+    if suffix == ".mp4":  # the index first, as cameras that stream and download tools write it
+        with (
+            av.open(str(whole)) as old,
+            av.open(
+                str(folder / "index first.mp4"), "w", options={"movflags": "+faststart"}
+            ) as new,
+        ):
+            stream = new.add_stream_from_template(old.streams.video[0])
+            for packet in old.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    new.mux(packet)
+        whole = folder / "index first.mp4"
+    position, size = packets(whole)[26]
+    cut = folder / f"cut{suffix}"
+    cut.write_bytes(whole.read_bytes()[: position + size // 2])
+    result = run(folder, video_src=cut.name)
+    written = numbers(folder / "out/com")
+    assert result.returncode == 0
+    assert len(written) in range(20, 28)
+    assert written == list(range(len(written)))
+    (warning,) = report(folder / "out")["warnings"]
+    assert f"warning: {warning}" in result.stderr
+    assert f"promises 40 frames, {len(written)} could be read" in warning
+    assert cut.name in warning
+
+
+def test_a_header_that_claims_more_frames_is_not_trusted(folder):
+    """The length in the header of a Matroska file, doubled."""
+    clip = make_clip(folder / "clip.mkv", 30)
+    data = bytearray(clip.read_bytes())
+    duration = data.index(b"\x44\x89\x88") + 3  # the element's name and its size of 8 bytes
+    (milliseconds,) = struct.unpack_from(">d", data, duration)
+    struct.pack_into(">d", data, duration, milliseconds * 2)
+    clip.write_bytes(data)
+    result = run(folder, video_src="clip.mkv")
+    assert result.returncode == 0
+    assert numbers(folder / "out/com") == list(range(30))
+    (warning,) = report(folder / "out")["warnings"]
+    assert "promises 60 frames, 30 could be read" in warning
+    assert warning in result.stderr
+
+
+# Damage in mid-stream
+
+
+def test_frames_after_damage_keep_their_numbers(folder):
+    """Without B-frames: each picture follows from those before it, and from 20 on all is well."""
+    damage(make_clip(folder / "clip.mp4", 30, options={"bf": "0", "g": "10"}), 12, 16)
+    result = run(folder)
+    written = numbers(folder / "out/com")
+    assert result.returncode == 0
+    assert len(written) == 30
+    assert written[:12] == list(range(12))
+    assert written[20:] == list(range(20, 30))
+    repeated = report(folder / "out")["repeated_frames"]
+    assert repeated == [12, 16]
+    assert all(written[number] == written[number - 1] for number in repeated)
+    assert "2 damaged frames" in result.stderr
+
+
+@pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "3"}, {"bf": "3", "b-pyramid": "strict"}])
+@pytest.mark.parametrize(
+    "damaged",
+    [[0], [0, 1, 2], [7], [8], [9], [39], [3, 9, 15, 16, 17, 22], list(range(8, 32)), [1, 38, 39]],
+    ids=str,
+)
+def test_there_are_as_many_frames_as_packets(tmp_path, damaged, options):
+    clip = damage(make_clip(tmp_path / "clip.mp4", 40, options={"g": "8", **options}), *damaged)
+    frames = list(VideoSource(clip, lambda message: None))
+    assert len(frames) == 40
+    shown = [read_number(frame.image) for frame in frames]
+    last_damage = max(damaged)
+    sound = range(-(-(last_damage + 4) // 8) * 8, 40)  # from the next key picture on
+    assert [shown[number] for number in sound] == list(sound)
+    for number, frame in enumerate(frames):
+        if frame.repeated and number and not frames[0].repeated:
+            assert shown[number] == shown[number - 1]
+
+
+def test_an_intact_frame_that_the_decoder_gives_late_is_shown(tmp_path):
+    clip = damage(make_clip(tmp_path / "clip.mp4", 30, options={"g": "8", "bf": "3"}), 7)
+    frames = list(VideoSource(clip, pytest.fail))
+    assert [read_number(frame.image) for frame in frames[:7]] == list(range(7))
+    assert not any(frame.repeated for frame in frames[:7])
+
+
+def test_recordings_one_after_another_are_all_read(tmp_path):
+    """As ``cat a.ts b.ts`` gives them: the clock starts again."""
+    part = make_clip(tmp_path / "part.ts", 20)
+    both = tmp_path / "both.ts"
+    both.write_bytes(part.read_bytes() * 2)
+    frames = list(VideoSource(both, pytest.fail))
+    assert [read_number(frame.image) for frame in frames] == [*range(20), *range(20)]
+    assert [frame.time - frames[0].time for frame in frames] == [Fraction(n, 25) for n in range(40)]
+
+
+# A frame of another size
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".h264"])
+def test_a_frame_of_another_size_ends_the_run(folder, suffix):
+    first = make_clip(folder / f"a{suffix}", 12)
+    second = make_clip(folder / f"b{suffix}", 12, size=(64, 128))
+    (folder / f"both{suffix}").write_bytes(first.read_bytes() + second.read_bytes())
+    result = run(folder, "--batch-size", 5, video_src=f"both{suffix}")
+    assert_error(result, 1, f"both{suffix}", "frame 12", "128x64", "96x48")
+    assert numbers(folder / "out/com") == list(range(12))
+    assert report(folder / "out")["status"] == "failed"
+    assert report(folder / "out")["frames"] == 12
+
+
+def test_an_image_of_another_size_ends_the_run(folder):
+    (folder / "shots").mkdir()
+    for number in range(5):
+        size = (64, 128) if number == 3 else media.SIZE
+        Image.fromarray(media.numbered(number, size)).save(folder / f"shots/{number}.png")
+    assert_error(run(folder, video_src="shots"), 1, "shots", "frame 3", "128x64", "96x48")
+    assert numbers(folder / "out/com") == list(range(3))
+
+
+# Odd sizes
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 3), (47, 99)], ids=str)
+@pytest.mark.parametrize("form", ["video", "image_sequences"])
+def test_any_size_works(folder, size, form):
+    (folder / "shots").mkdir()
+    for number in range(2):
+        Image.fromarray(media.numbered(number, size)).save(folder / f"shots/{number}.png")
+    make_plate(folder / "plate.png", size)
+    kinds = ("com", "pha", "fgr", "err", "ref")
+    result = run(
+        folder, "--preprocess-alignment", video_src="shots", output_types=kinds, output_format=form
+    )
+    assert result.returncode == 0, result.stderr
+    height, width = size
+    for kind in kinds:
+        if form == "video":
+            pictures, _ = read_video(folder / f"out/{kind}.mp4")
+            assert [p.shape[:2] for p in pictures] == [(height + height % 2, width + width % 2)] * 2
+        else:
+            for file in (folder / "out" / kind).iterdir():
+                assert Image.open(file).size == (width, height)
+            assert len(list((folder / "out" / kind).iterdir())) == 2
+
+
+def test_one_pixel_without_a_refiner(folder):
+    make_clip(folder / "clip.mkv", 2, size=(1, 1), codec="ffv1", pix_fmt="bgr0")
+    make_plate(folder / "plate.png", (1, 1))
+    result = run(folder, video_src="clip.mkv", model_type="mattingbase")
+    assert result.returncode == 0, result.stderr
+    assert len(list((folder / "out/com").iterdir())) == 2
+
+
+# Checkpoints
+
+
+class _Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("code was run",)
+
+
+CHECKPOINTS = {
+    "missing": (None, "No such file"),
+    "empty": (b"", "empty"),
+    "web page": (b"\n<!DOCTYPE html>\n<html><body>Sign in</body></html>", "HTML page"),
+    "Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs"),
+    "text": (b"weights go here\n", "not a checkpoint"),
+    "code": (pickle.dumps({"state_dict": _Evil()}), "could run code"),
+    "list": ([torch.zeros(3)], "holds a list"),
+    "other network": ({"conv1.weight": torch.zeros(3), "fc.bias": torch.zeros(1)}, "conv1, fc"),
+    "optimizer": ({"state": {0: {}}, "param_groups": []}, "another network"),
+    "numbers for names": ({0: torch.zeros(3), 1: torch.zeros(3)}, "another network"),
+}
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_what_is_no_checkpoint_is_named(folder, name):
+    content, message = CHECKPOINTS[name]
+    if isinstance(content, bytes):
+        (folder / "bad.pth").write_bytes(content)
+    elif content is not None:
+        torch.save(content, folder / "bad.pth")
+    assert_error(run(folder, model_checkpoint="bad.pth"), 1, "bad.pth", message)
+    assert not (folder / "out").exists()
+    assert not (folder / "code was run").exists()
+
+
+def test_a_folder_is_no_checkpoint(folder):
+    (folder / "weights.pth").mkdir()
+    assert_error(run(folder, model_checkpoint="weights.pth"), 1, "weights.pth", "directory")
+
+
+@pytest.mark.parametrize("old_format", [False, True], ids=["zip", "pickle"])
+def test_a_truncated_checkpoint_is_named(folder, old_format):
+    state = torch.load(folder / "half.pth", weights_only=True)
+    torch.save(state, folder / "whole.pth", _use_new_zipfile_serialization=not old_format)
+    whole = (folder / "whole.pth").read_bytes()
+    for length in (2, 600, 70_000, len(whole) // 2, len(whole) - 30):
+        (folder / "cut.pth").write_bytes(whole[:length])
+        result = run(folder, model_checkpoint="cut.pth")
+        assert_error(result, 1, "cut.pth", "cut short")
+    assert not (folder / "out").exists()
+
+
+def test_a_damaged_archive_is_named(folder):
+    damaged = bytearray((folder / "half.pth").read_bytes())
+    directory = damaged.rindex(b"PK\x01\x02")
+    damaged[directory : directory + 20] = bytes(20)
+    (folder / "bad.pth").write_bytes(damaged)
+    assert_error(run(folder, model_checkpoint="bad.pth"), 1, "bad.pth", "damaged")
+
+
+# Output that cannot be written
+
+
+def test_a_full_disk_ends_a_sequence(folder):
+    noise = np.random.default_rng(1).integers(0, 255, (400, 400, 3), np.uint8)
+    (folder / "shots").mkdir()
+    for number in range(6):  # the first ones are small files, the others are not
+        picture = noise if number > 2 else noise // 255
+        Image.fromarray(picture).save(folder / f"shots/{number}.png")
+    make_plate(folder / "plate.png", (400, 400))
+    result = run(
+        folder,
+        video_src="shots",
+        output_types="fgr",
+        image_extension="png",
+        before=processes.small_files_only,
+    )
+    assert_error(result, 1, "out/fgr/0000", "File too large")
+    files = sorted((folder / "out/fgr").iterdir())
+    assert [file.name for file in files[:3]] == ["00000.png", "00001.png", "00002.png"]
+    for file in files:
+        assert cv2.imread(str(file)) is not None
+    assert report(folder / "out")["status"] == "failed"
+
+
+def noisy(folder: Path, count: int, side: int) -> str:
+    """A folder of images that no codec makes small, with their plate."""
+    random = np.random.default_rng(1)
+    (folder / "shots").mkdir()
+    for number in range(count):
+        picture = random.integers(0, 255, (side, side, 3), np.uint8)
+        Image.fromarray(picture).save(folder / f"shots/{number:03d}.png")
+    make_plate(folder / "plate.png", (side, side))
+    return "shots"
+
+
+@pytest.mark.parametrize("count", [12, 60], ids=["noticed at the end", "noticed on the way"])
+def test_a_full_disk_ends_a_video(folder, count):
+    result = run(
+        folder,
+        video_src=noisy(folder, count, 160),
+        output_types=("fgr", "pha"),
+        output_format="video",
+        before=processes.small_files_only,
+    )
+    assert_error(result, 1, "out/fgr.mp4", "File too large")
+    assert not (folder / "out/fgr.mp4").exists()
+    pictures, _ = read_video(folder / "out/pha.mp4")
+    assert len(pictures) == report(folder / "out")["frames"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_without_room_for_the_report_names_the_frame(folder):
+    (folder / "out").mkdir()
+    if os.system(f"mount -t tmpfs -o size=64k tmpfs '{folder}/out' 2> /dev/null"):
+        pytest.skip("no right to mount")
+    try:
+        make_clip(folder / "clip.mp4", 20)
+        result = run(folder)
+        assert_error(result, 1, "out/com/000", "No space left")
+        written = numbers(folder / "out/com")
+        assert written == list(range(len(written))) and len(written) > 2
+    finally:
+        os.system(f"umount '{folder}/out'")
+
+
+def test_the_error_that_ended_the_run_is_told_even_if_the_report_fails_too(folder):
+    def progress(done: int, expected: int | None) -> None:
+        (folder / "out/run.json").unlink()
+        (folder / "out/run.json").mkdir()
+        raise OSError("the first error")
+
+    with pytest.raises(OSError, match="the first error"):
+        matte(folder, folder / "clip.mp4", progress=progress)
+
+
+@pytest.mark.parametrize("form", ["video", "image_sequences"])
+def test_output_below_a_file_is_named(folder, form):
+    (folder / "taken").write_text("not a folder")
+    assert_error(run(folder, output_dir="taken/out", output_format=form), 1, "taken")
+    assert_error(run(folder, output_dir="taken", output_format=form), 1, "taken")
+    assert (folder / "taken").read_text() == "not a folder"
+
+
+@pytest.mark.parametrize("form", ["video", "image_sequences"])
+def test_output_without_permission_is_named(folder, form, tmp_path_factory):
+    base = tmp_path_factory.getbasetemp()
+    for path in (folder, base, base.parent):  # pytest's own, which others may not enter
+        path.chmod(0o755)
+    (folder / "out").mkdir(mode=0o555)
+    options = {"output_format": form, "before": processes.become_nobody}
+    assert_error(run(folder, **options), 1, "out", "Permission denied")
+    (folder / "locked").mkdir(mode=0o500)
+    assert_error(run(folder, output_dir="locked/out", **options), 1, "locked", "Permission denied")
+    if os.getuid() == 0:
+        (folder / "half.pth").unlink()
+        torch.save({}, folder / "half.pth")
+        (folder / "half.pth").chmod(0o600)
+        assert_error(run(folder, **options), 1, "half.pth", "Permission denied")
+        (folder / "clip.mp4").chmod(0o600)
+        assert_error(run(folder, **options), 1, "clip.mp4", "Permission denied")
+
+
+# Sinks
+
+
+class FailingSink(BackgroundWriter):
+    """Fails in its thread at frame 3."""
+
+    def __init__(self):
+        super().__init__(workers=1, queue_size=4)
+        self.frames = 0
+
+    def add_batch(self, frames):
+        self._check()
+        for _ in frames:
+            self._submit(self._save, self.frames)
+            self.frames += 1
+
+    def _save(self, number: int) -> None:
+        if number == 3:
+            raise OSError("the tape is full")
+
+    def _finalize(self, *, aborted: bool) -> None:
+        pass
+
+
+def test_a_sink_that_fails_in_its_thread_ends_the_run_soon(folder):
+    sink = FailingSink()
+    with pytest.raises(OSError, match="the tape is full"):
+        matte(folder, make_clip(folder / "long.mp4", 200), writers={"com": sink}, output_dir=None)
+    assert sink.frames < 20
+
+
+def test_other_sinks_are_closed_when_one_fails(folder):
+    class Other(FrameWriter):
+        closed = False
+
+        def add_batch(self, frames):
+            assert not self.closed
+
+        def close(self):
+            self.closed = True
+
+    other = Other()
+    with pytest.raises(OSError, match="the tape is full"):
+        matte(
+            folder,
+            make_clip(folder / "long.mp4", 200),
+            writers={"pha": other, "com": FailingSink()},
+            output_dir=None,
+        )
+    assert other.closed
+
+
+# Devices and memory
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_missing_device_is_named(folder):
+    assert_error(run(folder, device="cuda"), 1, "--device cuda", "--device auto")
+    assert not (folder / "out").exists()
+
+
+def test_an_unknown_device_is_named(folder):
+    assert_error(run(folder, device="gpu"), 2, "--device gpu", "cuda:N")
+    assert not (folder / "out").exists()
+
+
+class SmallDevice(KnownNetwork):
+    """Runs out of memory above a batch size."""
+
+    def __init__(self, largest: int):
+        super().__init__()
+        self.largest = largest
+        self.seen: list[int] = []
+
+    def forward(self, src, bgr) -> BaseOutput:
+        self.seen.append(len(src))
+        if len(src) > self.largest:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return super().forward(src, bgr)
+
+
+def test_a_batch_that_does_not_fit_is_halved_once(folder):
+    network = SmallDevice(2)
+    clip = make_clip(folder / "long.mp4", 12)
+    result = matte(folder, clip, network=network, batch_size=4, output_types=["fgr"])
+    assert network.seen == [4, 2, 2, 2, 2, 2, 2]
+    assert result.frames == len(list((folder / "out/fgr").iterdir())) == 12
+    (warning,) = result.warnings
+    assert "out of memory" in warning and "--batch-size 2" in warning
+
+
+def test_memory_for_not_one_frame_says_what_to_set(folder):
+    with pytest.raises(DeviceError, match=r"memory.*--precision.*--device"):
+        matte(folder, folder / "clip.mp4", network=SmallDevice(0), batch_size=2)
+
+
+def test_memory_that_ends_outside_of_the_network_says_what_to_set(folder):
+    class Greedy(FrameWriter):
+        def add_batch(self, frames):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+        def close(self):
+            pass
+
+    with pytest.raises(DeviceError, match=r"memory.*--batch-size.*--device"):
+        matte(folder, folder / "clip.mp4", writers={"com": Greedy()}, output_dir=None)
+
+
+# Wrong command lines
+
+WRONG = {
+    "unknown flag": (["--video-srcs", "x"], "--video-srcs"),
+    "jpg with com": (["--image-extension", "jpg"], "jpg"),
+    "ref without a refiner": (["--output-types", "ref", "--model-type", "mattingbase"], "ref"),
+    "unknown type": (["--output-types", "alpha"], "alpha"),
+    "unknown format": (["--output-format", "gif"], "gif"),
+    "batch size 0": (["--batch-size", "0"], "--batch-size 0"),
+    "batch size x": (["--batch-size", "x"], "--batch-size"),
+    "crf": (["--crf", "52"], "--crf 52"),
+    "scale": (["--model-backbone-scale", "0.75"], "--model-backbone-scale 0.75"),
+    "scale nan": (["--model-backbone-scale", "nan"], "--model-backbone-scale nan"),
+    "size": (["--video-resize", "0", "100"], "--video-resize"),
+    "rate": (["--frame-rate", "0"], "--frame-rate 0"),
+    "rate of nothing": (["--frame-rate", "25/0"], "--frame-rate"),
+    "pixels": (["--model-refine-sample-pixels", "-1"], "--model-refine-sample-pixels -1"),
+    "start": (["--start-number", "-1"], "--start-number -1"),
+    "kernel": (["--model-refine-kernel-size", "2"], "kernel-size"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_command_line_has_status_2(folder, name):
+    argv, message = WRONG[name]
+    assert_error(run(folder, *argv), 2, message)
+    assert not (folder / "out").exists()
+
+
+def test_missing_flags_have_status_2(folder):
+    assert_error(run_forked("--video-src", "clip.mp4", cwd=folder), 2, "--video-bgr, --output-dir")
+
+
+def test_a_traceback_comes_with_debug_only(folder):
+    result = run(folder, "--debug", video_src="nothing.mp4")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: nothing.mp4: not found")
+
+
+# The output folder
+
+
+def images(folder: Path, count: int, **options):
+    """Matte ``count`` frames as images into ``folder/out``."""
+    return matte(folder, make_clip(folder / f"{count}.mp4", count), **options)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder_with_outputs_is_refused(folder):
+    assert run(folder).returncode == 0
+    before = names(folder / "out")
+    result = run(folder)
+    assert_error(result, 1, "out", "com/00000.png", "--overwrite")
+    assert names(folder / "out") == before
+
+
+def test_other_kinds_may_join_and_overwrite_clears_both(folder):
+    images(folder, 3)
+    images(folder, 2, output_types=["pha"])
+    assert names(folder / "out") == [
+        *("com/00000.png", "com/00001.png", "com/00002.png"),
+        *("pha/00000.jpg", "pha/00001.jpg", "run.json"),
+    ]
+    images(folder, 1, overwrite=True)
+    assert names(folder / "out") == ["com/00000.png", "run.json"]
+
+
+def test_overwrite_leaves_nothing_stale_and_nothing_lost(folder):
+    images(folder, 5)
+    own = ["notes.txt", "com/my.png", "com/99999999x.png", "other/00000.png", "com/00000.txt.png"]
+    for name in own:
+        (folder / "out" / name).parent.mkdir(exist_ok=True)
+        (folder / "out" / name).write_text("mine")
+    images(folder, 3, overwrite=True)
+    written = [f"com/{number:05d}.png" for number in range(3)]
+    assert names(folder / "out") == sorted([*own, *written, "run.json"])
+    assert all((folder / "out" / name).read_text() == "mine" for name in own)
+    assert numbers_of_outputs(folder) == {"com": 3}
+
+
+def numbers_of_outputs(folder: Path) -> dict[str, int]:
+    return {output["kind"]: output["frames"] for output in report(folder / "out")["outputs"]}
+
+
+@pytest.mark.parametrize("name", ["com/00007.png", "com/123456.png"])
+def test_overwrite_refuses_what_no_run_listed(folder, name):
+    images(folder, 2)
+    (folder / "out" / name).write_text("mine")
+    before = names(folder / "out")
+    with pytest.raises(FileExistsError, match=rf"{name}.*not written by an earlier run"):
+        images(folder, 2, overwrite=True)
+    assert names(folder / "out") == before
+
+
+def test_overwrite_without_a_report_refuses(folder):
+    images(folder, 2)
+    (folder / "out/run.json").unlink()
+    with pytest.raises(FileExistsError, match="not written by an earlier run"):
+        images(folder, 2, overwrite=True)
+    assert names(folder / "out") == ["com/00000.png", "com/00001.png"]
+
+
+def entry(**changes: object) -> dict[str, object]:
+    honest = {"kind": "com", "path": "com", "extension": "png", "start_number": 0, "frames": 3}
+    return {**honest, **changes}
+
+
+FORGED = {
+    "parent": [entry(path="../com")],
+    "absolute": [entry(path="/ABSOLUTE/com")],
+    "parent of a video": [entry(path="../com.mp4", extension=None)],
+    "through the extension": [entry(extension="x/../../../com/00000.png")],
+    "through the kind": [entry(kind="../com", path="../com")],
+    "text for numbers": [entry(frames="3")],
+    "endless": [entry(frames=10**15, path="pha", kind="pha")],
+    "negative": [entry(start_number=-(10**6), frames=10**7, path="pha", kind="pha")],
+    "no list": None,
+    "a list of texts": ["com"],
+    "a number": 3,
+    "lists inside": [entry(kind=["com"], path=["com"])],
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+@pytest.mark.timeout(60)
+def test_a_forged_report_reaches_no_other_file(folder, name):
+    out = folder / "out"
+    for place in ("com", "out/com/00000.x", "out/fgr"):
+        (folder / place).mkdir(parents=True)
+    for victim in ("com/00000.png", "com.mp4", "out/com/notes.txt", "out/fgr/00000.png"):
+        (folder / victim).write_text("mine")
+    outputs = json.dumps(FORGED[name]).replace("/ABSOLUTE", str(folder))
+    (out / "run.json").write_text(f'{{"outputs": {outputs}}}')
+    images(folder, 1, output_types=["pha"], overwrite=True)
+    assert {"00000.png"} == {path.name for path in (folder / "com").iterdir()}
+    assert names(out) == ["com/notes.txt", "fgr/00000.png", "pha/00000.jpg", "run.json"]
+    assert (folder / "com.mp4").read_text() == "mine"
+
+
+def test_a_report_that_is_no_json_is_passed_over(folder):
+    (folder / "out").mkdir()
+    (folder / "out/run.json").write_text("{")
+    images(folder, 1, overwrite=True)
+    assert report(folder / "out")["status"] == "done"
