@@ -34,7 +34,7 @@ class AudioTrack:
             raise LookupError(f"{path} has no audio")
         assert isinstance(stream, AudioStream)
         self._packets: Iterator[Packet]
-        if stream.codec_context.name in _COPIED:
+        if stream.codec_context.codec.canonical_name in _COPIED:
             self._packets = self._copied(stream, container.add_stream_from_template(stream))
         else:
             self._packets = self._encoded(stream, container.add_stream("aac", stream.rate))
@@ -61,7 +61,10 @@ class AudioTrack:
         end: int | None = None
         shift = 0
         # Streams for broadcast repeat what MP4 says once, before each packet of AAC.
-        is_adts = stream.codec_context.name == "aac" and not stream.codec_context.extradata
+        is_adts = (
+            stream.codec_context.codec.canonical_name == "aac"
+            and not stream.codec_context.extradata
+        )
         unwrap = BitStreamFilterContext("aac_adtstoasc" if is_adts else "null", stream, out)
         for demuxed in _until_damage(self._input.demux(stream)):
             for packet in unwrap.filter(demuxed) if demuxed.size else ():
