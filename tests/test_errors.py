@@ -245,6 +245,18 @@ def test_recordings_one_after_another_are_all_read(tmp_path):
     assert [frame.time - frames[0].time for frame in frames] == [Fraction(n, 25) for n in range(40)]
 
 
+def test_recordings_one_after_another_keep_their_sound(folder):
+    part = make_clip(folder / "part.ts", 50, sound="aac")
+    both = folder / "both.ts"
+    both.write_bytes(part.read_bytes() * 2)
+    matte(folder, both, output_format="video")
+    _, times = read_video(folder / "out/com.mp4")
+    assert [time - times[0] for time in times] == [Fraction(n, 25) for n in range(100)]
+    with av.open(str(folder / "out/com.mp4")) as container:
+        sound = sum(frame.samples for frame in container.decode(audio=0)) / 48000
+    assert sound == pytest.approx(4, abs=0.1)
+
+
 # A frame of another size
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
+from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -33,7 +34,7 @@ class AudioTrack:
             raise LookupError(f"{path} has no audio")
         assert isinstance(stream, AudioStream)
         self._packets: Iterator[Packet]
-        if stream.codec_context.name in _COPIED:
+        if stream.codec_context.codec.canonical_name in _COPIED:
             self._packets = self._copied(stream, container.add_stream_from_template(stream))
         else:
             self._packets = self._encoded(stream, container.add_stream("aac", stream.rate))
@@ -57,8 +58,24 @@ class AudioTrack:
         self._input.close()
 
     def _copied(self, stream: AudioStream, out: AudioStream) -> Iterator[Packet]:
-        for packet in _until_damage(self._input.demux(stream)):
-            if packet.dts is not None:
+        end: int | None = None
+        shift = 0
+        # Streams for broadcast repeat what MP4 says once, before each packet of AAC.
+        is_adts = (
+            stream.codec_context.codec.canonical_name == "aac"
+            and not stream.codec_context.extradata
+        )
+        unwrap = BitStreamFilterContext("aac_adtstoasc" if is_adts else "null", stream, out)
+        for demuxed in _until_damage(self._input.demux(stream)):
+            for packet in unwrap.filter(demuxed) if demuxed.size else ():
+                if packet.dts is None or packet.pts is None:
+                    continue
+                length = packet.duration or 0
+                if end is not None and packet.dts + shift < end - length:
+                    shift = end - packet.dts  # recordings were joined, and the clock starts again
+                packet.dts += shift
+                packet.pts += shift
+                end = packet.dts + length
                 packet.stream = out
                 yield packet
 
