@@ -99,7 +99,7 @@ def test_opencv_and_kornia_warp_alike():
     matrix[2, :2] = 1e-5, -2e-5
     homography = torch.from_numpy(matrix)[None]
     difference = _warp_by_opencv(plate, homography) - _warp_by_kornia(plate, homography)
-    assert difference.abs().max() < 2e-3
+    assert difference.abs().max() < 5e-3  # OpenCV 4 rounds positions to 1/32 pixel
 
 
 class Pictures(FrameSource):

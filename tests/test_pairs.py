@@ -93,6 +93,18 @@ def test_16_bits_reach_the_device_without_loss():
     assert torch.allclose(src, wanted, atol=1e-6)
 
 
+def test_8_and_16_bits_may_be_mixed():
+    class Mixed(Numbered):
+        def __iter__(self):
+            for number, frame in enumerate(super().__iter__()):
+                yield Frame(frame.image.astype(np.uint16) * 257 if number % 2 else frame.image)
+
+    (batch,) = load(Mixed(4), batch_size=4)
+    assert numbers([batch]) == [0, 1, 2, 3]
+    levels = batch.src[:, :, 20:].float() / 65535
+    assert (levels[0] - levels[1]).abs().max() < 0.1, "the same brightness"
+
+
 def test_frames_before_a_failure_are_handed_over():
     loader = PairLoader(Numbered(10, fails_at=7), GREY, batch_size=3, warn=pytest.fail)
     seen = []
