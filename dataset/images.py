@@ -23,7 +23,9 @@ def is_image_name(path: Path) -> bool:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Read an image upright (EXIF orientation applied), in sRGB, without its alpha.
+    """Read an image upright (EXIF orientation applied), without its alpha.
+
+    One of 8 bits comes in sRGB, through its embedded profile if it has one.
 
     Returns:
         (H, W, 3), RGB: uint16 for files with 16 bits a channel, else uint8.
@@ -35,8 +37,13 @@ def read_image(path: Path) -> np.ndarray:
         data = path.read_bytes()
         with _open(data) as image:
             if _is_deep(image):
-                return _read_deep(data, image.getexif().get(_ORIENTATION, 1))
+                is_tiff = image.format == "TIFF"  # which OpenCV turns upright by itself
+                return _read_deep(data, 1 if is_tiff else image.getexif().get(_ORIENTATION, 1))
+            if image.mode in ("F", "I"):
+                raise MediaError(f"{path}: 32 bits a channel; save it with 8 or 16")
             return np.array(_to_srgb(ImageOps.exif_transpose(image)))
+    except MediaError:
+        raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else None
         raise MediaError(f"{path}: {reason or 'not a readable image'}") from error
@@ -110,7 +117,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 def natural_key(path: Path) -> list[tuple[int, int, str]]:
     """Sort key that puts ``2.png`` before ``10.png``."""
     parts = re.split(r"(\d+)", path.name.lower())
-    return [(1, int(part), part) if part.isdigit() else (0, 0, part) for part in parts]
+    return [(1, int(part), part) if part.isdecimal() else (0, 0, part) for part in parts]
 
 
 class ImageFolder(FrameSource):

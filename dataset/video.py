@@ -15,6 +15,8 @@ from .decode import decode, length_hint, open_video
 from .images import turn
 from .sources import Frame, FrameSource, MediaError, Warn
 
+#: FFmpeg's names of formats whose times are rounded: Matroska and WebM, Flash, Windows Media.
+_ROUNDING_FORMATS = ("matroska", "flv", "asf")
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 #: FFmpeg's numbers for the matrices of BT.709, BT.601 (two of them) and BT.2020 (two of them).
 _MATRICES = {
@@ -50,11 +52,12 @@ class VideoSource(FrameSource):
         self.name = str(path)
         self._warn = warn
         with open_video(path) as (container, stream):
+            rounds = container.format.name.startswith(_ROUNDING_FORMATS)
             self.frame_rate = stream.guessed_rate or stream.average_rate or Fraction(30)
             self.length_hint = length_hint(container, stream)
             self._tick = stream.time_base or 1 / self.frame_rate
             aspect = stream.sample_aspect_ratio
-        self._choose_clock()
+        self._choose_clock(rounds)
         pictures = (picture for picture, _ in decode(path, _say_nothing) if picture)
         first = next(pictures, None)
         if first is None:
@@ -70,16 +73,18 @@ class VideoSource(FrameSource):
             transfer = _HDR_TRANSFERS[first.color_trc]
             warn(f"{path}: HDR video ({transfer}); its levels are used without tone mapping")
 
-    def _choose_clock(self) -> None:
-        """Find a tick in which the stream's times and those of a constant rate are whole.
+    def _choose_clock(self, rounds: bool) -> None:
+        """Find a tick in which all times are whole.
 
-        Matroska rounds times to milliseconds. Where a frame does not last a whole number of ticks,
-        a time within one tick of the constant rate is taken as that rate's: the rounding is undone.
+        Some formats round times to their own tick, a millisecond mostly. Where a frame does not
+        last a whole number of these, a time within one of the constant rate is taken as that
+        rate's: the rounding is undone.
         """
-        self._rounded = (1 / self.frame_rate / self._tick).denominator != 1
         self.time_base = self._tick
+        finest = Fraction(1, lcm(self.frame_rate.numerator, self._tick.denominator))
+        self._rounded = rounds and finest != self._tick and finest.denominator < 2**31
         if self._rounded:
-            self.time_base = Fraction(1, lcm(self.frame_rate.numerator, self._tick.denominator))
+            self.time_base = finest
 
     def __iter__(self) -> Iterator[Frame]:
         start: Fraction | None = None

@@ -48,6 +48,12 @@ CLIPS = {
         times=[Fraction(n * n + 90 * n, 3000) for n in range(40)],
         time_base=Fraction(1, 3000),
     ),
+    "jitter at a timescale of 600": dict(
+        count=30,
+        times=[Fraction(20 * n + (n * 7) % 3, 600) for n in range(30)],
+        time_base=Fraction(1, 600),
+        suffix=".mov",
+    ),
     "late start": dict(
         count=20,
         times=[Fraction(n, 25) + Fraction(7, 100) for n in range(20)],
@@ -93,13 +99,14 @@ def test_video_has_the_count_the_rate_and_the_times_of_the_clip(tmp_path, name):
         network=SourceNetwork(),
     )
     pictures, times = read_video(tmp_path / "out/fgr.mp4")
-    wanted = [frame.time for frame in VideoSource(src, warn=pytest.fail)]
+    wanted = read_video(src)[1]  # as the file has them, unless its format rounds
+    if src.suffix in (".mkv", ".webm"):
+        wanted = [Fraction(n) / CLIPS[name].get("rate", 25) for n in range(len(wanted))]
     assert [read_number(picture) for picture in pictures] == list(range(CLIPS[name]["count"]))
     assert times == wanted
     with av.open(str(src)) as before, av.open(str(tmp_path / "out/fgr.mp4")) as after:
         old, new = before.streams.video[0], after.streams.video[0]
-        if "times" not in CLIPS[name] and src.suffix == ".mp4":
-            assert times == read_video(src)[1]
+        if "times" not in CLIPS[name]:
             assert new.average_rate == old.average_rate
 
 

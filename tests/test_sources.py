@@ -1,5 +1,6 @@
 """Where pictures come from: a contract for every source, then what each kind promises."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -131,6 +132,47 @@ def with_exif_of(path: Path, picture: np.ndarray) -> bytes:
     start = other.index(b"eXIf") - 4
     length = int.from_bytes(other[start : start + 4], "big") + 12
     return data[:33] + other[start : start + length] + data[33:]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_of_a_16_bit_tiff_is_applied_once(tmp_path, orientation):
+    stored = np.arange(6 * 4 * 3, dtype=np.uint16).reshape(6, 4, 3) * 900
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    Image.fromarray((stored // 257).astype(np.uint8)).save(tmp_path / "8.tif", exif=exif)
+    (tmp_path / "16.tif").write_bytes(tiff(stored, orientation))
+    eight, sixteen = read_image(tmp_path / "8.tif"), read_image(tmp_path / "16.tif")
+    assert sixteen.dtype == np.uint16
+    np.testing.assert_array_equal(sixteen // 257, eight)
+
+
+def tiff(picture: np.ndarray, orientation: int) -> bytes:
+    """An uncompressed TIFF of (H, W, 3), uint16."""
+    height, width, _ = picture.shape
+    tags = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 3, 8),  # bits of each channel, stored behind the header
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, 14),
+        (274, 3, 1, orientation),
+        (277, 3, 1, 3),
+        (278, 4, 1, height),
+        (279, 4, 1, picture.nbytes),
+    ]
+    data = picture.astype("<u2").tobytes()
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *t) for t in tags)
+    return (
+        struct.pack("<2sHI3H", b"II", 42, 14 + len(data), 16, 16, 16) + data + directory + bytes(4)
+    )
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_32_bits_a_channel_are_refused(tmp_path, kind):
+    Image.fromarray(np.ones((8, 8), kind)).save(tmp_path / "x.tif")
+    with pytest.raises(MediaError, match=r"x\.tif: 32 bits a channel"):
+        read_image(tmp_path / "x.tif")
 
 
 def test_embedded_profile_is_converted_to_srgb(tmp_path):
