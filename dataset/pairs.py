@@ -18,6 +18,9 @@ from .align import PlateAligner
 from .fit import check_plate, cover, resize
 from .sources import Frame, FrameSource, Warn
 
+#: Seconds to wait at the end for a read in progress, as from a network disk.
+_PATIENCE = 5.0
+
 
 @dataclass(frozen=True)
 class FrameBatch:
@@ -114,9 +117,10 @@ class PairLoader:
             yield item
 
     def close(self) -> None:
-        """Stop reading. A second call is harmless."""
+        """Stop reading; a read that is stuck is left to end by itself. Harmless a second time."""
         self._stop.set()
-        while self._thread.is_alive():
+        give_up = time.monotonic() + _PATIENCE
+        while self._thread.is_alive() and time.monotonic() < give_up:
             try:
                 self._queue.get_nowait()
             except Empty:

@@ -21,6 +21,10 @@ _DTYPES = {
 }
 
 
+#: How PyTorch says it on MPS and on the CPU, where it has no exception of its own for it.
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
+
+
 class DeviceError(RuntimeError):
     """A device that is not there or too small; the message says what to set instead."""
 
@@ -140,7 +144,7 @@ class Matter:
             self.device = torch.device("cpu")
             self.network = self.network.cpu()
         except RuntimeError as error:
-            if "can't allocate memory" not in str(error):  # how PyTorch says it on the CPU
+            if not any(words in str(error) for words in _OUT_OF_MEMORY):
                 raise
             self._halve(len(src), error)
         return None

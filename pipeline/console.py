@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -40,7 +41,7 @@ class Console(logging.Handler):
         """
         if self.signal is not None:
             raise KeyboardInterrupt
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             if self._bar is None:
                 self._bar = tqdm(total=expected, unit="frame", dynamic_ncols=True)
             if self._bar.total is not None and done > self._bar.total:
@@ -51,8 +52,10 @@ class Console(logging.Handler):
             self.say(_line(done, expected, now - self._started))
 
     def say(self, message: str) -> None:
-        """Print a line on stderr, above the bar if there is one."""
-        tqdm.write(message, file=sys.stderr)
+        """Print a line on stderr, above the bar if there is one; nobody there is no error."""
+        if sys.stderr is not None:
+            with suppress(OSError, ValueError):
+                tqdm.write(message, file=sys.stderr)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.say(f"{record.levelname.lower()}: {record.getMessage()}")
@@ -63,7 +66,8 @@ class Console(logging.Handler):
         self._handlers = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._stop)
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and & want it
+                    self._handlers[number] = signal.signal(number, self._stop)
         return self
 
     def __exit__(
@@ -80,10 +84,10 @@ class Console(logging.Handler):
             self._bar.close()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        """Only take note: the signal may come in the middle of a line that is being printed."""
         if self.signal is not None:
             raise KeyboardInterrupt
         self.signal = number
-        self.say("stopping after the frames in work; once more stops at once")
 
 
 def _line(done: int, expected: int | None, seconds: float) -> str:

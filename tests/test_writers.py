@@ -115,6 +115,13 @@ def test_what_was_taken_before_a_failure_elsewhere_is_kept(sink, tmp_path):
     assert len(sink.read(tmp_path, writer)) == 5
 
 
+def test_an_empty_batch_changes_nothing(sink, tmp_path):
+    with sink.make(tmp_path) as writer:
+        for batch in (levels(0), levels(2), levels(0)):
+            writer.add_batch(batch)
+    assert len(sink.read(tmp_path, writer)) == 2
+
+
 @pytest.mark.parametrize(
     "frames",
     [torch.zeros(3, *SIZE), torch.zeros(1, 2, *SIZE), torch.zeros(1, 3, *SIZE, dtype=torch.int32)],
@@ -163,6 +170,13 @@ def test_numbers_start_where_they_are_told_and_grow_past_five_digits(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["100000.png", "100001.png", "99998.png", "99999.png"]
 
 
+def test_a_sequence_keeps_its_size(tmp_path):
+    with ImageSequenceWriter(tmp_path, "png") as writer:
+        writer.add_batch(torch.zeros(1, 3, 8, 10))
+        with pytest.raises(ValueError, match="frame of 12x8 in a sequence of 10x8"):
+            writer.add_batch(torch.zeros(1, 3, 8, 12))
+
+
 def test_an_unknown_extension_is_refused(tmp_path):
     with pytest.raises(ValueError, match="'gif' is none of png, jpg"):
         ImageSequenceWriter(tmp_path, "gif")
@@ -204,13 +218,15 @@ class Failing(ImageSequenceWriter):
         super()._add_batch(frames, index)
 
 
-def test_a_failed_save_surfaces_at_the_next_batch_once(tmp_path):
+def test_a_failed_save_surfaces_at_the_next_batch(tmp_path):
     with Failing(tmp_path, "png", workers=1) as writer:
         with pytest.raises(WriteError, match="disk broke"):
             for frame in levels(100).split(1):
                 writer.add_batch(frame)
                 time.sleep(0.002)
         assert writer._count < 20
+        with pytest.raises(WriteError, match="disk broke"):
+            writer.add_batch(levels(1))
     assert "00002.png" in os.listdir(tmp_path)
 
 

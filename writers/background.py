@@ -27,7 +27,7 @@ class BackgroundWriter(FrameWriter):
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix=type(self).__name__)
         self._slots = BoundedSemaphore(queue_size)
         self._lock = Lock()
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._error_told = False
         self._closed = False
         atexit.register(self._finish_at_exit)  # runs after the pool's own, which drains the queue
@@ -49,7 +49,8 @@ class BackgroundWriter(FrameWriter):
         atexit.unregister(self._finish_at_exit)
         self._pool.shutdown(wait=True)
         self._run(self._finalize, aborted=aborted)
-        self._tell_error()
+        if self._error is not None and not self._error_told:
+            raise self._error
 
     def _submit(self, task: Callable[..., None], *args: object) -> None:
         """Have ``task`` run by a thread; waits while the queue is full."""
@@ -58,12 +59,9 @@ class BackgroundWriter(FrameWriter):
 
     def _check(self) -> None:
         """Raise what a task has raised, or that the sink is closed."""
-        self._tell_error()
         if self._closed:
             raise ValueError(f"this {type(self).__name__} is closed")
-
-    def _tell_error(self) -> None:
-        if self._error is not None and not self._error_told:
+        if self._error is not None:
             self._error_told = True
             raise self._error
 
@@ -79,7 +77,7 @@ class BackgroundWriter(FrameWriter):
     def _run(self, task: Callable[..., None], *args: object, **options: object) -> None:
         try:
             task(*args, **options)
-        except Exception as error:  # any: it must reach the one who adds and closes
+        except BaseException as error:  # any: it must reach the one who adds and closes
             with self._lock:
                 self._error = self._error or error
 

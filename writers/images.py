@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from torch import Tensor
 
 from .background import BackgroundWriter, usable_cores
@@ -60,14 +61,19 @@ class ImageSequenceWriter(BackgroundWriter):
         super().__init__(workers=workers, queue_size=2 * workers + 1)
         self._start_number = start_number
         self._count = 0
+        self._size: torch.Size | None = None
 
     def add_batch(self, frames: Tensor) -> None:
         self._check()
         frames = to_uint8(frames)
         if frames.shape[1] == 4 and self.extension != "png":
             raise ValueError(f"{self.extension} holds no alpha; use png for frames with 4 channels")
-        for frame in frames.split(1):
-            self._submit(self._add_batch, frame, self._count)
+        self._size = self._size or frames.shape[2:]
+        if frames.shape[2:] != self._size:
+            sizes = [f"{width}x{height}" for height, width in (frames.shape[2:], self._size)]
+            raise ValueError(f"{self.path}: a frame of {sizes[0]} in a sequence of {sizes[1]}")
+        for frame in frames:
+            self._submit(self._add_batch, frame[None], self._count)
             self._count += 1
 
     def _add_batch(self, frames: Tensor, index: int) -> None:

@@ -137,8 +137,8 @@ class VideoWriter(BackgroundWriter):
                 f"{self.path}: a frame of {width}x{height} in a video of "
                 f"{self.size[1]}x{self.size[0]}"
             )
-        for frame in frames.split(1):
-            self._submit(self._add_frame, frame[0], next(self._times))
+        for frame in frames:
+            self._submit(self._add_frame, frame, next(self._times))
 
     def _add_frame(self, frame: Tensor, time: Fraction) -> None:
         """Encode ``frame`` (C, H, W), uint8, to be shown at ``time`` (seconds)."""
