@@ -116,6 +116,8 @@ def matte_video(
     settings = {k: v for k, v in locals().items() if k not in ("network", "writers", "progress")}
     _check(settings, own_writers=writers is not None)
     result = MattingResult()
+    if unknown := [kind for kind in writers or () if kind not in KINDS]:
+        raise UsageError(f"writers for {', '.join(unknown)}: expected some of {', '.join(KINDS)}")
     form = FORMATS[output_format]
     src, bgr, target = _open_sources(settings, result.warn)
     size = (video_resize[1], video_resize[0]) if video_resize else src.size
@@ -157,7 +159,9 @@ def matte_video(
             Path(output_dir or ""),
             outputs,
             overwrite=overwrite,
-            inputs=[Path(video_src), Path(video_bgr)],
+            inputs=[
+                Path(p) for p in (video_src, video_bgr, video_target_bgr, model_checkpoint) if p
+            ],
             facts=facts,
         )
         result.outputs = [folder.root / output.path for output in outputs]
@@ -181,7 +185,8 @@ def _check(settings: Mapping[str, Any], *, own_writers: bool) -> None:
     extension = settings["image_extension"]
     if extension not in (None, *ENCODERS):
         raise UsageError(f"--image-extension {extension}: expected one of {', '.join(ENCODERS)}")
-    if extension in ("jpg", "jpeg") and "com" in settings["output_types"]:
+    has_alpha = FORMATS[settings["output_format"]].has_alpha
+    if extension in ("jpg", "jpeg") and has_alpha and "com" in settings["output_types"]:
         raise UsageError(f"--image-extension {extension} holds no alpha, which com needs; use png")
     if "ref" in settings["output_types"] and settings["model_type"] == "mattingbase":
         raise UsageError("--output-types ref needs --model-type mattingrefine")
@@ -213,8 +218,15 @@ def _open_sources(
     if FORMATS[settings["output_format"]].has_alpha:
         warn("--video-target-bgr has no effect on image sequences, which keep their alpha")
         return src, bgr, None
-    colour = None if Path(text).exists() else parse_colour(str(text))
-    return src, bgr, FlatColour(colour, src.size) if colour else open_source(text, warn)
+    if Path(text).exists():
+        return src, bgr, open_source(text, warn)
+    colour = parse_colour(str(text))
+    if colour is None:
+        raise UsageError(
+            f"--video-target-bgr {text}: neither a file nor a colour such as #78ff9b, "
+            "120,255,155 or teal"
+        )
+    return src, bgr, FlatColour(colour, src.size)
 
 
 def _load(settings: dict[str, Any], *, longer_side: int) -> MattingBase:

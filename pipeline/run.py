@@ -60,6 +60,7 @@ class Run:
         expected: Frames to expect, if known.
         progress: Called after every batch with the frames done and the frames expected.
         sinks: The open sinks, by kind.
+        begun: Frames that each sink was given.
         network_seconds: Time spent in the network.
     """
 
@@ -71,6 +72,7 @@ class Run:
     expected: int | None
     progress: Callable[[int, int | None], None] | None
     sinks: dict[Kind, FrameWriter] = field(default_factory=dict)
+    begun: dict[Kind, int] = field(default_factory=dict)
     network_seconds: float = 0.0
 
     def matte(self, opening: Iterable[tuple[Kind, FrameWriter]]) -> None:
@@ -105,6 +107,7 @@ class Run:
             if self.folder is not None:
                 self.folder.claim(done)
             for kind, writer in self.sinks.items():
+                self.begun[kind] = done
                 writer.add_batch(self.composers[kind](matte, frames.target))
             self.result.frames = done
             self.result.repeated_frames += batch.repeated
@@ -134,6 +137,8 @@ class Run:
             }
         if self.folder is not None:
             facts = {
+                "status": status,
+                "frames": result.frames,
                 "seconds": round(seconds, 3),
                 "frames_per_second": round(result.frames / seconds, 3),
                 "busy": result.busy,
@@ -141,4 +146,4 @@ class Run:
                 "repeated_frames": result.repeated_frames,
                 "warnings": result.warnings,
             }
-            self.folder.finish(status, result.frames, facts)
+            self.folder.finish(self.begun, facts)

@@ -723,15 +723,46 @@ def test_a_forged_report_reaches_no_other_file(folder, name):
     for victim in ("com/00000.png", "com.mp4", "out/com/notes.txt", "out/fgr/00000.png"):
         (folder / victim).write_text("mine")
     outputs = json.dumps(FORGED[name]).replace("/ABSOLUTE", str(folder))
-    (out / "run.json").write_text(f'{{"outputs": {outputs}}}')
+    (out / "run.json").write_text(f'{{"versions": {{"bgmv2": "0"}}, "outputs": {outputs}}}')
     images(folder, 1, output_types=["pha"], overwrite=True)
     assert {"00000.png"} == {path.name for path in (folder / "com").iterdir()}
     assert names(out) == ["com/notes.txt", "fgr/00000.png", "pha/00000.jpg", "run.json"]
     assert (folder / "com.mp4").read_text() == "mine"
 
 
-def test_a_report_that_is_no_json_is_passed_over(folder):
+@pytest.mark.parametrize("text", ["{", "[]", '{"mine": 1}'])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_report_of_another_program_is_kept(folder, text, overwrite):
     (folder / "out").mkdir()
-    (folder / "out/run.json").write_text("{")
-    images(folder, 1, overwrite=True)
-    assert report(folder / "out")["status"] == "done"
+    (folder / "out/run.json").write_text(text)
+    with pytest.raises(FileExistsError, match=r"run\.json: was not written by this program"):
+        images(folder, 1, overwrite=overwrite)
+    assert names(folder / "out") == ["run.json"]
+    assert (folder / "out/run.json").read_text() == text
+
+
+def test_overwrite_keeps_what_the_run_reads(folder):
+    clip, target = folder / "clip.mp4", folder / "out/com.mp4"
+    matte(folder, clip, output_format="video")
+    before = names(folder / "out")
+    again = dict(output_format="video", video_target_bgr=str(target), overwrite=True)
+    with pytest.raises(FileExistsError, match=r"com\.mp4: was written by the earlier run"):
+        matte(folder, clip, **again)
+    images(folder, 2)
+    with pytest.raises(FileExistsError, match="com: was written by the earlier run"):
+        matte(folder, folder / "out/com", overwrite=True)
+    assert set(before) <= set(names(folder / "out")) and "com/00001.png" in names(folder / "out")
+
+
+def test_overwrite_clears_up_after_a_failed_sink(folder):
+    (folder / "out/pha/.00002.jpg.part").mkdir(parents=True)  # where the third file has to pass
+    with pytest.raises(OSError, match=r"pha/00002\.jpg"):
+        images(folder, 9, output_types=["com", "pha"], batch_size=2)
+    (folder / "out/pha/.00002.jpg.part").rmdir()
+    images(folder, 1, output_types=["com", "pha"], overwrite=True)
+    assert names(folder / "out") == ["com/00000.png", "pha/00000.jpg", "run.json"]
+
+
+def test_a_target_that_is_neither_file_nor_colour_is_named(folder):
+    result = run(folder, "--video-target-bgr", "256,0,0", "--output-format", "video")
+    assert_error(result, 2, "--video-target-bgr 256,0,0", "#78ff9b")

@@ -79,12 +79,27 @@ class OutputsExistError(FileExistsError):
 
 
 def read_report(root: Path) -> dict[str, Any]:
-    """What ``run.json`` says; empty if there is none that can be read."""
+    """What ``run.json`` says; empty if there is none.
+
+    Raises:
+        OutputsExistError: The file is not one that this program wrote.
+        WriteError: There is no access to it.
+    """
+    path = root / REPORT_NAME
     try:
-        report = json.loads((root / REPORT_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    return report if isinstance(report, dict) else {}
+    except OSError as error:
+        raise WriteError(f"{path}: {error.strerror}") from error
+    except ValueError:
+        report = None
+    if not isinstance(report, dict) or "bgmv2" not in (report.get("versions") or ()):
+        raise OutputsExistError(
+            f"{path}: was not written by this program and would be lost; "
+            "move it away, or give another --output-dir"
+        )
+    return report
 
 
 def write_report(root: Path, report: dict[str, Any]) -> None:
@@ -99,9 +114,9 @@ def write_report(root: Path, report: dict[str, Any]) -> None:
         raise WriteError(f"{root / REPORT_NAME}: {error.strerror}") from error
 
 
-def listed_outputs(root: Path) -> list[Output]:
-    """The outputs that ``run.json`` lists; an entry that does not look like one is passed over."""
-    entries = read_report(root).get("outputs")
+def listed_outputs(report: dict[str, Any]) -> list[Output]:
+    """The outputs that a report lists; an entry that does not look like one is passed over."""
+    entries = report.get("outputs")
     listed = []
     for entry in entries if isinstance(entries, list) else []:
         with suppress(TypeError):
@@ -126,32 +141,13 @@ def prepare_folder(
         Outputs of earlier runs that stay.
 
     Raises:
-        OutputsExistError: Outputs of these kinds are there already, and nothing was removed.
+        OutputsExistError: Something there would be lost or mixed up; nothing was removed.
         WriteError: The folder cannot be created.
     """
-    earlier = listed_outputs(root)
-    removable: set[Path] = set()
-    for output in earlier if overwrite else ():
-        removable.update(output.files(root))
-        place = (root / output.path).resolve()
-        for path in inputs:
-            if place in (path.resolve(), *path.resolve().parents):
-                raise OutputsExistError(
-                    f"{path}: was written by the earlier run that --overwrite would remove; "
-                    "give another --output-dir"
-                )
-    for output in outputs:
-        for path in output.conflicts(root):
-            if not overwrite:
-                raise OutputsExistError(
-                    f"{root}: {path.relative_to(root)} is there already; "
-                    "give --overwrite, or another --output-dir"
-                )
-            if path not in removable:
-                raise OutputsExistError(
-                    f"{root}: {path.relative_to(root)} was not written by an earlier run, so that "
-                    "--overwrite leaves it alone; move it away, or give another --output-dir"
-                )
+    earlier = listed_outputs(read_report(root))
+    removable = {path for output in earlier for path in output.files(root)} if overwrite else set()
+    _refuse_inputs(removable, inputs)
+    _refuse_conflicts(root, outputs, removable, overwrite=overwrite)
     try:
         for path in removable:
             path.unlink(missing_ok=True)
@@ -159,3 +155,31 @@ def prepare_folder(
     except OSError as error:
         raise WriteError(f"{error.filename}: {error.strerror}") from error
     return [] if overwrite else earlier
+
+
+def _refuse_inputs(removable: set[Path], inputs: Sequence[Path]) -> None:
+    doomed = {path.resolve() for path in removable}
+    doomed |= {folder for path in doomed for folder in (path, path.parent)}
+    for path in inputs:
+        if path.resolve() in doomed:
+            raise OutputsExistError(
+                f"{path}: was written by the earlier run, which --overwrite would remove; "
+                "give another --output-dir"
+            )
+
+
+def _refuse_conflicts(
+    root: Path, outputs: Sequence[Output], removable: set[Path], *, overwrite: bool
+) -> None:
+    for output in outputs:
+        for path in output.conflicts(root):
+            name = path.relative_to(root)
+            if not overwrite:
+                raise OutputsExistError(
+                    f"{root}: {name} is there already; give --overwrite, or another --output-dir"
+                )
+            if path not in removable:
+                raise OutputsExistError(
+                    f"{root}: {name} was not written by an earlier run, so that --overwrite "
+                    "leaves it alone; move it away, or give another --output-dir"
+                )

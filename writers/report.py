@@ -1,11 +1,11 @@
 """A run's folder, and what the run tells about itself in ``run.json``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .outputs import Output, prepare_folder, write_report
+from .outputs import Kind, Output, prepare_folder, write_report
 
 #: Frames that are claimed at once, so that the report is not written for each of them.
 _CLAIM = 1000
@@ -49,14 +49,21 @@ class RunFolder:
         """Say that all frames up to this count may be written from now on."""
         if frames > self._claimed:
             self._claimed = frames + _CLAIM
-            self._write({"status": "running"}, frames=self._claimed)
+            for output in self.outputs:
+                output.frames = self._claimed
+            self._write({"status": "running"})
 
-    def finish(self, status: str, frames: int, facts: dict[str, Any]) -> None:
-        """Say how the run ended, and how many frames each output has."""
-        self._write({"status": status, "frames": frames, **facts}, frames=frames)
+    def finish(self, begun: Mapping[Kind, int], facts: dict[str, Any]) -> None:
+        """Say how the run ended.
 
-    def _write(self, facts: dict[str, Any], *, frames: int) -> None:
+        Args:
+            begun: Frames that each sink was given, the last of which it may not have finished.
+            facts: What is known of the run at its end.
+        """
         for output in self.outputs:
-            output.frames = frames
+            output.frames = begun.get(output.kind, 0)
+        self._write(facts)
+
+    def _write(self, facts: dict[str, Any]) -> None:
         outputs = [asdict(output) for output in self.outputs + self._kept]
         write_report(self.root, {**facts, **self._facts, "outputs": outputs})
