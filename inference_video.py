@@ -30,6 +30,7 @@ from model import (
     load_network,
     resolve_device,
 )
+from model.weights import SHA256
 from pipeline import HD_LIMIT, Console, MattingResult, Run, read_flags
 from writers import (
     ENCODERS,
@@ -56,6 +57,8 @@ __all__ = [
 __version__ = "0.1.0"
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+#: Frames per second of a folder of images, unless something else is said.
+_IMAGE_RATE = 30
 #: Flat background of composited videos.
 _GREEN = (120, 255, 155)
 
@@ -71,7 +74,7 @@ def matte_video(
     output_dir: str | Path | None = None,
     video_target_bgr: str | None = None,
     video_resize: Sequence[int] | None = None,
-    frame_rate: Fraction | float = Fraction(30),
+    frame_rate: Fraction | float | None = None,
     preprocess_alignment: bool = False,
     model_checkpoint: str | Path | None = None,
     model_type: ModelType | None = None,
@@ -102,8 +105,8 @@ def matte_video(
     Args:
         network: Used instead of a checkpoint: maps ``src`` and ``bgr`` to an output such as that
             of :class:`model.MattingRefine` or :class:`model.MattingBase`.
-        writers: Sinks by kind, used and closed instead of files in ``output_dir``. Unless
-            ``output_format`` is ``video``, ``com`` comes to them with alpha, as 4 channels.
+        writers: Sinks by kind, used instead of files in ``output_dir``, and closed once the run has
+            begun. Unless ``output_format`` is ``video``, ``com`` comes with alpha, as 4 channels.
         progress: Called after every batch with the frames done and the frames expected, if known.
             What it raises stops the run; everything written until then is closed and stays.
 
@@ -140,7 +143,7 @@ def matte_video(
     )
     clip = Clip(
         size=size,
-        frame_rate=src.frame_rate or Fraction(frame_rate),
+        frame_rate=src.frame_rate or Fraction(frame_rate or _IMAGE_RATE),
         time_base=src.time_base,
         timestamps=loader.timestamps,
         audio=Path(video_src) if src.time_base else None,
@@ -153,6 +156,7 @@ def matte_video(
     if writers is not None:
         opening = writers.items()
     else:
+        settings |= {"frame_rate": clip.frame_rate, "precision": matter.precision}
         facts = {"settings": settings, "device": str(run_on), "versions": _versions()}
         outputs = [form.plan(kind, clip) for kind in kinds]
         folder = RunFolder(
@@ -166,6 +170,8 @@ def matte_video(
         )
         result.outputs = [folder.root / output.path for output in outputs]
         opening = ((output.kind, form.open(output, folder.root, clip)) for output in outputs)
+    if src.frame_rate and frame_rate:
+        result.warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")
     composers = {kind: composer(kind, has_alpha=form.has_alpha) for kind in kinds}
     run = Run(loader, matter, composers, folder, result, src.length_hint, progress)
     run.matte(opening)
@@ -246,6 +252,7 @@ def _load(settings: dict[str, Any], *, longer_side: int) -> MattingBase:
         refine_threshold=settings["model_refine_threshold"],
         refine_kernel_size=settings["model_refine_kernel_size"],
     )
+    settings["model_checkpoint"] = settings["model_checkpoint"] or "built-in"
     settings["model_type"] = type(network).__name__.lower()
     settings["model_backbone"] = network.backbone_name
     if isinstance(network, MattingRefine):
@@ -260,6 +267,7 @@ def _versions() -> dict[str, str]:
         "torch": torch.__version__,
         "av": av.__version__,
         "opencv": cv2.__version__,
+        "built-in weights": SHA256,
     }
 
 

@@ -14,7 +14,6 @@ from .matting import MattingRefine
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 _DTYPES = {
-    "auto": torch.float32,
     "fp32": torch.float32,
     "fp16": torch.float16,
     "bf16": torch.bfloat16,
@@ -107,7 +106,8 @@ class Matter:
     ):
         self.device = device
         self.network = network.to(device)
-        self._dtype = _DTYPES[precision]
+        self.precision: Precision = "fp32" if precision == "auto" else precision
+        self._dtype = _DTYPES[self.precision]
         self._warn = warn
         self._largest_batch: int | None = None
 

@@ -117,7 +117,7 @@ def _add_input_flags(group: argparse._ArgumentGroup) -> None:
         "--frame-rate",
         type=_frame_rate,
         metavar="FPS",
-        help="of a folder of images, which has none of its own; 24000/1001 is fine",
+        help="of a folder of images, which has none of its own; 24000/1001 is fine (default: 30)",
     )
 
 

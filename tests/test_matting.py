@@ -137,10 +137,25 @@ def test_run_json_tells_of_the_run(tmp_path):
     ]
     assert set(report["busy"]) == {"read", "network", "write"}
     assert {"bgmv2", "torch", "av"} <= set(report["versions"])
-    assert report["settings"]["output_types"] == ["com", "pha"]
+    settings = report["settings"]
+    assert settings["output_types"] == ["com", "pha"]
+    assert (settings["frame_rate"], settings["precision"]) == ("30", "fp32")
     assert report["seconds"] > 0 and report["frames_per_second"] > 0
     assert result.outputs == [tmp_path / "out/com", tmp_path / "out/pha"]
     assert sorted(p.name for p in (tmp_path / "out/com").iterdir())[0] == "01001.png"
+
+
+def test_a_rate_for_a_clip_that_has_one_is_told_to_have_no_effect(tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", 2, rate=Fraction(24000, 1001))
+    result = run(tmp_path, video_src=clip, frame_rate=25)
+    assert len(result.warnings) == 1 and "--frame-rate has no effect" in result.warnings[0]
+    settings = json.loads((tmp_path / "out/run.json").read_text())["settings"]
+    assert settings["frame_rate"] == "24000/1001"
+
+
+def test_writers_for_an_unknown_kind_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="writers for alpha: expected some of com"):
+        run(tmp_path, writers={"alpha": MemoryWriter()})
 
 
 def test_alignment_is_counted_in_run_json(tmp_path):
