@@ -27,11 +27,13 @@ from model import (
     ModelType,
     Precision,
     RefineMode,
+    default_sample_pixels,
+    default_scale,
     load_network,
     resolve_device,
 )
 from model.weights import SHA256
-from pipeline import HD_LIMIT, Console, MattingResult, Run, read_flags
+from pipeline import Console, MattingResult, Run, read_flags
 from writers import (
     ENCODERS,
     FORMATS,
@@ -237,11 +239,10 @@ def _open_sources(
 
 def _load(settings: dict[str, Any], *, longer_side: int) -> MattingBase:
     """Load the network, and note in ``settings`` what was left to the checkpoint or the size."""
-    scale, pixels = (0.25, 80_000) if longer_side <= HD_LIMIT else (0.125, 320_000)
     if settings["model_backbone_scale"] is None:
-        settings["model_backbone_scale"] = scale
+        settings["model_backbone_scale"] = default_scale(longer_side)
     if settings["model_refine_sample_pixels"] is None:
-        settings["model_refine_sample_pixels"] = pixels
+        settings["model_refine_sample_pixels"] = default_sample_pixels(longer_side)
     network = load_network(
         settings["model_checkpoint"],
         model_type=settings["model_type"],

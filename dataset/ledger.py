@@ -39,6 +39,13 @@ def begins_anywhere(container: InputContainer) -> bool:
 class Ledger:
     """Keeps account of which pictures went into the decoder and which came out.
 
+    In an intact file each packet's time comes out once, in order, and is shown at once. After
+    damage, a time may be late (the decoder hands out its neighbours first: they wait for it), or
+    lost (given up after some others: nothing is shown in its place). Only codecs with one picture
+    in each packet tell by their times; for the others, and for fields with packets of their own,
+    the decoder's errors are counted instead. Recordings joined in one file start anew, each with
+    its own clock, which is shifted behind the one before.
+
     Attributes:
         shown: Pictures that came out, lost ones included.
         hidden: Packets that the file marks as not to be shown.

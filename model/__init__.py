@@ -2,11 +2,22 @@
 
 from .checkpoint import MODEL_TYPES, CheckpointError, ModelType, load_network
 from .matter import PRECISIONS, DeviceError, Matter, Precision, Prediction, resolve_device
-from .matting import BACKBONES, Backbone, BaseOutput, MattingBase, MattingRefine, RefineOutput
+from .matting import (
+    BACKBONES,
+    HD_LIMIT,
+    Backbone,
+    BaseOutput,
+    MattingBase,
+    MattingRefine,
+    RefineOutput,
+    default_sample_pixels,
+    default_scale,
+)
 from .patches import REFINE_MODES, RefineMode
 
 __all__ = [
     "BACKBONES",
+    "HD_LIMIT",
     "MODEL_TYPES",
     "PRECISIONS",
     "REFINE_MODES",
@@ -22,6 +33,8 @@ __all__ = [
     "Prediction",
     "RefineMode",
     "RefineOutput",
+    "default_sample_pixels",
+    "default_scale",
     "load_network",
     "resolve_device",
 ]

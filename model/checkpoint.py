@@ -48,11 +48,11 @@ def load_network(
         model_type: By default ``mattingrefine`` where the checkpoint has a refiner. ``mattingbase``
             leaves a refiner aside.
         backbone: What the checkpoint is expected to hold; read from it by default.
-        backbone_scale: See :class:`MattingRefine`, as for all that follow.
-        refine_mode: ...
-        refine_sample_pixels: ...
-        refine_threshold: ...
-        refine_kernel_size: As for ``backbone``.
+        backbone_scale: Size at which the base sees the frame, relative to it; in (0, 1/2].
+        refine_mode: ``sampling``, ``thresholding`` or ``full``; see :class:`model.refiner.Refiner`.
+        refine_sample_pixels: Full-size pixels to refine in each frame (``sampling``).
+        refine_threshold: Error in [0, 1] above which a patch is refined (``thresholding``).
+        refine_kernel_size: What the checkpoint is expected to hold: 1 or 3.
 
     Returns:
         A :class:`MattingRefine` or :class:`MattingBase` in float32 on the CPU.

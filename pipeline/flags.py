@@ -5,11 +5,8 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NoReturn
 
-from model import BACKBONES, MODEL_TYPES, PRECISIONS, REFINE_MODES
+from model import BACKBONES, HD_LIMIT, MODEL_TYPES, PRECISIONS, REFINE_MODES
 from writers import ENCODERS, FORMATS, KINDS
-
-#: Longer side in pixels up to which the network's defaults for HD hold; above it, those for 4K.
-HD_LIMIT = 2880
 
 #: The flags of the paper's script. Any abbreviation that was unambiguous among them stays so.
 _ORIGINAL_FLAGS = (
