@@ -152,6 +152,7 @@ def matte_video(
         image_extension=image_extension,
         start_number=start_number,
         crf=crf,
+        warn=result.warn,
     )
     folder: RunFolder | None = None
     opening: Iterable[tuple[Kind, FrameWriter]]

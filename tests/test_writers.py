@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from media import make_clip, read_video
+from media import read_video
 from PIL import Image
 
 from writers import (
@@ -326,42 +326,6 @@ def test_frame_rate_is_exact(tmp_path, rate):
     with av.open(str(tmp_path / "x.mp4")) as container:
         assert container.streams.video[0].average_rate == exact
     assert read_video(tmp_path / "x.mp4")[1] == [n / exact for n in range(20)]
-
-
-@pytest.mark.parametrize(("sound", "suffix"), [("aac", ".mp4"), ("pcm_s16le", ".mkv")])
-def test_audio_comes_along(tmp_path, sound, suffix):
-    clip = make_clip(tmp_path / f"clip{suffix}", 50, sound=sound)
-    with VideoWriter(tmp_path / "x.mp4", 25, 96, 48, audio=clip) as writer:
-        writer.add_batch(levels(50))
-    before, after = audio_of(clip), audio_of(tmp_path / "x.mp4")
-    if sound == "aac":
-        assert after == before, "copied packet for packet"
-    assert abs(loudness(tmp_path / "x.mp4") - loudness(clip)) < 0.02
-
-
-def audio_of(path: Path) -> list[tuple[Fraction, bytes]]:
-    with av.open(str(path)) as container:
-        packets = [p for p in container.demux(audio=0) if p.size]
-        return [(p.pts * p.time_base, bytes(p)) for p in packets]
-
-
-def loudness(path: Path) -> float:
-    with av.open(str(path)) as container:
-        resampler = av.AudioResampler("flt", "mono", 48000)
-        sound = [f.to_ndarray() for p in container.decode(audio=0) for f in resampler.resample(p)]
-    samples = np.concatenate(sound, axis=1)
-    assert abs(samples.size / 48000 - 2) < 0.06
-    return float(np.sqrt((samples**2).mean()))
-
-
-def test_audio_is_cut_where_a_stopped_run_ends(tmp_path):
-    clip = make_clip(tmp_path / "clip.mp4", 100, sound="aac")
-    video = VideoWriter(tmp_path / "x.mp4", 25, 96, 48, audio=clip)
-    with pytest.raises(KeyboardInterrupt), video:
-        video.add_batch(levels(25))
-        raise KeyboardInterrupt
-    assert len(read_video(tmp_path / "x.mp4")[0]) == 25
-    assert 0.9 < float(audio_of(tmp_path / "x.mp4")[-1][0]) <= 1.0
 
 
 def test_what_a_killed_program_leaves_of_a_video_plays(tmp_path):

@@ -1,10 +1,15 @@
-"""The sound of a clip, carried over to another file."""
+"""The sound of a clip, carried over to an MP4."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from fractions import Fraction
+from functools import partial
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
 
 import av
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
 from av.container import OutputContainer
@@ -13,61 +18,109 @@ from av.packet import Packet
 
 #: Codecs that MP4 carries and players know; any other is encoded anew, as AAC.
 _COPIED = frozenset(("aac", "ac3", "alac", "eac3", "mp3", "opus", "flac"))
+#: Of these the muxer reads every packet, and a damaged one would fail the pictures muxed after it.
+_READ_BY_MUXER = frozenset(("ac3", "eac3"))
+#: Seconds by which a frame may be late without a gap: containers round times to milliseconds.
+_LATE = Fraction(1, 100)
+#: Seconds by which a frame may be early; earlier, and the clock of the recording began anew.
+_EARLY = Fraction(1, 10)
+
+_Adder = Callable[[OutputContainer], AudioStream]
 
 
 class AudioTrack:
     """Feeds the audio of a file into a container beside its video.
 
+    Once it is there, nothing that is wrong with the sound raises: what cannot be read is left out,
+    the rest stays in time with the pictures.
+
     Args:
         path: A media file.
         container: Where the audio goes; its header must not be written yet.
+        warn: Told in one sentence of sound that is lost.
 
     Raises:
-        LookupError: The file has no audio.
+        LookupError: The file has no audio, or none that can be decoded.
+        FFmpegError: The file cannot be opened.
     """
 
-    def __init__(self, path: str | Path, container: OutputContainer):
-        self._input = av.open(str(Path(path).absolute()))
-        stream = self._input.streams.best("audio")
-        if stream is None:
-            self._input.close()
-            raise LookupError(f"{path} has no audio")
-        assert isinstance(stream, AudioStream)
-        self._packets: Iterator[Packet]
-        if stream.codec_context.codec.canonical_name in _COPIED:
-            self._packets = self._copied(stream, container.add_stream_from_template(stream))
-        else:
-            self._packets = self._encoded(stream, container.add_stream("aac", stream.rate))
+    def __init__(self, path: str | Path, container: OutputContainer, warn: Callable[[str], None]):
+        self._path = path
         self._container = container
-        self._next: Packet | None = None
+        self._warn = warn
+        self._damaged = 0
+        self._is_begun = False
+        self._next: tuple[Fraction, Packet] | None = None
+        with ExitStack() as on_failure:
+            self._input = on_failure.enter_context(av.open(str(Path(path).absolute())))
+            self._packets = self._timed(self._start())
+            on_failure.pop_all()
 
     def feed(self, until: Fraction | None) -> None:
         """Write the audio that starts before ``until`` (seconds); all the rest for None."""
         while True:
-            packet = self._next or next(self._packets, None)
-            self._next = packet
-            if packet is None or packet.pts is None or packet.time_base is None:
+            self._next = self._next or next(self._packets, None)
+            if self._next is None:
                 return
-            if until is not None and packet.pts * packet.time_base >= until:
+            time, packet = self._next
+            # The first is always written: of some codecs, MP4 must know a packet to be closed.
+            if self._is_begun and until is not None and time >= until:
                 return
-            self._next = None
-            self._container.mux_one(packet)
+            self._next, self._is_begun = None, True
+            try:
+                self._container.mux_one(packet)
+            except FFmpegError:  # a file that takes nothing any more says so to the pictures, too
+                self._damaged += 1
 
     def close(self) -> None:
-        """Close the file that the audio comes from."""
+        """Close the file that the audio comes from, and tell what of it was lost."""
         self._input.close()
+        if self._damaged:
+            parts = "1 damaged part" if self._damaged == 1 else f"{self._damaged} damaged parts"
+            self._warn(f"{self._path}: {parts} of the sound left out")
+            self._damaged = 0
 
-    def _copied(self, stream: AudioStream, out: AudioStream) -> Iterator[Packet]:
+    def _start(self) -> Iterator[Packet]:
+        """Add a stream to the container in the best way that it takes."""
+        stream = self._input.streams.best("audio")
+        if stream is None:
+            raise NoSoundError(f"{self._path} has no audio")
+        assert isinstance(stream, AudioStream)
+        if stream.codec_context is None:
+            raise LookupError("there is no decoder for it")
+        demuxed = self._demuxed(stream)
+        first = next(demuxed, None)
+        if first is None and self._damaged:
+            raise LookupError("all of it is damaged")
+        if first is None:
+            raise NoSoundError(f"{self._path} has an empty audio track")
+        packets = chain([first], demuxed)
+        if stream.codec_context.codec.canonical_name in _COPIED and _fits(_copy(stream), first):
+            return self._copied(packets, stream, _copy(stream)(self._container))
+        for encoding in _encodings(stream):
+            if _fits(encoding):
+                return self._encoded(packets, stream, encoding(self._container))
+        raise LookupError("MP4 cannot hold it")
+
+    def _timed(self, packets: Iterator[Packet]) -> Iterator[tuple[Fraction, Packet]]:
+        """Packets with their times in seconds; where they fail, the sound ends."""
+        try:
+            for packet in packets:
+                if packet.pts is not None and packet.time_base is not None:
+                    yield packet.pts * packet.time_base, packet
+                else:
+                    self._damaged += 1
+        except Exception as error:  # any: sound is not worth the pictures
+            self._warn(f"{self._path}: the sound ends early: {_reason(error)}")
+
+    def _copied(
+        self, packets: Iterator[Packet], stream: AudioStream, out: AudioStream
+    ) -> Iterator[Packet]:
         end: int | None = None
         shift = 0
-        # Streams for broadcast repeat what MP4 says once, before each packet of AAC.
-        is_adts = (
-            stream.codec_context.codec.canonical_name == "aac"
-            and not stream.codec_context.extradata
-        )
-        unwrap = BitStreamFilterContext("aac_adtstoasc" if is_adts else "null", stream, out)
-        for demuxed in _until_damage(self._input.demux(stream)):
-            for packet in unwrap.filter(demuxed) if demuxed.size else ():
+        unwrap = BitStreamFilterContext(_unwrapping(stream), stream, out)
+        for demuxed in packets:
+            for packet in self._unless_damaged(unwrap.filter, demuxed):
                 if packet.dts is None or packet.pts is None:
                     continue
                 length = packet.duration or 0
@@ -79,15 +132,151 @@ class AudioTrack:
                 packet.stream = out
                 yield packet
 
-    def _encoded(self, stream: AudioStream, out: AudioStream) -> Iterator[Packet]:
-        for frame in _until_damage(self._input.decode(stream)):
-            yield from out.encode(frame)
-        yield from out.encode(None)
+    def _encoded(
+        self, packets: Iterator[Packet], stream: AudioStream, out: AudioStream
+    ) -> Iterator[Packet]:
+        place = _Timeline().place
+        resampler: av.AudioResampler | None = None
+        setup = None
+        for frame in self._decoded(packets, stream):
+            place(frame)
+            converted: list[AudioFrame] = []
+            if setup != (setup := (frame.sample_rate, frame.layout.name, frame.format.name)):
+                # A resampler refuses any other kind of frame than its first.
+                converted = resampler.resample(None) if resampler is not None else []
+                resampler = av.AudioResampler(out.format, out.layout, out.rate)
+            assert resampler is not None
+            converted += self._unless_damaged(resampler.resample, frame)
+            yield from self._encode(out, converted)
+        if resampler is not None:
+            yield from self._encode(out, resampler.resample(None))
+        yield from self._unless_damaged(out.encode, None)
+
+    def _encode(self, out: AudioStream, frames: list[AudioFrame]) -> Iterator[Packet]:
+        for frame in frames:
+            if frame is not None:  # from a resampler with nothing to do
+                yield from self._unless_damaged(out.encode, frame)
+
+    def _decoded(self, packets: Iterator[Packet], stream: AudioStream) -> Iterator[AudioFrame]:
+        for packet in packets:
+            yield from self._unless_damaged(stream.decode, packet)
+        with suppress(FFmpegError):
+            yield from stream.decode(None)
+
+    def _demuxed(self, stream: AudioStream) -> Iterator[Packet]:
+        is_checked = stream.codec_context.codec.canonical_name in _READ_BY_MUXER
+        for packet in self._input.demux(stream):
+            if not packet.size:  # an empty one would tell a decoder that all is over
+                continue
+            if is_checked and not _is_sound(stream, packet):
+                self._damaged += 1
+            else:
+                yield packet
+
+    def _unless_damaged(self, work: Callable[..., list], item: object) -> list:
+        try:
+            return work(item)
+        except FFmpegError:
+            self._damaged += 1
+            return []
 
 
-def _until_damage(items: Iterator) -> Iterator:
-    """A broken-off file ends where it breaks off."""
+class NoSoundError(LookupError):
+    """A file without audio."""
+
+
+class _Timeline:
+    """Puts frames one after another, by their own times only where those leave a gap."""
+
+    def __init__(self) -> None:
+        self._end: Fraction | None = None
+        self._shift = Fraction(0)
+
+    def place(self, frame: AudioFrame) -> None:
+        """Set the time of ``frame``, in ticks of its rate."""
+        time = self._end or Fraction(0)
+        if frame.pts is not None and frame.time_base is not None:
+            own = frame.pts * frame.time_base + self._shift
+            if self._end is None or own > self._end + _LATE:
+                time = own
+            elif own < self._end - _EARLY:
+                self._shift += self._end - own  # recordings were joined
+        frame.pts = round(time * frame.sample_rate)
+        frame.time_base = Fraction(1, frame.sample_rate)
+        self._end = time + Fraction(frame.samples, frame.sample_rate)
+
+
+def open_track(
+    path: str | Path, container: OutputContainer, warn: Callable[[str], None]
+) -> AudioTrack | None:
+    """The sound of a file; None, and a warning, where it cannot be had; None where there is none.
+
+    Args:
+        path: A media file.
+        container: Where the audio goes; its header must not be written yet.
+        warn: Told in one sentence of sound that is lost.
+    """
     try:
-        yield from items
+        return AudioTrack(path, container, warn)
+    except NoSoundError:
+        return None
+    except (LookupError, FFmpegError) as error:
+        warn(f"{path}: no sound: {_reason(error)}")
+        return None
+
+
+def _is_sound(stream: AudioStream, packet: Packet) -> bool:
+    try:
+        stream.decode(packet)
     except FFmpegError:
-        return
+        return False
+    return True
+
+
+def _copy(stream: AudioStream) -> _Adder:
+    return lambda container: container.add_stream_from_template(stream)
+
+
+def _encodings(stream: AudioStream) -> Iterator[_Adder]:
+    """As AAC, in ways ever less like ``stream``."""
+    rates = av.Codec("aac", "w").audio_rates or [48000]
+    rate = min(rates, key=lambda rate: abs(rate - (stream.rate or 48000)))
+    # The last two: the usual layout of that many channels, and what every encoder takes.
+    for layout in (stream.layout.name, f"{stream.channels}c", "stereo"):
+        yield partial(_add_aac, rate, layout)
+
+
+def _unwrapping(stream: AudioStream) -> str:
+    """The filter for packets of ``stream``: broadcasts repeat in each what MP4 says once."""
+    codec = stream.codec_context
+    is_adts = codec.codec.canonical_name == "aac" and not codec.extradata
+    return "aac_adtstoasc" if is_adts else "null"
+
+
+def _add_aac(rate: int, layout: str, container: OutputContainer) -> AudioStream:
+    return container.add_stream("aac", rate, layout=layout)
+
+
+def _fits(add: _Adder, first: Packet | None = None) -> bool:
+    """Whether an MP4 takes a stream, and its first packet where that is to be copied.
+
+    Tried in a file in memory: a stream, once added, cannot be removed.
+    """
+    trial = av.open(BytesIO(), "w", format="mp4")
+    try:
+        out = add(trial)
+        trial.start_encoding()
+        if first is not None:
+            packet = Packet(bytes(first))
+            packet.pts = packet.dts = 0
+            packet.time_base = first.time_base
+            packet.stream = out
+            trial.mux_one(packet)
+        trial.close()
+    except (FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, FFmpegError) else None) or str(error)

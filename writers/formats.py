@@ -47,6 +47,7 @@ class Clip:
         image_extension: For all images, where the user chose one.
         start_number: Number of the first image.
         crf: Quality of videos.
+        warn: Told of what a sink leaves out.
     """
 
     size: tuple[int, int]
@@ -57,6 +58,7 @@ class Clip:
     image_extension: str | None
     start_number: int
     crf: int
+    warn: Callable[[str], None]
 
 
 def _plan_images(kind: Kind, clip: Clip) -> Output:
@@ -86,6 +88,7 @@ def _open_video(output: Output, root: Path, clip: Clip) -> FrameWriter:
         time_base=clip.time_base,
         audio=clip.audio if output.kind == "com" else None,
         crf=clip.crf,
+        warn=clip.warn,
     )
 
 

@@ -1,7 +1,8 @@
 """Frames as an H.264 video."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -12,10 +13,12 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from torch import Tensor
 
-from .audio import AudioTrack
+from .audio import open_track
 from .background import BackgroundWriter
 from .base import WriteError
 from .quantize import to_uint8
+
+logger = logging.getLogger("bgmv2")
 
 _BT709, _LIMITED = 1, 1  # FFmpeg's numbers
 
@@ -61,9 +64,10 @@ class VideoWriter(BackgroundWriter):
         time_base: Tick in seconds of which every timestamp is a multiple; by default that of the
             rate.
         audio: A media file whose audio is copied, cut short if the run is; re-encoded to AAC where
-            MP4 cannot carry it. A file without audio is fine.
+            MP4 cannot carry it. A file without audio is fine, and damaged audio is left out.
         crf: x264's constant rate factor: 0 is lossless, 18 looks it, 51 is worst.
         preset: x264's preset, from ``ultrafast`` to ``veryslow``.
+        warn: Told of audio that is lost; by default the log is. May be called from a thread.
 
     Raises:
         WriteError: The file cannot be created.
@@ -81,6 +85,7 @@ class VideoWriter(BackgroundWriter):
         audio: str | Path | None = None,
         crf: int = 18,
         preset: str = "medium",
+        warn: Callable[[str], None] = logger.warning,
     ):
         self.path = Path(path)
         self.size = (height, width)
@@ -99,12 +104,14 @@ class VideoWriter(BackgroundWriter):
                 format="mp4",
                 options=_container_options(self._time_base),
             )
-            self._open_streams(audio, {"crf": str(crf), "preset": preset})
+            self._open_stream({"crf": str(crf), "preset": preset})
+            self._audio = open_track(audio, self._container, warn) if audio is not None else None
+            self._container.start_encoding()
         except (OSError, FFmpegError) as error:
             raise WriteError(f"{self.path}: {error.strerror}") from error
         super().__init__(workers=1, queue_size=4)
 
-    def _open_streams(self, audio: str | Path | None, options: dict[str, str]) -> None:
+    def _open_stream(self, options: dict[str, str]) -> None:
         stream = self._container.add_stream("libx264", self._rate, options=options)
         height, width = self.size
         stream.width, stream.height = width + width % 2, height + height % 2
@@ -114,11 +121,6 @@ class VideoWriter(BackgroundWriter):
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
         self._stream = stream
-        self._audio: AudioTrack | None = None
-        if audio is not None:
-            with suppress(LookupError, FFmpegError):  # no sound there, or none that can be read
-                self._audio = AudioTrack(audio, self._container)
-        self._container.start_encoding()
 
     def _clock(self, timestamps: Iterable[Fraction | None] | None) -> Iterator[Fraction]:
         times = iter(timestamps) if timestamps is not None else None
@@ -157,20 +159,24 @@ class VideoWriter(BackgroundWriter):
 
     def _finalize(self, *, aborted: bool) -> None:
         """Finish the file under its own name; after an error, as far as that can be done."""
-        try:
-            with self._naming_the_file():
-                if self._frames:
-                    self._container.mux(self._stream.encode(None))
-                    if self._audio is not None:
-                        self._audio.feed(until=self._end if aborted else None)
-                self._container.close()
-                if self._frames:
-                    self._partial.replace(self.path)
-                else:
-                    self._partial.unlink()
-        finally:
+        # Each of these may fail, and the first error is kept; the file is closed all the same.
+        if self._frames:
+            self._run(self._drain, aborted=aborted)
+        if self._audio is not None:
+            self._run(self._audio.close)
+        with self._naming_the_file():
+            self._container.close()
+            if self._frames:
+                self._partial.replace(self.path)
+            else:
+                self._partial.unlink()
+
+    def _drain(self, *, aborted: bool) -> None:
+        """Write what the encoder holds back, and the rest of the sound."""
+        with self._naming_the_file():
+            self._container.mux(self._stream.encode(None))
             if self._audio is not None:
-                self._audio.close()
+                self._audio.feed(until=self._end if aborted else None)
 
     def _picture(self, image: np.ndarray) -> av.VideoFrame:
         """Turn (H, W, 1 or 3), uint8, into a picture that H.264 can hold."""
