@@ -755,10 +755,10 @@ def test_overwrite_keeps_what_the_run_reads(folder):
 
 
 def test_overwrite_clears_up_after_a_failed_sink(folder):
-    (folder / "out/pha/.00002.jpg.part").mkdir(parents=True)  # where the third file has to pass
+    (folder / "out/pha/00002.jpg.part").mkdir(parents=True)  # where the third file has to pass
     with pytest.raises(OSError, match=r"pha/00002\.jpg"):
         images(folder, 9, output_types=["com", "pha"], batch_size=2)
-    (folder / "out/pha/.00002.jpg.part").rmdir()
+    (folder / "out/pha/00002.jpg.part").rmdir()
     images(folder, 1, output_types=["com", "pha"], overwrite=True)
     assert names(folder / "out") == ["com/00000.png", "pha/00000.jpg", "run.json"]
 

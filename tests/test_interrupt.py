@@ -106,7 +106,7 @@ def test_a_stopped_sequence_is_whole(tmp_path, job, started, number, status):
 
 def test_a_stopped_video_plays(tmp_path, job, started):
     out = tmp_path / "out"
-    parts = [out / f"{kind}.part.mp4" for kind in KINDS]
+    parts = [out / f"{kind}.mp4.part" for kind in KINDS]
 
     def begun() -> bool:
         return (out / "run.json").exists() and all(part.exists() for part in parts)
@@ -144,7 +144,7 @@ def test_what_a_killed_run_has_named_is_whole_and_overwrite_cleans_up(tmp_path, 
             assert picture is not None
             if kind != "pha":
                 assert read_number(picture) == number
-    (out / "com/.00006.png.part").write_bytes(b"half a file")
+    (out / "com/00006.png.part").write_bytes(b"half a file")
     (out / "notes.txt").write_text("mine")
     make_clip(tmp_path / "clip.mp4", 2)
     assert main(job) == 1, "only on demand"
@@ -156,7 +156,7 @@ def test_what_a_killed_run_has_named_is_whole_and_overwrite_cleans_up(tmp_path, 
 
 def test_overwrite_cleans_up_after_a_killed_video(tmp_path, job, started):
     out = tmp_path / "out"
-    parts = [out / f"{kind}.part.mp4" for kind in KINDS]
+    parts = [out / f"{kind}.mp4.part" for kind in KINDS]
     code, _ = interrupt(job, signal.SIGKILL, lambda: parts[0].exists(), started)
     assert code == -signal.SIGKILL
     assert not (out / "com.mp4").exists()

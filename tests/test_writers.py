@@ -339,8 +339,8 @@ writer._pool.shutdown()
 os.kill(os.getpid(), 9)
 """
     assert run_program(code, tmp_path).returncode == -9
-    assert os.listdir(tmp_path) == ["x.part.mp4"]
-    assert len(read_video(tmp_path / "x.part.mp4")[0]) >= 500
+    assert os.listdir(tmp_path) == ["x.mp4.part"]
+    assert len(read_video(tmp_path / "x.mp4.part")[0]) >= 500
 
 
 def test_compositing():

@@ -1,7 +1,8 @@
 """Sinks: where mattes go."""
 
 from .base import FrameWriter, WriteError
-from .formats import FORMATS, Clip, Composer, Format, composer
+from .factory import FORMATS
+from .formats import Clip, Composer, Format, composer
 from .images import ENCODERS, ImageSequenceWriter
 from .memory import MemoryWriter
 from .outputs import KINDS, Kind, Output, OutputsExistError

@@ -1,4 +1,4 @@
-"""Which sink and which picture each output format takes."""
+"""What an output format is, and which picture each kind of output shows."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,9 +10,7 @@ from torch import Tensor
 
 from .base import FrameWriter
 from .composite import cut_out, error_map, over, refined_map
-from .images import ImageSequenceWriter
 from .outputs import Kind, Output
-from .video import VideoWriter
 
 
 class Matte(Protocol):
@@ -61,37 +59,6 @@ class Clip:
     warn: Callable[[str], None]
 
 
-def _plan_images(kind: Kind, clip: Clip) -> Output:
-    extension = clip.image_extension or ("png" if kind == "com" else "jpg")
-    return Output(kind, kind, extension, clip.start_number)
-
-
-def _open_images(output: Output, root: Path, clip: Clip) -> FrameWriter:
-    assert output.extension is not None
-    return ImageSequenceWriter(
-        root / output.path, output.extension, start_number=output.start_number
-    )
-
-
-def _plan_video(kind: Kind, clip: Clip) -> Output:
-    return Output(kind, f"{kind}.mp4")
-
-
-def _open_video(output: Output, root: Path, clip: Clip) -> FrameWriter:
-    height, width = clip.size
-    return VideoWriter(
-        root / output.path,
-        clip.frame_rate,
-        width,
-        height,
-        timestamps=clip.timestamps(),
-        time_base=clip.time_base,
-        audio=clip.audio if output.kind == "com" else None,
-        crf=clip.crf,
-        warn=clip.warn,
-    )
-
-
 @dataclass(frozen=True)
 class Format:
     """An output format: which files it makes, which sink writes them, and whether with alpha."""
@@ -99,12 +66,6 @@ class Format:
     plan: Callable[[Kind, Clip], Output]
     open: Callable[[Output, Path, Clip], FrameWriter]
     has_alpha: bool
-
-
-FORMATS = {
-    "image_sequences": Format(_plan_images, _open_images, has_alpha=True),
-    "video": Format(_plan_video, _open_video, has_alpha=False),
-}
 
 
 def composer(kind: Kind, *, has_alpha: bool) -> Composer:

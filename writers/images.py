@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from .background import BackgroundWriter, usable_cores
-from .base import WriteError
+from .base import FrameWriter, WriteError
+from .formats import Clip, Format
+from .outputs import Kind, Output, file_name, partial_name
 from .quantize import to_uint8
 
 # Level 1 with the `up` filter wrote 1080p RGBA in 28 to 67 ms, Pillow's default in 186 to 441 ms,
@@ -86,16 +88,6 @@ class ImageSequenceWriter(BackgroundWriter):
         pass
 
 
-def file_name(number: int, extension: str) -> str:
-    """The name of a frame's file: five digits, more only where they are needed."""
-    return f"{number:05d}.{extension}"
-
-
-def partial_name(path: Path) -> Path:
-    """Where a file is written before it gets its final name."""
-    return path.with_name(f".{path.name}.part")
-
-
 def _encode_png(image: np.ndarray) -> list[bytes | memoryview]:
     """Encode (H, W, 1, 3 or 4), uint8: a PNG that says it is sRGB."""
     encoded = _encode(".png", image, _PNG_OPTIONS)
@@ -137,3 +129,18 @@ def _save_whole(path: Path, parts: list[bytes | memoryview]) -> None:
         with suppress(OSError):
             partial.unlink()
         raise WriteError(f"{path}: {error.strerror}") from error
+
+
+def _plan(kind: Kind, clip: Clip) -> Output:
+    extension = clip.image_extension or ("png" if kind == "com" else "jpg")
+    return Output(kind, kind, extension, clip.start_number)
+
+
+def _open_output(output: Output, root: Path, clip: Clip) -> FrameWriter:
+    assert output.extension is not None
+    return ImageSequenceWriter(
+        root / output.path, output.extension, start_number=output.start_number
+    )
+
+
+FORMAT = Format(_plan, _open_output, has_alpha=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from . import images, video
 from .base import WriteError
 
 Kind = Literal["com", "pha", "fgr", "err", "ref"]
@@ -24,8 +23,8 @@ class Output:
 
     Attributes:
         kind: What they show.
-        path: Relative to the run's folder: a video, or the folder of a sequence.
-        extension: Of the files of a sequence; None for a video.
+        path: Relative to the run's folder: one file, or the folder of a sequence.
+        extension: Of the files of a sequence; None for one file.
         start_number: Number of the sequence's first file.
         frames: Frames in the video or files in the sequence; while a run goes on, those that it may
             have begun to write.
@@ -41,14 +40,14 @@ class Output:
         """Every file that may belong to this output, half-written ones included."""
         if self.extension is None:
             yield root / self.path
-            yield video.partial_name(root / self.path)
+            yield partial_name(root / self.path)
             return
         numbers = range(self.start_number, self.start_number + self.frames)
         for path in _files_in(root / self.path):
-            digits = path.name.removeprefix(".").partition(".")[0]
+            digits = path.name.partition(".")[0]
             if digits.isdecimal() and int(digits) in numbers:
-                whole = path.with_name(images.file_name(int(digits), self.extension))
-                if path in (whole, images.partial_name(whole)):
+                whole = path.with_name(file_name(int(digits), self.extension))
+                if path in (whole, partial_name(whole)):
                     yield path
 
     def conflicts(self, root: Path) -> Iterator[Path]:
@@ -62,11 +61,25 @@ class Output:
         """Whether this is what a run may list: files of known names inside its folder."""
         return (
             self.kind in KINDS
-            and self.path == (f"{self.kind}.mp4" if self.extension is None else self.kind)
-            and self.extension in (None, *images.ENCODERS)
+            and _is_suffix(self.extension or self.path.removeprefix(f"{self.kind}."))
+            and (self.extension is None or self.path == self.kind)
             and isinstance(self.start_number, int)
             and isinstance(self.frames, int)
         )
+
+
+def _is_suffix(text: object) -> bool:
+    return isinstance(text, str) and re.fullmatch(r"\w+", text) is not None
+
+
+def file_name(number: int, extension: str) -> str:
+    """The name of a frame's file: five digits, more only where they are needed."""
+    return f"{number:05d}.{extension}"
+
+
+def partial_name(path: Path) -> Path:
+    """Where a file is written before it gets its final name."""
+    return path.with_name(f"{path.name}.part")
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -104,7 +117,7 @@ def read_report(root: Path) -> dict[str, Any]:
 
 def write_report(root: Path, report: dict[str, Any]) -> None:
     """Write ``run.json``, whole or not at all."""
-    partial = images.partial_name(root / REPORT_NAME)
+    partial = partial_name(root / REPORT_NAME)
     try:
         partial.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
         partial.replace(root / REPORT_NAME)

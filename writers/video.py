@@ -15,7 +15,9 @@ from torch import Tensor
 
 from .audio import open_track
 from .background import BackgroundWriter
-from .base import WriteError
+from .base import FrameWriter, WriteError
+from .formats import Clip, Format
+from .outputs import Kind, Output, partial_name
 from .quantize import to_uint8
 
 logger = logging.getLogger("bgmv2")
@@ -32,11 +34,6 @@ def exact_rate(rate: Fraction | float) -> Fraction:
     return Fraction(rate).limit_denominator(1_000_000)
 
 
-def partial_name(path: Path) -> Path:
-    """Where a video is written before it is closed."""
-    return path.with_name(f"{path.stem}.part{path.suffix}")
-
-
 def _container_options(time_base: Fraction) -> dict[str, str]:
     return {
         # Fragmented while it is written, an ordinary MP4 once closed. The delayed index keeps times
@@ -51,7 +48,7 @@ def _container_options(time_base: Fraction) -> dict[str, str]:
 class VideoWriter(BackgroundWriter):
     """Encodes frames as H.264 (yuv420p, BT.709, limited range) in MP4.
 
-    The file is called ``NAME.part.mp4`` until it is closed; what a killed program leaves there
+    The file is called ``NAME.mp4.part`` until it is closed; what a killed program leaves there
     still plays. A width or height that yuv420p cannot hold is padded by a copy of the edge.
 
     Args:
@@ -199,3 +196,25 @@ class VideoWriter(BackgroundWriter):
             yield
         except (OSError, FFmpegError) as error:
             raise WriteError(f"{self.path}: {error.strerror}") from error
+
+
+def _plan(kind: Kind, clip: Clip) -> Output:
+    return Output(kind, f"{kind}.mp4")
+
+
+def _open_output(output: Output, root: Path, clip: Clip) -> FrameWriter:
+    height, width = clip.size
+    return VideoWriter(
+        root / output.path,
+        clip.frame_rate,
+        width,
+        height,
+        timestamps=clip.timestamps(),
+        time_base=clip.time_base,
+        audio=clip.audio if output.kind == "com" else None,
+        crf=clip.crf,
+        warn=clip.warn,
+    )
+
+
+FORMAT = Format(_plan, _open_output, has_alpha=False)
