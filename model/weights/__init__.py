@@ -7,7 +7,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = ""
+SHA256 = "8472ac0402c6df4433c8dde02fe1cfa0e9e3641c3e6b9f94f8f52b1e3f9b4519"
 
 
 def builtin_state() -> dict[str, Tensor]:
