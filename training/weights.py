@@ -59,5 +59,6 @@ def export(state: State, path: Path) -> str:
     }
     partial = path.with_suffix(".partial")
     save_file(half, partial)
+    partial.chmod(0o644)  # safetensors writes for its user alone
     os.replace(partial, path)
     return hashlib.sha256(path.read_bytes()).hexdigest()

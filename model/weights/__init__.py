@@ -7,7 +7,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "8472ac0402c6df4433c8dde02fe1cfa0e9e3641c3e6b9f94f8f52b1e3f9b4519"
+SHA256 = "ab1bc572bcedc5042c6c300bdde9ce50ba6b17d7728dc3c06160a6c62c45615a"
 
 
 def builtin_state() -> dict[str, Tensor]:
