@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -50,6 +51,14 @@ def _backbone(state: State) -> Backbone:
     if any(key.startswith("backbone.features.") for key in state):
         return "mobilenetv2"
     return "resnet101" if "backbone.layer3.22.conv1.weight" in state else "resnet50"
+
+
+def mean_state(states: Sequence[State]) -> State:
+    """The mean weights of checkpoints that share a start; counters are the last one's."""
+    return {
+        key: torch.stack([state[key] for state in states]).mean(0) if x.is_floating_point() else x
+        for key, x in states[-1].items()
+    }
 
 
 def export(state: State, path: Path) -> str:
