@@ -84,3 +84,7 @@ def test_the_test_command_is_what_the_checks_run():
 def test_pictures_and_files_that_are_named_exist():
     for path in re.findall(r"\]\((?!http)([^)]+)\)", TEXT):
         assert (ROOT / path).exists(), path
+
+
+def test_the_model_card_is_filled_in():
+    assert not re.search(r"@[A-Z]+@", (ROOT / "model/weights/MODEL_CARD.md").read_text())

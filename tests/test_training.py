@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from model import MattingRefine
+from model import MattingRefine, load_network
 from training.data import VALIDATION_SEED, to_tensors
 from training.network import Trainee, clamp, run
 from training.sample import make_sample
 from training.trainer import CHECKPOINT, Recipe, Trainer
-from training.weights import export, network_from, read_state
+from training.weights import export, mean_state, network_from, read_state
 
 ROOT = Path(__file__).parent.parent
 
@@ -124,6 +124,23 @@ def test_export_keeps_the_network(tmp_path: Path) -> None:
     src, bgr = torch.rand(2, 1, 3, 64, 96)
     with torch.inference_mode():
         torch.testing.assert_close(loaded(src, bgr).pha, network(src, bgr).pha, atol=0.01, rtol=0)
+
+
+def test_mean_of_two_checkpoints() -> None:
+    first = {"w": torch.tensor([1.0, 3.0]), "n": torch.tensor(1)}
+    second = {"w": torch.tensor([2.0, 5.0]), "n": torch.tensor(4)}
+    mean = mean_state([first, second])
+    assert mean["w"].tolist() == [1.5, 4.0] and mean["n"] == 4
+
+
+def test_the_built_in_weights_fit_their_digest_and_the_network() -> None:
+    network = load_network()
+    wall = torch.full((1, 3, 256, 256), 100 / 255)
+    subject = wall.clone()
+    subject[..., 64:192, 64:192] = 140 / 255
+    with torch.inference_mode():
+        pha = network(subject, wall).pha[0, 0]
+    assert pha[80:176, 80:176].mean() > 0.9 and pha[:40].mean() < 0.05
 
 
 def _train(folder: Path) -> subprocess.Popen[bytes]:

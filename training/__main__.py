@@ -10,7 +10,7 @@ import torch
 from model import BACKBONES
 
 from .trainer import Recipe, Trainer
-from .weights import export, read_state
+from .weights import export, mean_state, read_state
 
 SIZES = {"base": "256x160", "refine": "512x512"}
 
@@ -38,7 +38,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--save-every", type=int, default=100, metavar="STEPS")
         train.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
     export = commands.add_parser("export", help="write weights as float16 safetensors")
-    export.add_argument("checkpoint", type=Path)
+    export.add_argument("checkpoint", type=Path, nargs="+", help="of several, their mean")
     export.add_argument("weights", type=Path, help="a .safetensors file to write")
     return parser.parse_args(argv)
 
@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         if args.command == "export":
-            print(export(read_state(args.checkpoint), args.weights), args.weights)
+            states = [read_state(path) for path in args.checkpoint]
+            print(export(mean_state(states), args.weights), args.weights)
         else:
             train(args)
     except (OSError, ValueError) as error:

@@ -81,7 +81,7 @@ def shadow(rng: Rng, alpha: Array) -> Array:
             cast = cv2.GaussianBlur(alpha, (0, 0), longest * rng.uniform(0.02, 0.08))
         else:  # of somebody outside the frame
             cast = (3 * noise(rng, height, width, cells=2, decay=0.3) - 1.5).clip(0, 1)
-        sigma = longest * np.exp(rng.uniform(np.log(0.003), np.log(0.06)))
+        sigma = longest * np.exp(rng.uniform(np.log(0.008), np.log(0.06)))  # never sharp
         light *= 1 - rng.uniform(0.05, 0.6) * cv2.GaussianBlur(cast, (0, 0), sigma)
     return light
 

@@ -79,7 +79,7 @@ def _populate(rng: Rng, canvas: Canvas, place: Array) -> None:
 def _plain_sample(rng: Rng, height: int, width: int) -> Sample:
     """A plain thing before a plain wall, little apart in colour, under an honest camera."""
     wall = rng.uniform(0.05, 0.95, 3) if rng.random() < 0.5 else np.repeat(rng.uniform(0, 1), 3)
-    apart = rng.choice([-1, 1]) * np.exp(rng.uniform(np.log(5), np.log(60))) / 255
+    apart = rng.choice([-1, 1]) * np.exp(rng.uniform(np.log(7), np.log(60))) / 255
     tint = 1.0 if rng.random() < 0.5 else rng.uniform(0.3, 1, 3)
     place: Array = np.broadcast_to(wall, (height, width, 3)).astype(np.float32)
     if rng.random() < 0.3:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -52,6 +53,14 @@ def _backbone(state: State) -> Backbone:
     return "resnet101" if "backbone.layer3.22.conv1.weight" in state else "resnet50"
 
 
+def mean_state(states: Sequence[State]) -> State:
+    """The mean weights of checkpoints that share a start; counters are the last one's."""
+    return {
+        key: torch.stack([state[key] for state in states]).mean(0) if x.is_floating_point() else x
+        for key, x in states[-1].items()
+    }
+
+
 def export(state: State, path: Path) -> str:
     """Write ``state`` as float16 to a ``.safetensors`` file; returns the file's SHA-256."""
     half = {
@@ -59,5 +68,6 @@ def export(state: State, path: Path) -> str:
     }
     partial = path.with_suffix(".partial")
     save_file(half, partial)
+    partial.chmod(0o644)  # safetensors writes for its user alone
     os.replace(partial, path)
     return hashlib.sha256(path.read_bytes()).hexdigest()

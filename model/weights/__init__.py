@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "b6e129ee4e09644cd31a4b85b69c98ceb4017ea834e81d2f6975e4a8fd29a953"
+SHA256 = "ab1bc572bcedc5042c6c300bdde9ce50ba6b17d7728dc3c06160a6c62c45615a"
