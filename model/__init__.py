@@ -1,7 +1,15 @@
 """The matting network: its definition, its checkpoints and how it is run."""
 
 from .checkpoint import MODEL_TYPES, CheckpointError, ModelType, load_network
-from .matter import PRECISIONS, DeviceError, Matter, Precision, Prediction, resolve_device
+from .matter import (
+    PRECISIONS,
+    DeviceError,
+    Matter,
+    Precision,
+    Prediction,
+    is_out_of_memory,
+    resolve_device,
+)
 from .matting import (
     BACKBONES,
     HD_LIMIT,
@@ -35,6 +43,7 @@ __all__ = [
     "RefineOutput",
     "default_sample_pixels",
     "default_scale",
+    "is_out_of_memory",
     "load_network",
     "resolve_device",
 ]

@@ -28,6 +28,13 @@ class DeviceError(RuntimeError):
     """A device that is not there or too small; the message says what to set instead."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device, or the host, has too little memory."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(w in str(error) for w in _OUT_OF_MEMORY)
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What the network says of a batch, float32 in [0, 1].
@@ -134,8 +141,6 @@ class Matter:
         """Predict; None if something was changed so that another try is worth it."""
         try:
             return self._predict(src.to(self.device), bgr.to(self.device))
-        except torch.OutOfMemoryError as error:
-            self._halve(len(src), error)
         except NotImplementedError as error:
             if self.device.type == "cpu":
                 raise
@@ -144,7 +149,7 @@ class Matter:
             self.device = torch.device("cpu")
             self.network = self.network.cpu()
         except RuntimeError as error:
-            if not any(words in str(error) for words in _OUT_OF_MEMORY):
+            if not is_out_of_memory(error):
                 raise
             self._halve(len(src), error)
         return None

@@ -7,10 +7,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
 from dataset import DeviceFeed, PairLoader
-from model import DeviceError, Matter
+from model import DeviceError, Matter, is_out_of_memory
 from writers import Composer, FrameWriter, Kind, RunFolder
 
 logger = logging.getLogger("bgmv2")
@@ -88,7 +86,7 @@ class Run:
             status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
             with suppress(OSError):  # what ended the run matters more
                 self._report(status, time.perf_counter() - started)
-            if isinstance(error, torch.OutOfMemoryError):  # the network has remedies of its own
+            if is_out_of_memory(error):  # the network has remedies of its own
                 raise DeviceError(
                     f"out of memory on {self.matter.device}; try a smaller --batch-size or "
                     "--video-resize, --precision fp16, or another --device"

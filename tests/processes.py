@@ -52,6 +52,13 @@ def small_files_only() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
+def little_memory() -> None:
+    """About 1 GB more than the program has now."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit = used + 1_000_000_000
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
 def become_nobody() -> None:
     """Without the rights of root, where the tests have them."""
     if os.getuid() == 0:

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import struct
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from media import KnownNetwork, make_clip, make_plate, read_number, read_video
 from PIL import Image
 from processes import Finished, run_forked
 
-from dataset import VideoSource
+from dataset import VideoSource, read_image
 from inference_video import matte_video
 from model import BaseOutput, DeviceError
 from writers import FrameWriter
@@ -766,3 +767,34 @@ def test_overwrite_clears_up_after_a_failed_sink(folder):
 def test_a_target_that_is_neither_file_nor_colour_is_named(folder):
     result = run(folder, "--video-target-bgr", "256,0,0", "--output-format", "video")
     assert_error(result, 2, "--video-target-bgr 256,0,0", "#78ff9b")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is on Linux alone")
+@pytest.mark.parametrize(
+    ("size", "batch", "warnings"), [((1080, 1920), 2, 1), ((4320, 7680), 1, 0)], ids=["HD", "8K"]
+)
+def test_too_little_memory_says_what_to_set(folder, size, batch, warnings):
+    """In the network, where the batch is halved first, and before it, on the way there."""
+    make_clip(folder / "large.mp4", batch, size=size, options={"preset": "ultrafast"})
+    make_plate(folder / "large.png", size)
+    result = run(
+        folder,
+        before=processes.little_memory,
+        video_src="large.mp4",
+        video_bgr="large.png",
+        batch_size=batch,
+        model_refine_mode="full",
+    )
+    *told, error = result.stderr.splitlines()
+    assert result.returncode == 1 and error.startswith("error: out of memory on cpu")
+    assert "--video-resize" in error and "--precision" in error and "--device" in error
+    assert len(told) == warnings and all("--batch-size 1" in warning for warning in told)
+
+
+def test_a_failed_save_ends_the_program_soon(folder):
+    make_clip(folder / "long.mp4", 300)
+    (folder / "out/pha/00003.jpg.part").mkdir(parents=True)  # where the fourth file has to pass
+    result = run(folder, "--output-types", "com", "pha", video_src="long.mp4")
+    assert_error(result, 1, "out/pha/00003.jpg")
+    whole = sorted((folder / "out/com").glob("*.png"))
+    assert 3 < len(whole) < 60 and all(read_image(path).shape[2] == 3 for path in whole)
