@@ -75,7 +75,7 @@ def interrupt(
 
 def written(out: Path, kind: str) -> list[Path]:
     """Files under their final names."""
-    return sorted((out / kind).glob("[0-9]*"))
+    return sorted(path for path in (out / kind).glob("[0-9]*") if path.suffix != ".part")
 
 
 def listed(out: Path) -> dict[str, int]:
