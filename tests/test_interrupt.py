@@ -95,7 +95,7 @@ def test_a_stopped_sequence_is_whole(tmp_path, job, started, number, status):
     assert 5 < count < 2000
     assert listed(out) == dict.fromkeys(KINDS, count)
     for kind in KINDS:
-        assert [file.name for file in (out / kind).iterdir() if file.name[0] == "."] == []
+        assert [file.name for file in (out / kind).iterdir() if file.suffix == ".part"] == []
         assert [file.name for file in written(out, kind)] == [f"{n:05d}.png" for n in range(count)]
     pictures = [cv2.imread(str(file), cv2.IMREAD_UNCHANGED) for file in written(out, "com")]
     assert [read_number(picture) for picture in pictures] == list(range(count))
