@@ -1,6 +1,7 @@
 """Video matting with a background plate: clip and plate in, subject with transparency out."""
 
 import argparse
+import os
 import platform
 import signal
 import sys
@@ -9,6 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 from typing import Any
+
+# Before PyTorch loads OpenMP, whose threads otherwise spin while they wait, and take the cores from
+# those that decode and encode.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import av
 import cv2
@@ -181,6 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.say(
         f"{result.frames} frames in {result.seconds:.1f} s ({speed:.1f} a second): {outputs}"
     )
+    console.say(result.bottleneck)
     return 0
 
 

@@ -64,6 +64,7 @@ class PairLoader:
     Attributes:
         size: (height, width) of every batch.
         aligner: Counts what was aligned; None unless ``align``.
+        reads_images: The clip is no video.
         busy_seconds: Time spent on reading, without waiting for the consumer.
 
     Raises:
@@ -86,6 +87,7 @@ class PairLoader:
     ):
         self.size = size or src.size
         self.aligner = PlateAligner() if align else None
+        self.reads_images = src.time_base is None
         self.busy_seconds = 0.0
         self._src, self._bgr, self._target = src, bgr, target
         self._batch_size = batch_size

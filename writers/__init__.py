@@ -6,6 +6,7 @@ from .formats import Clip, Composer, Format, composer
 from .images import ENCODERS, ImageSequenceWriter
 from .memory import MemoryWriter
 from .outputs import KINDS, Kind, Output, OutputsExistError
+from .quantize import to_levels
 from .report import RunFolder
 from .video import VideoWriter
 
@@ -26,4 +27,5 @@ __all__ = [
     "VideoWriter",
     "WriteError",
     "composer",
+    "to_levels",
 ]

@@ -53,6 +53,13 @@ class RunFolder:
                 output.frames = self._claimed
             self._write({"status": "running"})
 
+    def written(self) -> list[tuple[Kind, str]]:
+        """Kind and extension of every output."""
+        return [
+            (output.kind, output.extension or Path(output.path).suffix[1:])
+            for output in self.outputs
+        ]
+
     def finish(self, begun: Mapping[Kind, int], facts: dict[str, Any]) -> None:
         """Say how the run ended.
 
