@@ -1,5 +1,6 @@
 """Frames, plates and targets: where pictures come from and how they are paired."""
 
+from .ahead import delayed, map_ahead
 from .align import PlateAligner
 from .factory import open_source
 from .feed import DeviceFeed, FloatBatch
@@ -21,6 +22,8 @@ __all__ = [
     "PlateAligner",
     "StillImage",
     "VideoSource",
+    "delayed",
+    "map_ahead",
     "open_source",
     "parse_colour",
     "read_image",

@@ -219,7 +219,8 @@ class PairLoader:
         """(B, 3, H, W) over memory in the order (B, H, W, 3), as the pictures come."""
         if len({image.dtype for image in images}) > 1:  # bring bytes to the range of the others
             images = [i.astype(np.uint16) * 257 if i.dtype == np.uint8 else i for i in images]
-        stacked = torch.from_numpy(np.stack(images))
+        # one alone needs no copy
+        stacked = torch.from_numpy(images[0][None] if len(images) == 1 else np.stack(images))
         return (stacked.pin_memory() if self._pin else stacked).permute(0, 3, 1, 2)
 
 

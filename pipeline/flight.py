@@ -1,14 +1,10 @@
 """From the device to the host, while the device goes on with the next batch."""
 
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-T = TypeVar("T")
 #: A moment: on CUDA, which works on while the host is elsewhere, one in the device's own time.
 Moment = float | torch.cuda.Event
 
@@ -60,17 +56,3 @@ def seconds_between(start: Moment, end: Moment) -> float:
     assert isinstance(end, torch.cuda.Event)
     end.synchronize()
     return start.elapsed_time(end) / 1000
-
-
-def delayed(items: Iterable[T], by: int) -> Iterator[T]:
-    """Hand every item on when ``by`` more were taken; all before an error come before it."""
-    waiting: deque[T] = deque()
-    try:
-        for item in items:
-            waiting.append(item)
-            if len(waiting) > by:
-                yield waiting.popleft()
-    except Exception:
-        yield from waiting
-        raise
-    yield from waiting

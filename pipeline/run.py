@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from dataset import DeviceFeed, FrameBatch, PairLoader
+from dataset import DeviceFeed, FrameBatch, PairLoader, delayed
 from model import DeviceError, Matter, is_out_of_memory
 from writers import Composer, FrameWriter, Kind, RunFolder, to_levels
 
 from .bottleneck import Stage, bottleneck, explain
-from .flight import Landing, Moment, delayed, now, seconds_between
+from .flight import Landing, Moment, now, seconds_between
 
 logger = logging.getLogger("bgmv2")
 
