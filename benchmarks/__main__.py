@@ -29,11 +29,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--sizes", nargs="+", default=["hd", "4k"], help="hd, 4k or WIDTHxHEIGHT")
     add("--frames", type=int, help="of a clip (default: hd 120, 4k 40; with CUDA 600 and 300)")
     add("--pairs", type=int, default=5, help="runs of baseline and program, in turn")
+    add("--repeats", type=int, default=15, help="timed frames of the network")
     add("--outputs", nargs="+", choices=tuple(OUTPUTS), default=list(OUTPUTS))
     add("--backbones", nargs="+", choices=BACKBONES, help="(default: network all, else the first)")
     add("--precisions", nargs="+", choices=get_args(Precision), help="(default: all that fit)")
     add("--device", default="auto")
     add("--folder", type=Path, help="for clips and outputs (default: one that is removed)")
+    add("--exact", action="store_true", help="a lossless clip, the same for both decoders")
     add("--docs", type=Path, default=ROOT / "docs", help="where scaling writes its page and plot")
     add("--json", type=Path, help="write every figure there")
     add("--save", type=Path, help="add the tables to this file, such as benchmarks/RESULTS.md")
@@ -69,10 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 backbones=args.backbones or list(reversed(BACKBONES)),
                 sizes=args.sizes,
                 precisions=args.precisions or _precisions(device.type),
+                repeats=args.repeats,
                 say=_say,
             )
         if "whole" in args.parts:
-            report["whole"] = [_whole(case, folder, str(device)) for case in _cases(args, device)]
+            report["whole"] = [
+                _whole(case, folder, str(device), args.exact) for case in _cases(args, device)
+            ]
         if "memory" in args.parts:
             report["memory"] = memory.measure(args.sizes, folder, args.frames or 1000, _say)
         if "scaling" in args.parts:
@@ -90,9 +95,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _whole(case: Case, folder: Path, device: str) -> dict[str, Any]:
+def _whole(case: Case, folder: Path, device: str, exact: bool) -> dict[str, Any]:
     _say(f"{case.size[1]}x{case.size[0]} {case.outputs} {case.backbone} {case.precision}")
-    return compare(case, folder, device, say=_say)
+    return compare(case, folder, device, exact=exact, say=_say)
 
 
 def _cases(args: argparse.Namespace, device: Any) -> list[Case]:

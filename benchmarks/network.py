@@ -17,8 +17,8 @@ from .clip import make_clip, make_plate
 from .weights import checkpoint, load
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-#: Timed runs of one case, and the seconds after which three are enough.
-_REPEATS, _SECONDS = 15, 20.0
+#: Seconds after which three timed runs of one case are enough.
+_SECONDS = 20.0
 
 
 def time_networks(
@@ -28,6 +28,7 @@ def time_networks(
     backbones: list[Backbone],
     sizes: dict[str, tuple[int, int]],
     precisions: list[Precision],
+    repeats: int,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     """Time every backbone, size, precision and path.
@@ -48,7 +49,7 @@ def time_networks(
                     network = load(path, backbone, size)
                     predict = _plain if way == "plain" else _fast
                     row = {"backbone": backbone, "size": name, "precision": precision, "path": way}
-                    row |= _time(predict(network, device, precision), src, bgr)
+                    row |= _time(predict(network, device, precision), src, bgr, repeats)
                     say(f"  {name} {backbone} {precision} {way}: {row['ms']:.0f} ms")
                     rows.append(row)
     return rows
@@ -86,10 +87,10 @@ def _fast(network: MattingRefine, device: torch.device, precision: Precision) ->
     return lambda src, bgr: matter(src, bgr).ref
 
 
-def _time(predict: Predict, src: list[Tensor], bgr: Tensor) -> dict[str, Any]:
+def _time(predict: Predict, src: list[Tensor], bgr: Tensor, repeats: int) -> dict[str, Any]:
     times: list[float] = []
     patches = 0
-    while len(times) < 4 or (len(times) <= _REPEATS and sum(times) < _SECONDS):
+    while len(times) <= min(3, repeats) or (len(times) <= repeats and sum(times) < _SECONDS):
         started = time.perf_counter()
         ref = predict(src[len(times) % len(src)], bgr)
         if ref.device.type == "cuda":

@@ -71,7 +71,7 @@ def measure(
     for name, points in runs.items():
         for x, seconds, mib in points:
             say(f"  {name} {x:,g}: {seconds:.3f} s, {mib:.0f} MiB")
-    return {name: _series(points) for name, points in runs.items()}
+    return {name: series(points) for name, points in runs.items()}
 
 
 def _a_frame(
@@ -100,7 +100,7 @@ def _run(
     return facts
 
 
-def _series(points: list[tuple[float, float, float]]) -> dict[str, Any]:
+def series(points: list[tuple[float, float, float]]) -> dict[str, Any]:
     x, seconds, mib = (list(column) for column in zip(*points, strict=True))
     slope, start = np.polyfit(x, seconds, 1)
     left = np.var(np.array(seconds) - (start + slope * np.array(x)))

@@ -28,11 +28,12 @@ def checkpoint(folder: Path, backbone: Backbone) -> Path | None:
         return None
     path = folder / f"{backbone}.pth"
     if not path.exists():
-        torch.save(_random_network(backbone).state_dict(), path)
+        torch.save(random_network(backbone).state_dict(), path)
     return path
 
 
-def _random_network(backbone: Backbone) -> MattingRefine:
+def random_network(backbone: Backbone) -> MattingRefine:
+    """The network of such a file."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         network = MattingRefine(backbone)
@@ -44,7 +45,10 @@ def _random_network(backbone: Backbone) -> MattingRefine:
         last.weight[4, -6:-3, 1, 1], last.weight[4, -3:, 1, 1] = 0.3, -0.3
         assert last.bias is not None
         last.bias[:5] = torch.tensor([-0.3, 0, 0, 0, 0.1])
-        network.refiner.conv4.weight.mul_(0.01)
+        refined = network.refiner.conv4
+        assert refined.bias is not None
+        refined.weight.mul_(0.01)
+        refined.bias.copy_(torch.tensor([0.5, 0, 0, 0]))
     return network
 
 
