@@ -27,7 +27,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: network whole)")
     add("--sizes", nargs="+", default=["hd", "4k"], help="hd, 4k or WIDTHxHEIGHT")
-    add("--frames", type=int, help="of a clip (default: hd 120, 4k 40; with CUDA 600 and 300)")
+    add("--frames", type=int, help="of a clip (default: hd 120, 4k 40; with CUDA 300 and 150)")
     add("--pairs", type=int, default=5, help="runs of baseline and program, in turn")
     add("--repeats", type=int, default=15, help="timed frames of the network")
     add("--outputs", nargs="+", choices=tuple(OUTPUTS), default=list(OUTPUTS))
@@ -101,7 +101,7 @@ def _whole(case: Case, folder: Path, device: str, exact: bool) -> dict[str, Any]
 
 
 def _cases(args: argparse.Namespace, device: Any) -> list[Case]:
-    lengths = (120, 40) if device.type == "cpu" else (600, 300)
+    lengths = (120, 40) if device.type == "cpu" else (300, 150)
     return [
         Case(
             size, args.frames or lengths[max(size) > 2880], outputs, backbone, precision, args.pairs
