@@ -204,8 +204,8 @@ class Matter:
         with exact_float32(), self._autocast():
             output = self.network(frames, plates)
         if isinstance(output, FastOutput):
-            detail = output.detail[:, :height, :width]
-            return DetailPrediction(src, detail, output.err_sm, output.ref_sm, size)
+            frames, detail = frames[..., :height, :width], output.detail[:, :height, :width]
+            return DetailPrediction(frames, detail, output.err_sm, output.ref_sm, size)
         refined = hasattr(output, "ref_sm")
         return Prediction(
             pha=output.pha[..., :height, :width].float(),
