@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dataset import DeviceFeed, PairLoader, open_source
 from model import Backbone, Matter, MattingRefine, Precision
+from writers import to_levels
 
 from .clip import make_clip, make_plate
 from .weights import checkpoint, load
@@ -33,8 +34,10 @@ def time_networks(
 ) -> list[dict[str, Any]]:
     """Time every backbone, size, precision and path.
 
+    A frame's way begins with its bytes on the device, and ends with the bytes of its cut-out there.
     The plain path is the module itself on whole float tensors, with PyTorch's defaults (which on
-    CUDA allow TF32 in convolutions of float32) and automatic casts for the other precisions.
+    CUDA allow TF32 in convolutions of float32) and automatic casts for the other precisions; the
+    plate is made float once.
 
     Returns:
         One row for each: milliseconds (median), seconds of the first frame, patches refined.
@@ -65,26 +68,39 @@ def _frames(
     return [batch.src for batch in batches], batches[0].bgr
 
 
-Predict = Callable[[Tensor, Tensor], Any]
+#: From a frame and its plate to the levels of the cut-out, and which patches were refined.
+Predict = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
 
 
 def _plain(network: MattingRefine, device: torch.device, precision: Precision) -> Predict:
     network = network.to(device)
     dtype = _DTYPES[precision]
+    plate: list[Tensor] = []
 
     def cast() -> AbstractContextManager:
         return torch.autocast(device.type, dtype) if precision != "fp32" else nullcontext()
 
-    def predict(src: Tensor, bgr: Tensor) -> Any:
+    def predict(src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor | None]:
         with torch.inference_mode(), cast():
-            return network(src, bgr).ref_sm
+            if not plate:
+                plate.append(bgr / 255)
+            output = network(src / 255, plate[0])
+        return to_levels(
+            torch.cat([output.fgr * output.pha.ne(0), output.pha], dim=1)
+        ), output.ref_sm
 
     return predict
 
 
 def _fast(network: MattingRefine, device: torch.device, precision: Precision) -> Predict:
     matter = Matter(network, device, precision=precision, warn=print)
-    return lambda src, bgr: matter(src, bgr).ref
+    assert matter.path == "fast"
+
+    def predict(src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor | None]:
+        matte = matter(src, bgr)
+        return to_levels(matte.cut_out()), matte.ref
+
+    return predict
 
 
 def _time(predict: Predict, src: list[Tensor], bgr: Tensor, repeats: int) -> dict[str, Any]:
@@ -92,11 +108,11 @@ def _time(predict: Predict, src: list[Tensor], bgr: Tensor, repeats: int) -> dic
     patches = 0
     while len(times) <= min(3, repeats) or (len(times) <= repeats and sum(times) < _SECONDS):
         started = time.perf_counter()
-        ref = predict(src[len(times) % len(src)], bgr)
-        if ref.device.type == "cuda":
+        levels, ref = predict(src[len(times) % len(src)], bgr)
+        if levels.device.type == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
-        patches = int(ref.sum())
+        patches = 0 if ref is None else int(ref.sum())
     return {
         "ms": statistics.median(times[1:]) * 1000,
         "first_s": times[0],

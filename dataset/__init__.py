@@ -3,16 +3,16 @@
 from .ahead import delayed, map_ahead
 from .align import PlateAligner
 from .factory import open_source
-from .feed import DeviceFeed, FloatBatch
+from .feed import DeviceBatch, DeviceFeed
 from .images import FlatColour, ImageFolder, StillImage, parse_colour, read_image
 from .pairs import FrameBatch, PairLoader
 from .sources import Frame, FrameSource, MediaError
 from .video import VideoSource
 
 __all__ = [
+    "DeviceBatch",
     "DeviceFeed",
     "FlatColour",
-    "FloatBatch",
     "Frame",
     "FrameBatch",
     "FrameSource",
