@@ -161,11 +161,10 @@ class FastMattingRefine(FastMattingBase):
         patches = _cells(detail, 4)
         half = detail.shape[1] // 2, detail.shape[2] // 2
         for tiles in _Tiles.marked(marks, side, self._tiles_at_once(side, detail.device)):
-            pair = torch.cat(
-                [tiles.windows(frames, 4, 2 * self.wide) for frames in (src, bgr)], dim=3
-            )
+            windows = [tiles.windows(frames, 4, 2 * self.wide) for frames in (src, bgr)]
+            pair = torch.cat([to_float(window, self.dtype) for window in windows], dim=3)
             context = tiles.upsampled(coarse, half, 2, self.wide)
-            refined = self._refine_windows(context, to_float(pair, self.dtype))
+            refined = self._refine_windows(context, pair)
             tile, down, across = marks[tiles.at].nonzero(as_tuple=True)
             image, row, column = (index[tile] for index in tiles.at)
             at = image, row * side + down, column * side + across
