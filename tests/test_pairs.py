@@ -88,7 +88,7 @@ def test_a_shorter_target_loops_and_a_still_one_stays():
 def test_16_bits_reach_the_device_without_loss():
     (batch,) = load(Numbered(1, deep=True))
     assert batch.src.dtype == torch.uint16
-    src = DeviceFeed(torch.device("cpu"))(batch).src
+    src = DeviceFeed(torch.device("cpu"))(batch).src.float() / 65535
     wanted = torch.from_numpy(numbered(0)).permute(2, 0, 1)[None] / 255
     assert torch.allclose(src, wanted, atol=1e-6)
 
