@@ -53,7 +53,11 @@ class FastMattingBase(nn.Module):
         self.dtype = dtype
         folded = fold_batch_norms(network)
         self.backbone, self.aspp, self.decoder = folded.backbone, folded.aspp, folded.decoder
-        self.decoder.conv4 = widen(self.decoder.conv4, outputs=48)
+        decoder = self.decoder
+        for name in ("conv1", "conv2", "conv3"):
+            setattr(decoder, name, nn.Sequential(getattr(decoder, name), nn.ReLU(inplace=True)))
+        decoder.relu = nn.Identity()
+        decoder.conv4 = widen(decoder.conv4, outputs=48)
         self.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
@@ -91,14 +95,16 @@ class FastMattingRefine(FastMattingBase):
 
         folded = fold_batch_norms(plain)
         behind = [*range(32), 33, 34, 35, 32, *range(36, 42)]  # alpha behind the residual
-        self.conv1 = widen(select(folded.conv1, inputs=behind), outputs=32)
-        self.conv2 = widen(folded.conv2, inputs=32)
-        self.conv3 = widen(folded.conv3, outputs=16)
-        self.conv4 = widen(select(folded.conv4, outputs=[1, 2, 3, 0]), inputs=16)
+        conv1 = widen(select(folded.conv1, inputs=behind), outputs=32)
+        conv2 = widen(folded.conv2, inputs=32)
+        conv3 = widen(folded.conv3, outputs=16)
+        conv4 = widen(select(folded.conv4, outputs=[1, 2, 3, 0]), inputs=16)
         with torch.no_grad():
-            for parameter in self.conv4.parameters():
+            for parameter in conv4.parameters():
                 parameter.mul_(255)
-            dict(self.conv4.named_parameters())["bias"].sub_(_FULL_ALPHA)
+            dict(conv4.named_parameters())["bias"].sub_(_FULL_ALPHA)
+        self.first_half = nn.Sequential(conv1, nn.ReLU(), conv2, nn.ReLU())
+        self.second_half = nn.Sequential(conv3, nn.ReLU(), conv4)
         self.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._plate: tuple[Tensor, Tensor, Tensor] | None = None
 
@@ -197,11 +203,9 @@ class FastMattingRefine(FastMattingBase):
         """
         pair = pair.permute(0, 3, 1, 2)
         x = torch.cat([context.permute(0, 3, 1, 2), F.avg_pool2d(pair, 2)], dim=1)
-        x = self.conv2(self.conv1(x).relu_()).relu_()
-        x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+        x = F.interpolate(self.first_half(x), scale_factor=2.0, mode="nearest")
         pair = F.pad(pair, (self.narrow - 2 * self.wide,) * 4)  # a crop
-        x = self.conv4(self.conv3(torch.cat([x, pair], dim=1)).relu_())
-        return x.permute(0, 2, 3, 1)
+        return self.second_half(torch.cat([x, pair], dim=1)).permute(0, 2, 3, 1)
 
 
 class _Tiles(NamedTuple):
