@@ -140,8 +140,8 @@ def plot(series: dict[str, Any], path: Path) -> None:
         memory.plot(part["x"], part["mib"], "o-", color="C1")
         memory.set_ylabel("peak memory, MiB")
         memory.set_xlabel(name)
-        for axes in (time, memory):
-            axes.set_ylim(bottom=0)
+        for axes, highest in ((time, max(part["seconds"])), (memory, max(part["mib"]))):
+            axes.set_ylim(0, 1.1 * highest)
             axes.grid(alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, dpi=100)
