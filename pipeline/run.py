@@ -140,8 +140,8 @@ class Run:
 
     def _mattes(self) -> Iterator["_Matted"]:
         """Batch after batch as the device makes it; on CUDA it may not be ready yet."""
-        device = self.matter.device
-        feed = DeviceFeed(device)
+        feed = DeviceFeed(self.matter.device)
+        device = feed.device
         way_back = torch.cuda.Stream(device) if device.type == "cuda" else None
         batches = iter(self.loader)
         while True:
@@ -150,15 +150,20 @@ class Run:
             if batch is None:
                 return
             with self._waiting_for("network"):
-                start = now(device)
-                frames = feed(batch)
-                matte = self.matter(frames.src, frames.bgr)
-                landings = {
-                    kind: Landing(to_levels(self.composers[kind](matte, frames.target)), way_back)
-                    for kind in self.sinks
-                }
-                matted = _Matted(batch, landings, (start, now(device)))
+                matted = self._matte(batch, feed, way_back)
             yield matted
+
+    def _matte(
+        self, batch: FrameBatch, feed: DeviceFeed, way_back: torch.cuda.Stream | None
+    ) -> "_Matted":
+        start = now(feed.device)
+        frames = feed(batch)
+        matte = self.matter(frames.src, frames.bgr)
+        landings = {
+            kind: Landing(to_levels(self.composers[kind](matte, frames.target)), way_back)
+            for kind in self.sinks
+        }
+        return _Matted(batch, landings, (start, now(feed.device)))
 
     @contextmanager
     def _waiting_for(self, stage: Stage) -> Iterator[None]:
