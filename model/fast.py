@@ -20,8 +20,6 @@ from .tiles import Tiles, bilinear, cells
 
 #: Sides of a tile, in patches, that are tried for each batch.
 _TILE_SIDES = (1, 2, 4, 8)
-#: Levels that are there before anything is added: an opaque frame without a residual.
-_FULL_ALPHA = torch.tensor([0.0, 0.0, 0.0, 255.0])
 
 
 class FastOutput(NamedTuple):
@@ -96,10 +94,11 @@ class FastMattingRefine(FastMattingBase):
         conv2 = widen(folded.conv2, inputs=32)
         conv3 = widen(folded.conv3, outputs=16)
         conv4 = widen(select(folded.conv4, outputs=[1, 2, 3, 0]), inputs=16)
-        with torch.no_grad():
-            for parameter in conv4.parameters():
-                parameter.mul_(255)
-            dict(conv4.named_parameters())["bias"].sub_(_FULL_ALPHA)
+        opaque = torch.tensor([0.0, 0.0, 0.0, 255.0])  # an opaque frame, without a residual
+        assert conv4.bias is not None
+        conv4.weight.data.mul_(255)
+        conv4.bias.data.mul_(255).sub_(opaque)
+        self.register_buffer("_opaque", opaque.view(1, 4, 1, 1))
         self.first_half = nn.Sequential(conv1, nn.ReLU(), conv2, nn.ReLU())
         self.second_half = nn.Sequential(conv3, nn.ReLU(), conv4)
         self.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -122,7 +121,7 @@ class FastMattingRefine(FastMattingBase):
         _, bgr_sm, bgr_padded = self._plate
         pha, res, err, hid = self._decode(_shrink(src, *small), bgr_sm)
         chosen = self.choose(err, height, width)
-        levels = torch.cat([res, pha], dim=1) * 255 - _FULL_ALPHA.to(res.device).view(1, 4, 1, 1)
+        levels = torch.cat([res, pha], dim=1) * 255 - self._opaque
         detail = _enlarge(levels, height, width)
         coarse = torch.cat([hid, res, pha], dim=1).permute(0, 2, 3, 1).to(self.dtype)
         self._refine(detail, self._padded(src), bgr_padded, coarse, chosen)
