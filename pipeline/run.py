@@ -185,7 +185,7 @@ class Run:
         waited["write"] = 1 - sum(waited.values())  # handing over, and closing
         result.waited = {stage: round(share, 3) for stage, share in waited.items()}
         result.bottleneck = explain(
-            waited,
+            result.waited,
             on_cuda=self.matter.device.type == "cuda",
             images_in=self.loader.reads_images,
             aligned=aligner is not None,
@@ -210,7 +210,7 @@ class Run:
                 "frames_per_second": round(result.frames / seconds, 3),
                 "busy": result.busy,
                 "waited": result.waited,
-                "bottleneck": {"stage": bottleneck(waited), "advice": result.bottleneck},
+                "bottleneck": {"stage": bottleneck(result.waited), "advice": result.bottleneck},
                 "alignment": result.alignment,
                 "repeated_frames": result.repeated_frames,
                 "warnings": result.warnings,
