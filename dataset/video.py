@@ -41,6 +41,10 @@ class VideoSource(FrameSource):
         path: The file.
         warn: Called with one sentence for each oddity that the user should know about.
 
+    Attributes:
+        path: The file.
+        turned: How pictures are turned upright: transposed, mirrored, flipped.
+
     Raises:
         MediaError: The file holds no video that can be decoded.
     """
@@ -62,9 +66,9 @@ class VideoSource(FrameSource):
         first = next(pictures, None)
         if first is None:
             raise MediaError(f"{path}: not one frame of this video can be decoded")
-        self._turn = _turn_of(first)
+        self.turned = _turn_of(first)
         self._coded_size = (first.height, first.width)
-        self.size = self._coded_size[::-1] if self._turn[0] else self._coded_size
+        self.size = self._coded_size[::-1] if self.turned[0] else self._coded_size
         if aspect not in (None, 0, 1):
             warn(f"{path}: pixels are not square ({aspect}); they are read as square")
         if first.interlaced_frame:
@@ -98,7 +102,7 @@ class VideoSource(FrameSource):
                 time = previous.time + self._tick  # a broken clock; players need it to advance
             if picture is not None:
                 self._check_size(number, picture)
-                previous = Frame(turn(to_rgb(picture), *self._turn), time)
+                previous = Frame(turn(to_rgb(picture), *self.turned), time)
                 for lost in nothing_yet:
                     yield replace(previous, time=lost, repeated=True)
                 nothing_yet = []
@@ -143,8 +147,8 @@ def _turn_of(picture: av.VideoFrame) -> tuple[bool, bool, bool]:
     return False, a < 0, d < 0
 
 
-def to_rgb(picture: av.VideoFrame) -> np.ndarray:
-    """Convert a decoded picture to RGB over the full range.
+def to_rgb(picture: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Convert a decoded picture to RGB over the full range, and to another (height, width).
 
     The stream's own tags decide the matrix and the range. An untagged one is BT.709 from 720 lines
     up and BT.601 below; its range is limited.
@@ -158,7 +162,10 @@ def to_rgb(picture: av.VideoFrame) -> np.ndarray:
     full = picture.color_range == _FULL_RANGE or picture.format.name.startswith("yuvj")
     if picture.format.is_rgb:
         full = picture.color_range != ColorRange.MPEG
+    height, width = size or (picture.height, picture.width)
     rgb = picture.reformat(
+        width=width,
+        height=height,
         format="rgb48le" if deep else "rgb24",
         src_colorspace=_MATRICES.get(picture.colorspace, untagged),
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,

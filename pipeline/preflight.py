@@ -1,0 +1,135 @@
+"""A look before the run: does the plate fit the clip?"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+import cv2
+import numpy as np
+
+from .compare import Likeness, find_move, liken, mean_move
+from .ghost import Ghost, find_ghost
+
+#: What can be wrong with a plate; the first of several is what matters most.
+Fault = Literal["scene", "size", "camera", "exposure", "subject"]
+FAULTS: tuple[Fault, ...] = get_args(Fault)
+
+#: Pixels of the longer side at which frames and plate are compared.
+WORKING_SIZE = 384
+#: Shares of the plate, in its structure or its very colours, of which one has to be found again.
+_LEAST_ALIKE, _LEAST_AGREEING = 0.25, 0.25
+#: Pixels, at working size, from which a camera moved.
+_MOVED = 0.5
+#: Change of a channel, relative and in levels, from which the light is another.
+_RELIT, _RELIT_LEVELS = 0.05, 2.0
+#: Share of a plate that needs structure, else its colours alone have to tell which place it shows:
+#: this share of a frame has to have them, after a gain no farther from 1 than this (as a logarithm).
+_STRUCTURED, _LEAST_RELIT, _WIDEST_GAIN = 0.02, 0.4, 0.5
+#: See ``Ghost``.
+_LEAST_OUTLINE, _LEAST_PURITY = 0.4, 0.2
+#: Frames from which something in the plate can be told from the subject.
+_LEAST_FRAMES = 3
+
+
+class PlateError(ValueError):
+    """A plate that does not fit its clip; the message says what to do."""
+
+
+@dataclass
+class Look:
+    """What a look at frames and plates found.
+
+    Attributes:
+        faults: What is wrong; empty if all is well.
+        frames: Frames looked at.
+        agreeing: Largest share of a frame, in [0, 1], that has its plate's very colours.
+        alike: Largest share of a plate's structure, in [0, 1], that a frame shows.
+        move: How far the plate lies off, as a share of the frame's width.
+        gain: What the plate's red, green and blue have to be multiplied by.
+        ghost: What stands in the plate and not in the clip; None if that was not looked for.
+    """
+
+    faults: list[Fault] = field(default_factory=list)
+    frames: int = 0
+    agreeing: float = 0.0
+    alike: float = 0.0
+    move: float = 0.0
+    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    ghost: Ghost | None = None
+
+    @property
+    def verdict(self) -> str:
+        """The worst fault, or ``good``."""
+        return min(self.faults, key=FAULTS.index, default="good")
+
+    def report(self) -> dict[str, Any]:
+        """All of it, rounded, for ``run.json``."""
+        return {"verdict": self.verdict, **_rounded(asdict(self))}
+
+
+def look(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Look:
+    """Compare frames with their plates.
+
+    Args:
+        frames: (H, W, 3) each, RGB, uint8, no larger than ``WORKING_SIZE``.
+        plates: One for all or one for each, of the same size.
+    """
+    src, bgr = ([_soft(picture) for picture in pictures] for pictures in (frames, plates))
+    bgr = bgr * len(src) if len(bgr) == 1 else bgr
+    still = [liken(*pair) for pair in zip(src, bgr, strict=True)]
+    best = [find_move(*pair) for pair in zip(src, bgr, still, strict=True)]
+    size = src[0].shape[:2]
+    gain = np.median([likeness.gain for likeness in best], axis=0)
+    found = Look(
+        frames=len(src),
+        agreeing=max(likeness.same_colours for likeness in best),
+        alike=max(likeness.alike * (likeness.structured >= _STRUCTURED) for likeness in best),
+        move=float(np.median([mean_move(likeness.move, size) for likeness in best])) / size[1],
+        gain=(float(gain[0]), float(gain[1]), float(gain[2])),
+    )
+    if found.alike < _LEAST_ALIKE and found.agreeing < _LEAST_AGREEING and not _plain(best, gain):
+        found.faults.append("scene")
+        return found
+    if found.move * size[1] >= _MOVED:
+        found.faults.append("camera")
+    levels = np.abs(gain - 1) * bgr[0].mean(axis=(0, 1))
+    if np.abs(np.log(gain)).max() > _RELIT and levels.max() > _RELIT_LEVELS:
+        found.faults.append("exposure")
+    if "camera" not in found.faults and len(src) >= _LEAST_FRAMES and len(plates) == 1:
+        found.ghost = _ghost(src, bgr[0], still)
+        if found.ghost.outline >= _LEAST_OUTLINE and found.ghost.purity >= _LEAST_PURITY:
+            found.faults.append("subject")
+    return found
+
+
+def _plain(best: Sequence[Likeness], gain: np.ndarray) -> bool:
+    """Whether all that can be told of a plain wall is that it might be the same in another light."""
+    return (
+        max(likeness.structured for likeness in best) < _STRUCTURED
+        and max(likeness.agreeing for likeness in best) >= _LEAST_RELIT
+        and bool(np.abs(np.log(gain)).max() < _WIDEST_GAIN)
+    )
+
+
+def _ghost(src: Sequence[np.ndarray], bgr: np.ndarray, still: Sequence[Likeness]) -> Ghost:
+    """Look for somebody in the plate, at half the size: outlines need no more."""
+    plate = _half(bgr)
+    frames = [_half(frame) / likeness.gain for frame, likeness in zip(src, still, strict=True)]
+    return find_ghost(frames, plate)
+
+
+def _soft(picture: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 0.8)
+
+
+def _half(picture: np.ndarray) -> np.ndarray:
+    size = (max(1, picture.shape[1] // 2), max(1, picture.shape[0] // 2))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(part) for part in value]
+    return round(value, 4) if isinstance(value, float) else value
