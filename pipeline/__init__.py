@@ -2,6 +2,18 @@
 
 from .console import Console
 from .flags import read_flags
+from .opening import Inputs, open_inputs, open_network
 from .run import MattingResult, Run
+from .settings import Settings, UsageError
 
-__all__ = ["Console", "MattingResult", "Run", "read_flags"]
+__all__ = [
+    "Console",
+    "Inputs",
+    "MattingResult",
+    "Run",
+    "Settings",
+    "UsageError",
+    "open_inputs",
+    "open_network",
+    "read_flags",
+]
