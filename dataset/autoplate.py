@@ -34,11 +34,16 @@ class AutoPlate(FrameSource):
 
     Attributes:
         spots: (H, W), bool: what was filled; known once the plate was found.
+
+    Raises:
+        MediaError: The clip is a single picture.
     """
 
     still = True
 
     def __init__(self, src: FrameSource, warn: Warn):
+        if src.length_hint == 1:
+            raise _too_short(src)
         self.name = f"the plate made from {src.name}"
         self.size = src.size
         self.spots: np.ndarray | None = None
@@ -64,10 +69,7 @@ class AutoPlate(FrameSource):
         if self._plate is None:
             frames = sample_evenly(self._src, between)
             if len(frames) < 2:
-                raise MediaError(
-                    f"{self._src.name}: one frame tells nothing of what is behind the subject; "
-                    "give the plate as --video-bgr"
-                )
+                raise _too_short(self._src)
             self._plate = self._make(frames, between)
         return self._plate
 
@@ -124,13 +126,20 @@ class AutoPlate(FrameSource):
             )
 
 
+def _too_short(src: FrameSource) -> MediaError:
+    return MediaError(
+        f"{src.name}: --video-bgr auto needs a clip in which the subject moves, and this is one "
+        "frame; give the path of a plate"
+    )
+
+
 def sample_evenly(
     src: FrameSource, between: Callable[[], None] = lambda: None, *, most: int = _MOST_FRAMES
 ) -> np.ndarray:
     """Frames from a whole clip at even distances, in bounded memory whatever its length.
 
-    Every n-th frame is kept. The length that the clip promises decides n; should it turn out to be
-    longer, every other frame is dropped whenever there are too many, and n doubles.
+    Every n-th frame is kept. Whenever there are too many, every other one is dropped and n doubles:
+    what the header says of the length does not matter.
 
     Args:
         src: The clip; it is read once, from start to end.
@@ -142,9 +151,8 @@ def sample_evenly(
     """
     height, width = src.size
     most = min(most, max(_LEAST_FRAMES, _MOST_BYTES // (height * width * 3)))
-    step = max(1, -(-(src.length_hint or 1) // most))
     kept = np.empty((most, height, width, 3), np.uint8)
-    count = 0
+    count, step = 0, 1
     for number, frame in enumerate(src):
         between()
         if number % step:

@@ -84,7 +84,7 @@ class Fault:
         """3x3, from the picture before the camera moved to the one after; (width, height)."""
         centre = (size[0] - 1) / 2, (size[1] - 1) / 2
         matrix = cv2.getRotationMatrix2D(centre, self.turn, 1)
-        matrix[:, 2] += 0.8 * self.shift, 0.6 * self.shift
+        matrix[:, 2] = matrix[:, 2] + np.array([0.8, 0.6]) * self.shift
         return np.vstack([matrix, [0, 0, 1]])
 
 
