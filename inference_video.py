@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import cv2
 import torch
 from torch import nn
 
-from dataset import PairLoader
+from dataset import AutoPlate, PairLoader
 from model import DeviceError, Matter, MattingBase, resolve_device
 from model.weights import SHA256
 from pipeline import (
@@ -30,13 +31,16 @@ from pipeline import (
 )
 from writers import (
     KINDS,
+    PLATE_NAME,
     Clip,
     FrameWriter,
     ImageSequenceWriter,
     Kind,
+    Output,
     RunFolder,
     VideoWriter,
     composer,
+    save_png,
 )
 
 __all__ = [
@@ -99,7 +103,8 @@ def matte_video(
         target=inputs.target,
         size=inputs.size if settings.video_resize else None,
         batch_size=settings.batch_size,
-        align=settings.preprocess_alignment,
+        align=settings.align,
+        match=settings.match_plate,
         pin=run_on.type == "cuda",
         warn=result.warn,
     )
@@ -123,19 +128,32 @@ def matte_video(
         settings = replace(settings, frame_rate=clip.frame_rate, precision=matter.precision)
         facts = {"settings": asdict(settings), "device": str(run_on), "versions": _versions()}
         outputs = [form.plan(kind, clip) for kind in kinds]
+        side = [Output("plate", PLATE_NAME)] if isinstance(inputs.bgr, AutoPlate) else []
         folder = RunFolder(
             Path(settings.output_dir or ""),
-            outputs,
+            [*outputs, *side],
             overwrite=settings.overwrite,
             inputs=files_read,
             facts=facts,
         )
-        result.outputs = [folder.root / output.path for output in outputs]
-        opening = ((output.kind, form.open(output, folder.root, clip)) for output in outputs)
+        result.outputs = [folder.root / output.path for output in folder.outputs]
+        opening = (
+            (kind, form.open(output, folder.root, clip))
+            for kind, output in zip(kinds, outputs, strict=True)
+        )
     composers = {kind: composer(kind, has_alpha=form.has_alpha) for kind in kinds}
     run = Run(loader, matter, composers, folder, result, inputs.src.length_hint, progress)
+    if isinstance(inputs.bgr, AutoPlate):
+        run.prepare = partial(_find_plate, inputs.bgr, run)
     run.matte(opening)
     return result
+
+
+def _find_plate(plate: AutoPlate, run: Run) -> None:
+    """Find the plate before the first frame, and save it to the run's folder."""
+    found = plate.find(lambda: run.progress(0, run.expected) if run.progress else None)
+    if run.folder is not None:
+        save_png(run.folder.root / PLATE_NAME, found)
 
 
 def _versions() -> dict[str, str]:

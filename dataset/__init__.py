@@ -1,14 +1,19 @@
 """Frames, plates and targets: where pictures come from and how they are paired."""
 
 from .align import PlateAligner
-from .factory import open_source
+from .autoplate import AutoPlate
+from .factory import open_plate, open_source, plate_file
 from .feed import DeviceFeed, FloatBatch
 from .images import FlatColour, ImageFolder, StillImage, parse_colour, read_image
-from .pairs import FrameBatch, PairLoader
+from .match import PlateMatcher
+from .pairs import ALIGN_MODES, AlignMode, FrameBatch, PairLoader
 from .sources import Frame, FrameSource, MediaError
 from .video import VideoSource
 
 __all__ = [
+    "ALIGN_MODES",
+    "AlignMode",
+    "AutoPlate",
     "DeviceFeed",
     "FlatColour",
     "FloatBatch",
@@ -19,9 +24,12 @@ __all__ = [
     "MediaError",
     "PairLoader",
     "PlateAligner",
+    "PlateMatcher",
     "StillImage",
     "VideoSource",
+    "open_plate",
     "open_source",
     "parse_colour",
+    "plate_file",
     "read_image",
 ]

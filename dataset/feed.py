@@ -32,6 +32,9 @@ class DeviceFeed:
         bgr = self._send_once("bgr", batch.bgr)
         if batch.homography is not None:
             bgr = warp_plates(bgr, batch.homography)
+        if batch.colour is not None:
+            gain, offset = batch.colour.to(self.device, torch.float32)[..., None, None].unbind(1)
+            bgr = torch.addcmul(offset, bgr, gain).clamp_(0, 1)
         target = None if batch.target is None else self._send_once("target", batch.target)
         return FloatBatch(self._send(batch.src), bgr, target)
 

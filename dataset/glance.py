@@ -1,6 +1,6 @@
-"""Small pictures of a few frames of a source, without reading all of it."""
+"""A few frames of a source, without reading all of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import av
@@ -10,11 +10,15 @@ from av.error import FFmpegError
 from .decode import open_video
 from .fit import resize
 from .images import ImageFolder, read_image
-from .sources import FrameSource
-from .video import VideoSource, to_rgb, turn
+from .sources import Frame, FrameSource
+from .video import VideoSource, to_rgb
 
-#: Pixels that may be decoded on the way from keyframes to the frames wanted: 3 s of 720p at 24 fps.
+#: Pixels that may be decoded on the way from keyframes to the frames that a glance is to show:
+#: those of 3 s of 720p at 24 frames/s.
 _BUDGET = 70e6
+
+#: Frame numbers, approximate in a video, and pictures (H, W, 3), RGB.
+Pictures = list[tuple[int, np.ndarray]]
 
 
 def spread(length: int | None, count: int) -> list[int]:
@@ -24,76 +28,88 @@ def spread(length: int | None, count: int) -> list[int]:
     return [(2 * i + 1) * length // (2 * count) for i in range(count)]
 
 
-def glance(
-    source: FrameSource, numbers: Sequence[int], size: tuple[int, int]
-) -> list[tuple[int, np.ndarray]]:
-    """Pictures at or near some frame numbers.
+def glance(source: FrameSource, numbers: Sequence[int], size: tuple[int, int]) -> Pictures:
+    """Small pictures, uint8, at or near some frame numbers.
 
     Images are read alone. A video is sought by time and decoded from the keyframe before; where
-    that would cost too much, the keyframe itself has to do. Numbers beyond the end give the last
-    picture, and those for which there is no picture of their own are left out.
+    that would cost too much, the keyframe itself has to do.
 
     Args:
         source: Where to look.
-        numbers: Ascending, from 0.
+        numbers: Ascending, from 0; those beyond the end give the last picture. What would be a
+            picture twice is left out.
         size: (height, width) of the pictures.
-
-    Returns:
-        Numbers, approximate in a video, and pictures (H, W, 3), uint8, RGB.
     """
+    budget = _BUDGET / (source.size[0] * source.size[1])
+    small = [(n, resize(x, size)) for n, x in _pictures(source, numbers, size, budget)]
+    return [(n, x if x.dtype == np.uint8 else (x >> 8).astype(np.uint8)) for n, x in small]
+
+
+class PickedFrames(FrameSource):
+    """Some frames of a source, whole; like the source itself where that is still.
+
+    Args:
+        source: Where they are from.
+        numbers: Which, as in :func:`glance`; a video's are exact to a frame or two.
+    """
+
+    def __init__(self, source: FrameSource, numbers: Sequence[int]):
+        self.name, self.size, self.still = source.name, source.size, source.still
+        self.length_hint = len(numbers)
+        self._source, self._numbers = source, numbers
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self.still:
+            yield from self._source
+            return
+        for _, image in _pictures(self._source, self._numbers, None, float("inf")):
+            yield Frame(image)
+
+
+def _pictures(
+    source: FrameSource, numbers: Sequence[int], size: tuple[int, int] | None, budget: float
+) -> Iterator[tuple[int, np.ndarray]]:
+    """See :func:`glance`; with a ``size``, a video's pictures come in it."""
     if isinstance(source, ImageFolder):
         last = len(source.paths) - 1
-        picked = sorted({min(number, last) for number in numbers})
-        return [(number, _small(read_image(source.paths[number]), size)) for number in picked]
-    if isinstance(source, VideoSource):
-        found = _seek(source, numbers, size)
-        if found:
-            return found
-    first = islice(source, 1 if source.still else len(numbers))
-    return [(number, _small(frame.image, size)) for number, frame in enumerate(first)]
-
-
-def _small(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    image = resize(image, size)
-    return image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
+        for number in sorted({min(number, last) for number in numbers}):
+            yield number, read_image(source.paths[number])
+        return
+    found = _seek(source, numbers, budget) if isinstance(source, VideoSource) else {}
+    for number, picture in sorted(found.items()):
+        assert isinstance(source, VideoSource)
+        yield number, source.upright(to_rgb(picture, source.as_coded(size) if size else None))
+    if not found:
+        first = islice(source, 1 if source.still else len(numbers))
+        yield from ((number, frame.image) for number, frame in enumerate(first))
 
 
 def _seek(
-    source: VideoSource, numbers: Sequence[int], size: tuple[int, int]
-) -> list[tuple[int, np.ndarray]]:
-    """Pictures of a video by seeking; none where that cannot be done."""
+    source: VideoSource, numbers: Sequence[int], budget: float
+) -> dict[int, av.VideoFrame]:
+    """Pictures of a video by number; none where it cannot be sought."""
     found: dict[int, av.VideoFrame] = {}
-    budget = _BUDGET / (source.size[0] * source.size[1])
     try:
         with open_video(source.path) as (container, stream):
             if stream.time_base is None:
-                return []
+                return {}
             stream.thread_type = "AUTO"
             stream.codec_context.skip_frame = "NONREF"  # what no other frame needs: half the work
-            begin, at = stream.start_time or 0, -1
+            begin = stream.start_time or 0
             for number in numbers:
                 wanted = begin + round(number / source.frame_rate / stream.time_base)
                 container.seek(wanted, stream=stream)
-                picture = None
+                picture, at = None, 0
                 for picture in container.decode(stream):
-                    at = _number(source, picture, begin)
+                    pts = begin if picture.pts is None else picture.pts
+                    at = round((pts - begin) * stream.time_base * source.frame_rate)
                     budget -= 1
                     if at >= number - 1 or budget < 0:
                         break
-                if picture is not None:
+                if picture is not None and (picture.height, picture.width) == source.as_coded(
+                    source.size
+                ):
                     found[at] = picture
     except FFmpegError:
         pass  # what was found until then will do
-    return [(number, _upright(source, picture, size)) for number, picture in sorted(found.items())]
-
-
-def _number(source: VideoSource, picture: av.VideoFrame, begin: int) -> int:
-    if picture.pts is None or picture.time_base is None:
-        return 0
-    return round((picture.pts - begin) * picture.time_base * source.frame_rate)
-
-
-def _upright(source: VideoSource, picture: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
-    transpose, mirror, flip = source.turned
-    coded = size[::-1] if transpose else size
-    return _small(turn(to_rgb(picture, coded), transpose, mirror, flip), size)
+    return found

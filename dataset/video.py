@@ -43,7 +43,7 @@ class VideoSource(FrameSource):
 
     Attributes:
         path: The file.
-        turned: How pictures are turned upright: transposed, mirrored, flipped.
+        start: Time in seconds of the first picture that can be decoded; None without a clock.
 
     Raises:
         MediaError: The file holds no video that can be decoded.
@@ -66,9 +66,10 @@ class VideoSource(FrameSource):
         first = next(pictures, None)
         if first is None:
             raise MediaError(f"{path}: not one frame of this video can be decoded")
-        self.turned = _turn_of(first)
+        self.start = None if first.pts is None else first.pts * self._tick
+        self._turn = _turn_of(first)
         self._coded_size = (first.height, first.width)
-        self.size = self._coded_size[::-1] if self.turned[0] else self._coded_size
+        self.size = self._coded_size[::-1] if self._turn[0] else self._coded_size
         if aspect not in (None, 0, 1):
             warn(f"{path}: pixels are not square ({aspect}); they are read as square")
         if first.interlaced_frame:
@@ -102,7 +103,7 @@ class VideoSource(FrameSource):
                 time = previous.time + self._tick  # a broken clock; players need it to advance
             if picture is not None:
                 self._check_size(number, picture)
-                previous = Frame(turn(to_rgb(picture), *self.turned), time)
+                previous = Frame(self.upright(to_rgb(picture)), time)
                 for lost in nothing_yet:
                     yield replace(previous, time=lost, repeated=True)
                 nothing_yet = []
@@ -112,6 +113,14 @@ class VideoSource(FrameSource):
                 nothing_yet.append(time)
             if previous is not None:
                 yield previous
+
+    def upright(self, image: np.ndarray) -> np.ndarray:
+        """A picture (H, W, 3) as decoded, turned as the display matrix says."""
+        return turn(image, *self._turn)
+
+    def as_coded(self, size: tuple[int, int]) -> tuple[int, int]:
+        """What an upright (height, width) is before that turn."""
+        return size[::-1] if self._turn[0] else size
 
     def _time(self, number: int, pts: int | None, start: Fraction) -> Fraction:
         constant = start + number / self.frame_rate

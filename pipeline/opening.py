@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from dataset import FlatColour, FrameSource, open_source, parse_colour
+from dataset import FlatColour, FrameSource, open_plate, open_source, parse_colour
 from model import (
     MattingBase,
     MattingRefine,
@@ -51,7 +51,7 @@ def open_inputs(settings: Settings, warn: Warn) -> Inputs:
         OSError: Something cannot be read; the message names it.
     """
     src = open_source(settings.video_src, warn, hold=False)
-    bgr = open_source(settings.video_bgr, warn)
+    bgr = open_plate(settings.video_bgr, src, warn)
     if src.frame_rate and settings.frame_rate:
         warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")
     size = src.size

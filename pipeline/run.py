@@ -28,6 +28,8 @@ class MattingResult:
         busy: Share of the time, in [0, 1], that each stage was at work: read, network, write.
         alignment: With alignment, the frames aligned, those left unaligned, and the largest share
             of a frame that its plate left uncovered.
+        matching: With matched colours, the frames fitted, those that were not, and the largest
+            change of a medium grey, in levels of 255.
     """
 
     frames: int = 0
@@ -37,6 +39,7 @@ class MattingResult:
     repeated_frames: list[int] = field(default_factory=list)
     busy: dict[str, float] = field(default_factory=dict)
     alignment: dict[str, float] | None = None
+    matching: dict[str, float] | None = None
 
     def warn(self, message: str) -> None:
         """Keep a warning, and log it, once."""
@@ -55,6 +58,7 @@ class Run:
         composers: How to make the frames of each kind of output.
         folder: Where ``run.json`` goes; None keeps none.
         result: Filled in as the run goes on.
+        prepare: Done before the first frame.
         expected: Frames to expect, if known.
         progress: Called after every batch with the frames done and the frames expected.
         sinks: The open sinks, by kind.
@@ -69,6 +73,7 @@ class Run:
     result: MattingResult
     expected: int | None
     progress: Callable[[int, int | None], None] | None
+    prepare: Callable[[], None] | None = None
     sinks: dict[Kind, FrameWriter] = field(default_factory=dict)
     begun: dict[Kind, int] = field(default_factory=dict)
     network_seconds: float = 0.0
@@ -78,6 +83,8 @@ class Run:
         started = time.perf_counter()
         try:
             with ExitStack() as stack:
+                if self.prepare is not None:
+                    self.prepare()
                 for kind, writer in opening:
                     self.sinks[kind] = stack.enter_context(writer)
                 stack.enter_context(self.loader)
@@ -113,7 +120,7 @@ class Run:
                 self.progress(done, self.expected)
 
     def _report(self, status: str, seconds: float) -> None:
-        result, aligner = self.result, self.loader.aligner
+        result, aligner, matcher = self.result, self.loader.aligner, self.loader.matcher
         result.seconds = seconds
         writing = max((sink.busy_seconds for sink in self.sinks.values()), default=0.0)
         stages = {
@@ -133,6 +140,12 @@ class Run:
                 "unaligned": aligner.failed,
                 "largest_uncovered_share": round(aligner.uncovered, 4),
             }
+        if matcher is not None:
+            result.matching = {
+                "matched": matcher.matched,
+                "unmatched": matcher.failed,
+                "largest_change": round(255 * matcher.widest, 1),
+            }
         if self.folder is not None:
             facts = {
                 "status": status,
@@ -141,6 +154,7 @@ class Run:
                 "frames_per_second": round(result.frames / seconds, 3),
                 "busy": result.busy,
                 "alignment": result.alignment,
+                "matching": result.matching,
                 "repeated_frames": result.repeated_frames,
                 "warnings": result.warnings,
             }

@@ -114,7 +114,7 @@ def test_the_loader_falls_back_to_the_plain_plate_with_one_warning():
     told: list[str] = []
     flat = np.full((HEIGHT, WIDTH, 3), 50, np.uint8)
     src = Pictures(flat, flat, moved(scene())[0], flat)
-    with PairLoader(src, Pictures(scene()), align=True, warn=told.append) as loader:
+    with PairLoader(src, Pictures(scene()), align="frame", warn=told.append) as loader:
         homographies = [batch.homography[0].numpy() for batch in loader]
     assert [bool((h == np.eye(3)).all()) for h in homographies] == [True, True, False, True]
     assert loader.aligner is not None and (loader.aligner.solved, loader.aligner.failed) == (1, 3)

@@ -12,6 +12,10 @@ from .base import WriteError
 
 Kind = Literal["com", "pha", "fgr", "err", "ref"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+#: Pictures that a run may write beside its frames, one file each.
+SideKind = Literal["plate"]
+SIDE_KINDS: tuple[SideKind, ...] = get_args(SideKind)
+PLATE_NAME = "plate.png"
 
 REPORT_NAME = "run.json"
 _NUMBERED = re.compile(r"\d{5,}\.\w+")
@@ -30,7 +34,7 @@ class Output:
             have begun to write.
     """
 
-    kind: Kind
+    kind: Kind | SideKind
     path: str
     extension: str | None = None
     start_number: int = 0
@@ -60,7 +64,7 @@ class Output:
     def is_sound(self) -> bool:
         """Whether this is what a run may list: files of known names inside its folder."""
         return (
-            self.kind in KINDS
+            self.kind in (*KINDS, *SIDE_KINDS)
             and _is_suffix(self.extension or self.path.removeprefix(f"{self.kind}."))
             and (self.extension is None or self.path == self.kind)
             and isinstance(self.start_number, int)
