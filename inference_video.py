@@ -20,18 +20,24 @@ from dataset import AutoPlate, PairLoader
 from model import DeviceError, Matter, MattingBase, resolve_device
 from model.weights import SHA256
 from pipeline import (
+    PREVIEW_FRAMES,
     Console,
     MattingResult,
+    Preview,
     Run,
     Settings,
     UsageError,
+    alpha_steps,
+    look_first,
     open_inputs,
     open_network,
+    pick_frames,
     read_flags,
 )
 from writers import (
     KINDS,
     PLATE_NAME,
+    PREVIEW_NAME,
     Clip,
     FrameWriter,
     ImageSequenceWriter,
@@ -77,7 +83,7 @@ def matte_video(
 
     Raises:
         UsageError: Settings do not go together.
-        ValueError: The plate has another shape than the clip.
+        ValueError: The plate has another shape than the clip, or does not fit it and ``strict``.
         OSError: Something cannot be read or written; the message names it.
         DeviceError: The device is not there, or too small.
     """
@@ -85,11 +91,15 @@ def matte_video(
     settings.check()
     if settings.output_dir is None and writers is None:
         raise UsageError("--output-dir is needed")
+    if settings.preview_only and writers is not None:
+        raise UsageError("--preview-only writes to a folder; give output_dir and no writers")
     if unknown := [kind for kind in writers or () if kind not in KINDS]:
         raise UsageError(f"writers for {', '.join(unknown)}: expected some of {', '.join(KINDS)}")
     result = MattingResult()
     files_read = settings.files_read()
     inputs = open_inputs(settings, result.warn)
+    if settings.preflight:
+        result.preflight = look_first(settings, inputs, result.warn)
     run_on = resolve_device(settings.device)
     if network is None:
         settings, network = open_network(settings, longer_side=max(inputs.size))
@@ -97,6 +107,9 @@ def matte_video(
     if "ref" in kinds and type(network) is MattingBase:
         raise UsageError("--output-types ref needs a network with a refiner (mattingrefine)")
     matter = Matter(network, run_on, precision=settings.precision, warn=result.warn)
+    steps = alpha_steps(settings, inputs.size, result.warn)
+    if settings.preview_only:
+        kinds, inputs = [], pick_frames(inputs, PREVIEW_FRAMES)
     loader = PairLoader(
         inputs.src,
         inputs.bgr,
@@ -128,7 +141,9 @@ def matte_video(
         settings = replace(settings, frame_rate=clip.frame_rate, precision=matter.precision)
         facts = {"settings": asdict(settings), "device": str(run_on), "versions": _versions()}
         outputs = [form.plan(kind, clip) for kind in kinds]
-        side = [Output("plate", PLATE_NAME)] if isinstance(inputs.bgr, AutoPlate) else []
+        side = [Output("preview", PREVIEW_NAME)]
+        if isinstance(inputs.bgr, AutoPlate):
+            side.append(Output("plate", PLATE_NAME))
         folder = RunFolder(
             Path(settings.output_dir or ""),
             [*outputs, *side],
@@ -136,13 +151,16 @@ def matte_video(
             inputs=files_read,
             facts=facts,
         )
-        result.outputs = [folder.root / output.path for output in folder.outputs]
+        named = [o for o in folder.outputs if settings.preview_only or o.kind != "preview"]
+        result.outputs = [folder.root / output.path for output in named]
         opening = (
             (kind, form.open(output, folder.root, clip))
             for kind, output in zip(kinds, outputs, strict=True)
         )
     composers = {kind: composer(kind, has_alpha=form.has_alpha) for kind in kinds}
     run = Run(loader, matter, composers, folder, result, inputs.src.length_hint, progress)
+    run.steps = steps
+    run.preview = Preview(inputs.src.length_hint) if folder is not None else None
     if isinstance(inputs.bgr, AutoPlate):
         run.prepare = partial(_find_plate, inputs.bgr, run)
     run.matte(opening)

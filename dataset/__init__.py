@@ -4,6 +4,8 @@ from .align import PlateAligner
 from .autoplate import AutoPlate
 from .factory import open_plate, open_source, plate_file
 from .feed import DeviceFeed, FloatBatch
+from .fit import check_plate, resize
+from .glance import PickedFrames, glance, spread
 from .images import FlatColour, ImageFolder, StillImage, parse_colour, read_image
 from .match import PlateMatcher
 from .pairs import ALIGN_MODES, AlignMode, FrameBatch, PairLoader
@@ -23,13 +25,18 @@ __all__ = [
     "ImageFolder",
     "MediaError",
     "PairLoader",
+    "PickedFrames",
     "PlateAligner",
     "PlateMatcher",
     "StillImage",
     "VideoSource",
+    "check_plate",
+    "glance",
     "open_plate",
     "open_source",
     "parse_colour",
     "plate_file",
     "read_image",
+    "resize",
+    "spread",
 ]

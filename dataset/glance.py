@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from math import inf
 
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.stream import VideoStream
 
 from .decode import open_video
 from .fit import resize
@@ -22,7 +24,7 @@ Pictures = list[tuple[int, np.ndarray]]
 
 
 def spread(length: int | None, count: int) -> list[int]:
-    """``count`` frame numbers evenly over a clip of ``length`` frames; the first ones if unknown."""
+    """``count`` frame numbers evenly over a clip of ``length`` frames; if unknown, the first."""
     if not length or length <= count:
         return list(range(length or count))
     return [(2 * i + 1) * length // (2 * count) for i in range(count)]
@@ -50,7 +52,7 @@ class PickedFrames(FrameSource):
 
     Args:
         source: Where they are from.
-        numbers: Which, as in :func:`glance`; a video's are exact to a frame or two.
+        numbers: Which, as in :func:`glance`; a video's go by its constant rate.
     """
 
     def __init__(self, source: FrameSource, numbers: Sequence[int]):
@@ -62,7 +64,7 @@ class PickedFrames(FrameSource):
         if self.still:
             yield from self._source
             return
-        for _, image in _pictures(self._source, self._numbers, None, float("inf")):
+        for _, image in _pictures(self._source, self._numbers, None, inf):
             yield Frame(image)
 
 
@@ -84,9 +86,7 @@ def _pictures(
         yield from ((number, frame.image) for number, frame in enumerate(first))
 
 
-def _seek(
-    source: VideoSource, numbers: Sequence[int], budget: float
-) -> dict[int, av.VideoFrame]:
+def _seek(source: VideoSource, numbers: Sequence[int], budget: float) -> dict[int, av.VideoFrame]:
     """Pictures of a video by number; none where it cannot be sought."""
     found: dict[int, av.VideoFrame] = {}
     try:
@@ -94,22 +94,36 @@ def _seek(
             if stream.time_base is None:
                 return {}
             stream.thread_type = "AUTO"
-            stream.codec_context.skip_frame = "NONREF"  # what no other frame needs: half the work
-            begin = stream.start_time or 0
+            exact = budget == inf
+            if not exact:  # leave out what no other frame needs: half the work
+                stream.codec_context.skip_frame = "NONREF"
+            begin, at, pictures = stream.start_time or 0, -1, None
             for number in numbers:
                 wanted = begin + round(number / source.frame_rate / stream.time_base)
-                container.seek(wanted, stream=stream)
-                picture, at = None, 0
-                for picture in container.decode(stream):
+                position = begin + round(at / source.frame_rate / stream.time_base)
+                if pictures is None or _keyframe(stream, wanted) > position:
+                    container.seek(wanted, stream=stream)
+                    pictures = container.decode(stream)
+                picture = None
+                while (at < number - (not exact) and budget > 0) or picture is None:
+                    picture = next(pictures, None)
+                    if picture is None:
+                        break
                     pts = begin if picture.pts is None else picture.pts
                     at = round((pts - begin) * stream.time_base * source.frame_rate)
                     budget -= 1
-                    if at >= number - 1 or budget < 0:
-                        break
-                if picture is not None and (picture.height, picture.width) == source.as_coded(
-                    source.size
-                ):
+                if picture is not None and _fits(picture, source):
                     found[at] = picture
     except FFmpegError:
         pass  # what was found until then will do
     return found
+
+
+def _keyframe(stream: VideoStream, pts: int) -> int:
+    """The time of the keyframe before ``pts``, as the file's index tells it; else ``pts``."""
+    number = stream.index_entries.search_timestamp(pts)
+    return stream.index_entries[number].timestamp if number >= 0 else pts
+
+
+def _fits(picture: av.VideoFrame, source: VideoSource) -> bool:
+    return (picture.height, picture.width) == source.as_coded(source.size)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -52,6 +52,10 @@ class Prediction:
     err: Tensor
     ref: Tensor | None
     padded_size: tuple[int, int]
+
+    def with_pha(self, pha: Tensor) -> "Prediction":
+        """The same with another alpha."""
+        return replace(self, pha=pha)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -62,17 +62,18 @@ def liken(frame: np.ndarray, plate: np.ndarray, move: np.ndarray | None = None) 
         covered = cv2.warpPerspective(inside.astype(np.float32), move, (width, height))
         inside = covered > 0.999
         plate = cv2.warpPerspective(plate, move, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    gain = find_gain(frame[inside], plate[inside])
+    some = inside[::2, ::3]
+    gain = find_gain(frame[::2, ::3][some].T, plate[::2, ::3][some].T)
     apart, before = difference(frame, np.minimum(plate * gain, 255)), difference(frame, plate)
     alike, structured = _structure(frame, plate, inside)
-    area = max(1, int(inside.sum()))
+    area = max(1, int(np.count_nonzero(inside)))
     return Likeness(
         move=move,
         gain=gain,
         apart=apart,
         inside=inside,
-        agreeing=float((apart < AGREE)[inside].sum() / area),
-        same_colours=float((before < AGREE)[inside].sum() / area),
+        agreeing=float(np.count_nonzero((apart < AGREE) & inside)) / area,
+        same_colours=float(np.count_nonzero((before < AGREE) & inside)) / area,
         alike=alike,
         structured=structured / area,
         cost=float(np.where(inside, np.minimum(apart, _CUT), _CUT).mean()),
@@ -80,11 +81,10 @@ def liken(frame: np.ndarray, plate: np.ndarray, move: np.ndarray | None = None) 
 
 
 def find_gain(frame: np.ndarray, plate: np.ndarray) -> np.ndarray:
-    """The gain (3,) of each channel that most pixels (N, 3) agree on; the subject has no say.
+    """The gain (3,) of each channel that most pixels (3, N) agree on; the subject has no say.
 
     It is the mode of the logarithms of the ratios, and then the median of those near to it.
     """
-    frame, plate = frame[::5].T, plate[::5].T
     darkest, brightest = np.minimum(frame, plate).min(axis=0), np.maximum(frame, plate).max(axis=0)
     usable = (darkest > 8) & (brightest < 247)
     gains = np.zeros(3)
@@ -93,7 +93,9 @@ def find_gain(frame: np.ndarray, plate: np.ndarray) -> np.ndarray:
     for channel, values in enumerate(np.log(frame[:, usable] / plate[:, usable])):
         bins = ((values + _WIDEST) * (50 / _WIDEST)).astype(int)
         counts = np.bincount(bins[(bins >= 0) & (bins < 100)], minlength=100)
-        peak = (np.convolve(counts, (1, 2, 3, 2, 1), "same").argmax() + 0.5) * _WIDEST / 50 - _WIDEST
+        peak = (
+            np.convolve(counts, (1, 2, 3, 2, 1), "same").argmax() + 0.5
+        ) * _WIDEST / 50 - _WIDEST
         near = values[np.abs(values - peak) < 0.06]
         gains[channel] = np.median(near) if len(near) else 0
     return np.exp(gains).astype(np.float32)
@@ -106,8 +108,8 @@ def _structure(frame: np.ndarray, plate: np.ndarray, inside: np.ndarray) -> tupl
     power_a, power_b = _around(a * a), _around(b * b)
     structured = (power_b > _FLAT**2) & inside
     alike = _around(a * b) > _SAME * np.sqrt((power_a + 1) * (power_b + 1))
-    count = int(structured.sum())
-    return float((alike & structured).sum() / max(1, count)), count
+    count = int(np.count_nonzero(structured))
+    return float(np.count_nonzero(alike & structured)) / max(1, count), count
 
 
 def find_move(frame: np.ndarray, plate: np.ndarray, still: Likeness) -> Likeness:
@@ -147,7 +149,7 @@ def _better(known: Likeness, frame: np.ndarray, plate: np.ndarray, move: np.ndar
 
 
 def _find_shift(frame: np.ndarray, plate: np.ndarray) -> np.ndarray:
-    """The translation (3, 3), in whole pixels, whose differences, cut off at 20 levels, are least."""
+    """The translation (3, 3), in whole pixels, with the least differences, cut off at 20 levels."""
     x = y = 0
     for scale, reach in ((8, 4), (4, 1), (2, 1), (1, 1)):
         size = (frame.shape[1] // scale, frame.shape[0] // scale)
@@ -171,12 +173,13 @@ def _common_motion(frame: np.ndarray, plate: np.ndarray) -> np.ndarray | None:
     """The homography that most of the flow from plate to frame agrees on; None without enough."""
     frame, plate = (_relief(grey(picture)) for picture in (frame, plate))
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    there, back = flow.calc(plate, frame, None), flow.calc(frame, plate, None)
+    none = np.empty((*plate.shape, 2), np.float32)
+    there, back = flow.calc(plate, frame, none.copy()), flow.calc(frame, plate, none)
     y, x = np.mgrid[3 : plate.shape[0] : 6, 3 : plate.shape[1] : 6].astype(np.float32)
     moves = there[3::6, 3::6]
     returned = cv2.remap(back, x + moves[..., 0], y + moves[..., 1], cv2.INTER_LINEAR)
     sure = np.linalg.norm(moves + returned, axis=2) < 1
-    corners = cv2.cornerMinEigenVal(plate, 9, 3)[3::6, 3::6]
+    corners = cv2.cornerMinEigenVal(plate, 9, ksize=3)[3::6, 3::6]
     sure &= corners > max(1e-6, float(np.quantile(corners, 0.4)))
     if sure.sum() < 20:
         return None

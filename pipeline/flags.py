@@ -122,6 +122,23 @@ def _add_input_flags(group: argparse._ArgumentGroup) -> None:
         help="bring the plate to the exposure and white balance of each frame",
     )
     group.add_argument(
+        "--garbage-matte",
+        metavar="PATH",
+        help="an image that is black where there is background for certain, and white where the "
+        "network decides",
+    )
+    group.add_argument(
+        "--no-preflight",
+        action="store_false",
+        dest="preflight",
+        help="leave out the look at plate and clip before the run",
+    )
+    group.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop, before anything is written, at what that look would warn of",
+    )
+    group.add_argument(
         "--frame-rate",
         type=_frame_rate,
         metavar="FPS",
@@ -187,6 +204,16 @@ def _add_output_flags(group: argparse._ArgumentGroup) -> None:
         metavar="KIND",
         help="com: the subject cut out (images) or composited (video); pha: alpha; fgr: the "
         "subject's colours; err: the predicted error; ref: what was refined",
+    )
+    group.add_argument(
+        "--smooth-alpha",
+        action="store_true",
+        help="average alpha over time where nothing moves, so that edges don't flicker",
+    )
+    group.add_argument(
+        "--preview-only",
+        action="store_true",
+        help="matte five frames across the clip, write preview.png, and stop",
     )
     group.add_argument("--output-format", choices=tuple(FORMATS), help="what to write")
     group.add_argument(

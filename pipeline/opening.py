@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from dataset import FlatColour, FrameSource, open_plate, open_source, parse_colour
+from dataset import (
+    FlatColour,
+    FrameSource,
+    PickedFrames,
+    open_plate,
+    open_source,
+    parse_colour,
+    spread,
+)
 from model import (
     MattingBase,
     MattingRefine,
@@ -60,6 +68,13 @@ def open_inputs(settings: Settings, warn: Warn) -> Inputs:
         size = height, width
     rate = src.frame_rate or Fraction(settings.frame_rate or _IMAGE_RATE)
     return Inputs(src, bgr, _open_target(settings, size, warn), size, rate)
+
+
+def pick_frames(inputs: Inputs, count: int) -> Inputs:
+    """The same with ``count`` frames evenly over the clip, each with its plate, and no target."""
+    numbers = spread(inputs.src.length_hint, count)
+    bgr = inputs.bgr if inputs.bgr.still else PickedFrames(inputs.bgr, numbers)
+    return replace(inputs, src=PickedFrames(inputs.src, numbers), bgr=bgr, target=None)
 
 
 def _open_target(settings: Settings, size: tuple[int, int], warn: Warn) -> FrameSource | None:

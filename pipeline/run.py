@@ -2,14 +2,19 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from dataset import DeviceFeed, PairLoader
 from model import DeviceError, Matter, is_out_of_memory
-from writers import Composer, FrameWriter, Kind, RunFolder
+from writers import PREVIEW_NAME, Composer, FrameWriter, Kind, RunFolder, save_png
+
+from .preview import Preview
 
 logger = logging.getLogger("bgmv2")
 
@@ -26,6 +31,7 @@ class MattingResult:
         repeated_frames: Numbers of frames that could not be decoded; each repeats the one before,
             or at the start of the clip the first that could.
         busy: Share of the time, in [0, 1], that each stage was at work: read, network, write.
+        preflight: What the look before the run found; see :class:`pipeline.Look`. None without it.
         alignment: With alignment, the frames aligned, those left unaligned, and the largest share
             of a frame that its plate left uncovered.
         matching: With matched colours, the frames fitted, those that were not, and the largest
@@ -38,6 +44,7 @@ class MattingResult:
     warnings: list[str] = field(default_factory=list)
     repeated_frames: list[int] = field(default_factory=list)
     busy: dict[str, float] = field(default_factory=dict)
+    preflight: dict[str, Any] | None = None
     alignment: dict[str, float] | None = None
     matching: dict[str, float] | None = None
 
@@ -59,6 +66,8 @@ class Run:
         folder: Where ``run.json`` goes; None keeps none.
         result: Filled in as the run goes on.
         prepare: Done before the first frame.
+        steps: What is done to alpha (B, 1, H, W), given the frames (B, 3, H, W), batch by batch.
+        preview: Collects pictures for the contact sheet, which goes to the folder.
         expected: Frames to expect, if known.
         progress: Called after every batch with the frames done and the frames expected.
         sinks: The open sinks, by kind.
@@ -74,6 +83,8 @@ class Run:
     expected: int | None
     progress: Callable[[int, int | None], None] | None
     prepare: Callable[[], None] | None = None
+    steps: Sequence[Callable[[Tensor, Tensor], Tensor]] = ()
+    preview: Preview | None = None
     sinks: dict[Kind, FrameWriter] = field(default_factory=dict)
     begun: dict[Kind, int] = field(default_factory=dict)
     network_seconds: float = 0.0
@@ -107,10 +118,14 @@ class Run:
             started = time.perf_counter()
             frames = feed(batch)
             matte = self.matter(frames.src, frames.bgr)
+            for step in self.steps:
+                matte = matte.with_pha(step(frames.src, matte.pha))
             self.network_seconds += time.perf_counter() - started
             done = self.result.frames + len(batch.src)
             if self.folder is not None:
                 self.folder.claim(done)
+            if self.preview is not None:
+                self.preview.add(self.result.frames, frames.src, frames.bgr, matte)
             for kind, writer in self.sinks.items():
                 self.begun[kind] = done
                 writer.add_batch(self.composers[kind](matte, frames.target))
@@ -147,12 +162,16 @@ class Run:
                 "largest_change": round(255 * matcher.widest, 1),
             }
         if self.folder is not None:
+            sheet = self.preview.sheet() if self.preview is not None else None
+            if sheet is not None:
+                save_png(self.folder.root / PREVIEW_NAME, sheet)
             facts = {
                 "status": status,
                 "frames": result.frames,
                 "seconds": round(seconds, 3),
                 "frames_per_second": round(result.frames / seconds, 3),
                 "busy": result.busy,
+                "preflight": result.preflight,
                 "alignment": result.alignment,
                 "matching": result.matching,
                 "repeated_frames": result.repeated_frames,

@@ -33,6 +33,11 @@ class Settings:
     frame_rate: Fraction | float | None = None
     preprocess_alignment: bool | AlignMode = False  # True is "frame"
     match_plate: bool = False
+    garbage_matte: str | Path | None = None
+    smooth_alpha: bool = False
+    preflight: bool = True
+    strict: bool = False
+    preview_only: bool = False
     model_checkpoint: str | Path | None = None
     model_type: ModelType | None = None
     model_backbone: Backbone | None = None
@@ -65,7 +70,13 @@ class Settings:
     def files_read(self) -> list[Path]:
         """What must not be removed, as the run reads it."""
         plate = plate_file(self.video_bgr)
-        paths = (self.video_src, plate, self.video_target_bgr, self.model_checkpoint)
+        paths = (
+            self.video_src,
+            plate,
+            self.video_target_bgr,
+            self.garbage_matte,
+            self.model_checkpoint,
+        )
         return [Path(path) for path in paths if path]
 
     def check(self) -> None:

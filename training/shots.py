@@ -19,7 +19,7 @@ FAULTS: tuple[Fault, ...] = get_args(Fault)
 FRAMES, SIZE = 5, (216, 384)
 #: A place is drawn this many times as large as a frame, so that a camera can turn to the rest.
 _ROOM = 1.25
-#: Levels by which a fault has to change the plate, and the share of pixels where it has to.
+#: Levels by which a fault, or a subject, has to change the plate, and in what share of it.
 _LEVELS, _GHOST_LEVELS, _SHARE = 10, 30, 0.02
 
 
@@ -42,7 +42,8 @@ def make_shots(seed: int, index: int) -> Iterator[Shot]:
     """One clip with a plate of each class, in the order of ``FAULTS``.
 
     A clip is drawn again where a fault would leave no trace, as when the camera pans over a plain
-    wall: each has to change the plate by 10 levels or more in 2 % of its pixels at least.
+    wall: each has to change 2 % of the plate's pixels by 10 levels or more; a subject by 30, where
+    most frames show the empty place.
 
     Args:
         seed: Names the set: not negative.
@@ -58,14 +59,15 @@ def make_shots(seed: int, index: int) -> Iterator[Shot]:
 
 
 def _try(rng: Rng) -> list[Shot] | None:
-    place, other = _place(rng), _frame_of(_place(rng), np.eye(3))
+    place, other = _place(rng), place_frame(rng)
     here = _frame_of(place, np.eye(3))
     subject = _subject(rng)
     if subject is None:
         return None
-    colours, alphas = _walk(rng, *subject)
+    reach = rng.uniform(0, 0.03) if rng.random() < 0.3 else rng.uniform(0.15, 0.6)
+    colours, alphas = walk(rng, *subject, reach, FRAMES)
     ghost = _ghost(rng, colours, alphas)
-    plates = {
+    plates: dict[Fault, Array] = {
         "good": here,
         "scene": other,
         "camera": _frame_of(place, _move(rng)),
@@ -81,12 +83,22 @@ def _try(rng: Rng) -> list[Shot] | None:
             return None
     wear, depth = rng.uniform(0, 0.6), rng.uniform(0, 0.5) * (rng.random() < 0.6)
     frames = np.stack(
-        [_shoot(rng, here, c, a, wear, depth) for c, a in zip(colours, alphas, strict=True)]
+        [
+            shoot(rng, here, c, a, wear=wear, depth=depth)
+            for c, a in zip(colours, alphas, strict=True)
+        ]
     )
     return [
-        Shot(fault, frames, _levels(degrade.record(rng, _nearly(rng, plates[fault]), strength=wear)))
+        Shot(
+            fault, frames, _levels(degrade.record(rng, _nearly(rng, plates[fault]), strength=wear))
+        )
         for fault in FAULTS
     ]
+
+
+def place_frame(rng: Rng) -> Array:
+    """What a camera sees of an empty place: (H, W, 3)."""
+    return _frame_of(_place(rng), np.eye(3))
 
 
 def _place(rng: Rng) -> Array:
@@ -98,9 +110,15 @@ def _place(rng: Rng) -> Array:
 def _frame_of(place: Array, move: Array) -> Array:
     """What a camera sees of a place: its middle, after ``move`` (3, 3) in pixels of the frame."""
     height, width = SIZE
-    middle = np.array([[1, 0, -(_ROOM - 1) / 2 * width], [0, 1, -(_ROOM - 1) / 2 * height], [0, 0, 1]])
+    middle = np.array(
+        [[1, 0, -(_ROOM - 1) / 2 * width], [0, 1, -(_ROOM - 1) / 2 * height], [0, 0, 1]]
+    )
     return cv2.warpPerspective(
-        place, move @ middle, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        place,
+        move @ middle,
+        (width, height),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT,
     )
 
 
@@ -110,7 +128,7 @@ def _move(rng: Rng) -> Array:
     angle, way = rng.uniform(0, 2 * np.pi), width * np.exp(rng.uniform(*np.log([0.005, 0.06])))
     centre = (width / 2, height / 2)
     turn = cv2.getRotationMatrix2D(centre, rng.normal(0, 1.0), 1 + rng.normal(0, 0.01))
-    turn[:, 2] += way * np.cos(angle), way * np.sin(angle)
+    turn[:, 2] += np.array([way * np.cos(angle), way * np.sin(angle)])
     tilt = rng.normal(0, 1e-5, 2)
     return np.vstack([turn, [*tilt, 1 - tilt @ centre]])
 
@@ -134,18 +152,22 @@ def _subject(rng: Rng) -> tuple[Array, Array] | None:
     return (canvas.colour.clip(0, 1), alpha) if 0.02 < alpha.mean() < 0.5 else None
 
 
-def _walk(rng: Rng, colour: Array, alpha: Array) -> tuple[Array, Array]:
-    """The subject in each frame: some stay about where they are, most cross a part of the frame."""
+def walk(rng: Rng, colour: Array, alpha: Array, reach: float, length: int) -> tuple[Array, Array]:
+    """A subject that crosses ``reach`` of the frame's width in ``length`` frames, and sways.
+
+    Returns:
+        Colour times alpha (T, H, W, 3) and alpha (T, H, W).
+    """
     height, width = SIZE
-    stays = rng.random() < 0.3
-    reach = width * (rng.uniform(0, 0.03) if stays else rng.uniform(0.15, 0.6))
-    xs, ys = (np.zeros(0), np.zeros(0))
-    along = np.linspace(-0.5, 0.5, FRAMES) * rng.choice([-1, 1]) + rng.normal(0, 0.05, FRAMES)
-    xs, ys = reach * along, rng.normal(0, 0.01, FRAMES) * height
+    along = np.linspace(-0.5, 0.5, length) * rng.choice([-1, 1])
+    xs = reach * width * (along + rng.normal(0, 0.25 / length, length))
+    ys, turns = rng.normal(0, 0.01, length) * height, rng.normal(0, 2, length)
+    if length > FRAMES:  # these follow each other closely
+        ys, turns = (np.convolve(x, np.ones(9) / 9, "same") for x in (ys, turns))
     parts = []
-    for x, y, turn in zip(xs, ys, rng.normal(0, 2, FRAMES), strict=True):
+    for x, y, turn in zip(xs, ys, turns, strict=True):
         matrix = cv2.getRotationMatrix2D((width / 2, height), turn, 1)
-        matrix[:, 2] += x, y
+        matrix[:, 2] += np.array([x, y])
         parts.append([cv2.warpAffine(part, matrix, (width, height)) for part in (colour, alpha)])
     return np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts])
 
@@ -167,7 +189,9 @@ def _nearly(rng: Rng, plate: Array) -> Array:
     return moved * (1 + rng.normal(0, 0.01) + rng.normal(0, 0.004, 3)).astype(np.float32)
 
 
-def _shoot(rng: Rng, place: Array, colour: Array, alpha: Array, wear: float, depth: float) -> Array:
+def shoot(
+    rng: Rng, place: Array, colour: Array, alpha: Array, *, wear: float, depth: float
+) -> Array:
     """One frame (H, W, 3), uint8: the subject throws a soft shadow of this depth."""
     height, width = SIZE
     shift = np.array([[1, 0, 0.04 * width], [0, 1, 0.03 * height]])

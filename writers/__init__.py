@@ -5,7 +5,7 @@ from .factory import FORMATS
 from .formats import Clip, Composer, Format, composer
 from .images import ENCODERS, ImageSequenceWriter, save_png
 from .memory import MemoryWriter
-from .outputs import KINDS, PLATE_NAME, Kind, Output, OutputsExistError
+from .outputs import KINDS, PLATE_NAME, PREVIEW_NAME, Kind, Output, OutputsExistError
 from .report import RunFolder
 from .video import VideoWriter
 
@@ -14,6 +14,7 @@ __all__ = [
     "FORMATS",
     "KINDS",
     "PLATE_NAME",
+    "PREVIEW_NAME",
     "Clip",
     "Composer",
     "Format",
