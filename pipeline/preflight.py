@@ -34,7 +34,7 @@ _RELIT, _RELIT_LEVELS = 0.05, 2.0
 #: share of a frame has to have them, after a gain no farther from 1 than this (as a logarithm).
 _STRUCTURED, _LEAST_RELIT, _WIDEST_GAIN = 0.02, 0.4, 0.5
 #: See ``Ghost``.
-_LEAST_OUTLINE, _LEAST_PURITY = 0.4, 0.2
+_LEAST_OUTLINE, _LEAST_PURITY = 0.4, 0.28
 #: Frames from which something in the plate can be told from the subject.
 _LEAST_FRAMES = 3
 
@@ -87,8 +87,8 @@ class Look:
             "empty scene, from the same camera; a new background goes to --video-target-bgr",
             "size": f"{bgr.name} is {bgr.size[1]}x{bgr.size[0]}, {src.name} is "
             f"{src.size[1]}x{src.size[0]}; take the plate with the clip's own settings",
-            "camera": f"the camera moved between {bgr.name} and {src.name}, by about "
-            f"{self.move * width:.0f} pixels; --preprocess-alignment lays the plate over each frame",
+            "camera": f"the camera moved between {bgr.name} and {src.name}, by "
+            f"about {self.move * width:.0f} pixels; --preprocess-alignment lays the plate over it",
             "exposure": f"{bgr.name} has another exposure or white balance than {src.name} (red "
             f"{red}, green {green}, blue {blue} %); --match-plate brings it to that of the frames",
             "subject": f"{bgr.name} shows something around {x * width:.0f}, {y * height:.0f} that "
@@ -190,7 +190,7 @@ def look(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Look:
 
 
 def _plain(best: Sequence[Likeness], gain: np.ndarray) -> bool:
-    """Whether all that can be told of a plain wall is that it might be the same in another light."""
+    """Whether the plate is a plain wall, which might be the same in another light."""
     return (
         max(likeness.structured for likeness in best) < _STRUCTURED
         and max(likeness.agreeing for likeness in best) >= _LEAST_RELIT

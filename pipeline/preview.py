@@ -63,11 +63,19 @@ class Preview:
                 self._rows = self._rows[::2]
                 self._stride *= 2
 
+    @property
+    def numbers(self) -> list[int]:
+        """The frames that the sheet shows."""
+        return [row.number for row in self._shown()]
+
+    def _shown(self) -> list[_Row]:
+        return [self._rows[i] for i in spread(len(self._rows), FRAMES)] if self._rows else []
+
     def sheet(self) -> np.ndarray | None:
         """The contact sheet (H, W, 3), uint8, RGB; None before the first frame."""
-        if not self._rows:
+        rows = self._shown()
+        if not rows:
             return None
-        rows = [self._rows[i] for i in spread(len(self._rows), FRAMES)]
         height, width = rows[0].cells[0].shape[:2]
         down, across = height + _HEADER, width + _GAP
         size = (len(rows) * down + _GAP, len(_COLUMNS) * across + _GAP, 3)

@@ -162,9 +162,6 @@ class Run:
                 "largest_change": round(255 * matcher.widest, 1),
             }
         if self.folder is not None:
-            sheet = self.preview.sheet() if self.preview is not None else None
-            if sheet is not None:
-                save_png(self.folder.root / PREVIEW_NAME, sheet)
             facts = {
                 "status": status,
                 "frames": result.frames,
@@ -178,3 +175,6 @@ class Run:
                 "warnings": result.warnings,
             }
             self.folder.finish(self.begun, facts)
+            sheet = self.preview.sheet() if self.preview is not None else None
+            if sheet is not None:
+                save_png(self.folder.root / PREVIEW_NAME, sheet)

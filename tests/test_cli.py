@@ -96,7 +96,7 @@ def test_the_documented_command_line_of_the_original_works(tmp_path, checkpoint,
     assert main(argv) == 0
     kinds = ("com", "err", "fgr", "pha", "ref")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        *(f"{kind}.mp4" for kind in kinds),
+        *sorted([*(f"{kind}.mp4" for kind in kinds), "preview.png"]),
         "run.json",
     ]
     assert main([*argv, "--output-format", "image_sequences"]) == 0

@@ -140,7 +140,7 @@ def test_auto_end_to_end_and_the_plate_given_back(tmp_path, checkpoint, monkeypa
     assert read_image(Path("out/plate.png")).shape == (*media.SIZE, 3)
     report = json.loads(Path("out/run.json").read_text())
     listed = [output["path"] for output in report["outputs"]]
-    assert sorted(listed) == ["com.mp4", "plate.png"]
+    assert sorted(listed) == ["com.mp4", "plate.png", "preview.png"]
     Path("out/mine.txt").touch()
     again = [*run, "--video-bgr", "out/plate.png", "--output-dir"]
     assert main([*again, "out", "--overwrite"]) == 1, "it would remove what it reads"
@@ -148,7 +148,8 @@ def test_auto_end_to_end_and_the_plate_given_back(tmp_path, checkpoint, monkeypa
     Path("plate.png").write_bytes(Path("out/plate.png").read_bytes())
     last = [*run, "--video-bgr", "plate.png", "--output-dir", "out", "--overwrite"]
     assert main(last) == 0
-    assert sorted(p.name for p in Path("out").iterdir()) == ["com.mp4", "mine.txt", "run.json"]
+    left = ["com.mp4", "mine.txt", "preview.png", "run.json"]
+    assert sorted(p.name for p in Path("out").iterdir()) == left
 
 
 def test_a_plate_that_is_not_of_an_earlier_run_stays(tmp_path, checkpoint, capsys):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import cv2
@@ -26,8 +27,8 @@ def judge(clip: tuple[int, int]) -> list[tuple[Fault, str]]:
 def confusion(seed: int, count: int, workers: int) -> Verdicts:
     """How often each class of plates is taken for which, over ``count`` clips of a set."""
     clips = [(seed, index) for index in range(count)]
-    with get_context("spawn").Pool(workers) as pool:
-        return Counter(x for found in tqdm(pool.imap(judge, clips), total=count) for x in found)
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        return Counter(x for found in tqdm(pool.map(judge, clips), total=count) for x in found)
 
 
 def table(verdicts: Verdicts, columns: Sequence[str] = FAULTS) -> str:
