@@ -1,4 +1,4 @@
-"""``python -m training``: train the built-in model, and export its weights."""
+"""``python -m training``: train the built-in model, export its weights, and measure plates."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ import torch
 
 from model import BACKBONES
 
+from .plates import measure, table
 from .trainer import Recipe, Trainer
 from .weights import export, mean_state, read_state
 
@@ -40,6 +41,11 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     export = commands.add_parser("export", help="write weights as float16 safetensors")
     export.add_argument("checkpoint", type=Path, nargs="+", help="of several, their mean")
     export.add_argument("weights", type=Path, help="a .safetensors file to write")
+    plates = commands.add_parser("plates", help="what wrong plates cost, as a table")
+    plates.add_argument("--clips", type=int, default=8)
+    plates.add_argument("--frames", type=int, default=3, help="of each clip")
+    plates.add_argument("--size", type=_size, default="640x360")
+    plates.add_argument("--device", default="cpu")
     return parser.parse_args(argv)
 
 
@@ -55,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "export":
             states = [read_state(path) for path in args.checkpoint]
             print(export(mean_state(states), args.weights), args.weights)
+        elif args.command == "plates":
+            figures = measure(
+                clips=args.clips, frames=args.frames, size=args.size, device=args.device
+            )
+            print(table(figures))
         else:
             train(args)
     except (OSError, ValueError) as error:
