@@ -3,7 +3,7 @@
 from .align import PlateAligner
 from .autoplate import AutoPlate
 from .factory import open_plate, open_source, plate_file
-from .feed import DeviceFeed, FloatBatch
+from .feed import DeviceBatch, DeviceFeed
 from .images import FlatColour, ImageFolder, StillImage, parse_colour, read_image
 from .match import PlateMatcher
 from .pairs import ALIGN_MODES, AlignMode, FrameBatch, PairLoader
@@ -14,9 +14,9 @@ __all__ = [
     "ALIGN_MODES",
     "AlignMode",
     "AutoPlate",
+    "DeviceBatch",
     "DeviceFeed",
     "FlatColour",
-    "FloatBatch",
     "Frame",
     "FrameBatch",
     "FrameSource",

@@ -6,7 +6,7 @@ from .matter import (
     DeviceError,
     Matter,
     Precision,
-    Prediction,
+    fastest_precision,
     is_out_of_memory,
     resolve_device,
 )
@@ -22,6 +22,7 @@ from .matting import (
     default_scale,
 )
 from .patches import REFINE_MODES, RefineMode
+from .prediction import DetailPrediction, Prediction
 
 __all__ = [
     "BACKBONES",
@@ -32,6 +33,7 @@ __all__ = [
     "Backbone",
     "BaseOutput",
     "CheckpointError",
+    "DetailPrediction",
     "DeviceError",
     "Matter",
     "MattingBase",
@@ -43,6 +45,7 @@ __all__ = [
     "RefineOutput",
     "default_sample_pixels",
     "default_scale",
+    "fastest_precision",
     "is_out_of_memory",
     "load_network",
     "resolve_device",
