@@ -11,6 +11,8 @@ from .match import biweight, fit_colours, scaled, thumbnail
 _SIZES = (80, 160, 320, 960)
 #: Of these, the ones that are needed where the plate is off by a few pixels.
 _FINE = 2
+#: Shifts to start from where it is far off, as shares of the longer side.
+_NUDGES = (-0.08, -0.04, 0.0, 0.04, 0.08)
 _STEPS = 8
 #: Corners that move less than this, in pixels at the working size, are at rest.
 _AT_REST = 0.01
@@ -106,11 +108,11 @@ class PlateRefiner:
     def agreement(self, frame: list[np.ndarray], homography: np.ndarray) -> float:
         """How well the plate's edges agree with a frame, in [0, 1], whatever the exposure."""
         told = (n for n, level in enumerate(self._levels) if len(level.pixels) >= _LEAST_PIXELS)
-        finest = max(told, default=None)
-        if finest is None:
-            return 0.0
-        level, picture = self._levels[finest], frame[finest]
-        seen = level.compare(picture, scaled(homography, self._size, level.size))
+        return self._agreement_at(max(told, default=0), frame, homography)
+
+    def _agreement_at(self, n: int, frame: list[np.ndarray], homography: np.ndarray) -> float:
+        level = self._levels[n]
+        seen = level.compare(frame[n], scaled(homography, self._size, level.size))
         if seen is None:
             return 0.0
         half = _HALF * seen.gain  # in levels of the plate: nothing agrees by being dark
@@ -124,14 +126,26 @@ class PlateRefiner:
         Args:
             frame: As :meth:`frame` gives it.
             homography: 3x3, off by a few pixels.
-            coarse: It may be off by a twentieth of the frame.
+            coarse: It may be off by a tenth of the frame.
         """
         levels = list(zip(self._levels, frame, strict=True))
+        if coarse:
+            homography = self._nudged(frame, homography)
         for level, picture in levels if coarse else levels[-_FINE:]:
             small = scaled(homography, self._size, level.size)
             small = _descend(level, picture, small)
             homography = scaled(small, level.size, self._size)
         return homography / homography[2, 2]
+
+    def _nudged(self, frame: list[np.ndarray], homography: np.ndarray) -> np.ndarray:
+        """The homography, shifted to where the smallest pictures agree best."""
+        moved = []
+        for across in _NUDGES:
+            for down in _NUDGES:
+                shift = np.eye(3)
+                shift[:2, 2] = np.array([across, down]) * max(self._size)
+                moved.append(shift @ homography)
+        return max(moved, key=lambda h: self._agreement_at(0, frame, h))
 
 
 def _descend(level: _Level, frame: np.ndarray, homography: np.ndarray) -> np.ndarray:
