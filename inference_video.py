@@ -1,6 +1,7 @@
 """Video matting with a background plate: clip and plate in, subject with transparency out."""
 
 import argparse
+import logging
 import platform
 import signal
 import sys
@@ -25,6 +26,7 @@ from pipeline import (
     Run,
     Settings,
     UsageError,
+    logger,
     open_inputs,
     open_network,
     read_flags,
@@ -97,6 +99,7 @@ def matte_video(
     if "ref" in kinds and type(network) is MattingBase:
         raise UsageError("--output-types ref needs a network with a refiner (mattingrefine)")
     matter = Matter(network, run_on, precision=settings.precision, warn=result.warn)
+    logger.debug("network: the %s path, %s, on %s", matter.path, matter.precision, run_on)
     loader = PairLoader(
         inputs.src,
         inputs.bgr,
@@ -182,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = vars(parse_args(argv))
     debug = args.pop("debug")
-    console = Console()
+    console = Console(level=logging.DEBUG if debug else logging.WARNING)
     with console:
         try:
             result = matte_video(**args, progress=console.progress)

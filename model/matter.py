@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .fast import FastMattingBase, FastMattingRefine, FastOutput, to_float
 from .matting import MattingBase, MattingRefine
+from .packed import can_pack, pack
 from .prediction import DetailPrediction, Prediction, concatenate
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
@@ -127,6 +128,8 @@ class Matter:
             self.network = FastMattingBase(self._plain, self._dtype)
         self.path = "plain" if self.network is self._plain else "fast"
         self.network.to(self.device)
+        if self.path == "fast" and self.device.type == "cpu" and can_pack(self._dtype):
+            pack(self.network)
 
     @property
     def _dtype(self) -> torch.dtype:

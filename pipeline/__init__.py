@@ -3,7 +3,7 @@
 from .console import Console
 from .flags import read_flags
 from .opening import Inputs, open_inputs, open_network
-from .run import MattingResult, Run
+from .run import MattingResult, Run, logger
 from .settings import Settings, UsageError
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Run",
     "Settings",
     "UsageError",
+    "logger",
     "open_inputs",
     "open_network",
     "read_flags",

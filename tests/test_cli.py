@@ -106,7 +106,9 @@ def test_the_documented_command_line_of_the_original_works(tmp_path, checkpoint,
         assert (tmp_path / f"out/{kind}/00001.jpg").exists()
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "2 frames in" in captured.err
+    assert "2 frames in" in captured.err and "debug" not in captured.err
+    assert main([*argv, "--overwrite", "--debug", "--precision", "fp32"]) == 0
+    assert "debug: network: the fast path, fp32, on cpu\n" in capsys.readouterr().err
 
 
 def test_help_is_grouped_and_says_the_defaults(capsys):
