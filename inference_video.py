@@ -1,6 +1,7 @@
 """Video matting with a background plate: clip and plate in, subject with transparency out."""
 
 import argparse
+import logging
 import platform
 import signal
 import sys
@@ -16,7 +17,7 @@ import cv2
 import torch
 from torch import nn
 
-from dataset import AutoPlate, PairLoader
+from dataset import AutoPlate, PairLoader, PickedFrames
 from model import DeviceError, Matter, MattingBase, resolve_device
 from model.weights import SHA256
 from pipeline import (
@@ -28,6 +29,7 @@ from pipeline import (
     Settings,
     UsageError,
     alpha_steps,
+    logger,
     look_first,
     open_inputs,
     open_network,
@@ -110,6 +112,7 @@ def matte_video(
     steps = alpha_steps(settings, inputs.size, result.warn)
     if settings.preview_only:
         kinds, inputs = [], pick_frames(inputs, PREVIEW_FRAMES)
+    logger.debug("network: the %s path, %s, on %s", matter.path, matter.precision, run_on)
     loader = PairLoader(
         inputs.src,
         inputs.bgr,
@@ -160,7 +163,9 @@ def matte_video(
     composers = {kind: composer(kind, has_alpha=form.has_alpha) for kind in kinds}
     run = Run(loader, matter, composers, folder, result, inputs.src.length_hint, progress)
     run.steps = steps
-    run.preview = Preview(inputs.src.length_hint) if folder is not None else None
+    if folder is not None:
+        names = inputs.src.numbers if isinstance(inputs.src, PickedFrames) else ()
+        run.preview = Preview(inputs.src.length_hint, names)
     if isinstance(inputs.bgr, AutoPlate):
         run.prepare = partial(_find_plate, inputs.bgr, run)
     run.matte(opening)
@@ -200,7 +205,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = vars(parse_args(argv))
     debug = args.pop("debug")
-    console = Console()
+    console = Console(level=logging.DEBUG if debug else logging.WARNING)
     with console:
         try:
             result = matte_video(**args, progress=console.progress)

@@ -3,7 +3,7 @@
 from .align import PlateAligner
 from .autoplate import AutoPlate
 from .factory import open_plate, open_source, plate_file
-from .feed import DeviceFeed, FloatBatch
+from .feed import DeviceBatch, DeviceFeed
 from .fit import check_plate, resize
 from .glance import PickedFrames, glance, spread
 from .images import FlatColour, ImageFolder, StillImage, parse_colour, read_image
@@ -16,9 +16,9 @@ __all__ = [
     "ALIGN_MODES",
     "AlignMode",
     "AutoPlate",
+    "DeviceBatch",
     "DeviceFeed",
     "FlatColour",
-    "FloatBatch",
     "Frame",
     "FrameBatch",
     "FrameSource",

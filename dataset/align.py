@@ -79,14 +79,18 @@ class PlateAligner:
         frame = refiner.frame(src)
         alone = np.eye(3)
         starts = [h for h in (alone, self._last, fitted) if h is not None]
-        refined = refiner.refine(frame, max(starts, key=lambda h: refiner.agreement(frame, h)))
-        if not _plausible(refined, src.shape[:2]):
-            refined = alone
+        start = max(starts, key=lambda h: refiner.agreement(frame, h))
+        refined = refiner.refine(frame, start)
         agreement = refiner.agreement(frame, refined)
+        if fitted is None or agreement < _IN_PLACE:  # too few features: try from farther away
+            coarse = refiner.refine(frame, start, coarse=True)
+            refined = max(refined, coarse, key=lambda h: refiner.agreement(frame, h))
+            agreement = refiner.agreement(frame, refined)
         in_place = refiner.agreement(frame, alone)
         if fitted is None and max(agreement, in_place) < _IN_PLACE:
             return None
-        return refined if agreement > in_place + _GAIN else alone
+        better = agreement > in_place + _GAIN and _plausible(refined, src.shape[:2])
+        return refined if better else alone
 
     def _features(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Positions (N, 2) in pixels of the image, and descriptors."""

@@ -12,6 +12,8 @@ from .sources import Frame, FrameSource, MediaError, Warn
 _MOST_FRAMES, _MOST_BYTES, _LEAST_FRAMES = 96, 768 * 2**20, 16
 #: Pixels that fewer of the frames agree on get a second look.
 _AGREED = 0.7
+#: Where fewer pixels than this share show anything else in a twentieth of the frames, all is still.
+_STILL, _STEADY = 0.001, 0.95
 #: A pixel was free if it showed the plate in this share of the frames, and in so many of them.
 _FREE_SHARE, _FREE_FRAMES = 0.03, 3
 #: Cells along the longer side in which it is decided whether something stands before the plate,
@@ -86,6 +88,10 @@ class AutoPlate(FrameSource):
 
         by_rows(frames, look, between)
         disputed = agreement < _AGREED
+        if (agreement < _STEADY).mean() < _STILL:
+            self._warn(
+                f"{self.name}: nothing moves in the clip, so that a subject is part of the plate"
+            )
         taken = occupied(frames, plate)
 
         def look_again(rows: slice) -> None:
@@ -101,10 +107,10 @@ class AutoPlate(FrameSource):
         enough = max(_FREE_SHARE, min(_FREE_FRAMES, len(frames) / 2) / len(frames))
         never_free = (agreement < enough).astype(np.uint8)
         self.spots = cv2.dilate(never_free, np.ones((3, 3), np.uint8)) > 0
-        self._tell(disputed)
+        self._tell()
         return filled(plate, self.spots) if self.spots.any() else plate
 
-    def _tell(self, disputed: np.ndarray) -> None:
+    def _tell(self) -> None:
         assert self.spots is not None
         share = float(self.spots.mean())
         if share > 0.2:
@@ -119,10 +125,6 @@ class AutoPlate(FrameSource):
                 f"{self.name}: {share:.2%} of it was never free and is filled from around (the "
                 f"largest spot is at x {x:.0f}, y {y:.0f}); retouch plate.png and give it as "
                 "--video-bgr"
-            )
-        if not disputed.any():
-            self._warn(
-                f"{self.name}: nothing moves in the clip, so that a subject is part of the plate"
             )
 
 

@@ -1,5 +1,6 @@
-"""From integer batches on the host to floats on the device."""
+"""From batches on the host to the device."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -9,8 +10,12 @@ from .align import warp_plates
 from .pairs import FrameBatch
 
 
-class FloatBatch(NamedTuple):
-    """A batch on the device, float32 in [0, 1]: each (B, 3, H, W), or (1, 3, H, W) for a still."""
+class DeviceBatch(NamedTuple):
+    """A batch on the device: each (B, 3, H, W), or (1, 3, H, W) for a still.
+
+    ``src`` and ``bgr`` are integers, except for a warped or matched plate: that is float32 in
+    [0, 1], as ``target`` always is.
+    """
 
     src: Tensor
     bgr: Tensor
@@ -28,24 +33,36 @@ class DeviceFeed:
         self.device = device
         self._sent: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def __call__(self, batch: FrameBatch) -> FloatBatch:
+    def __call__(self, batch: FrameBatch) -> DeviceBatch:
         bgr = self._send_once("bgr", batch.bgr)
         if batch.homography is not None:
-            bgr = warp_plates(bgr, batch.homography)
+            bgr = warp_plates(_to_float(bgr), batch.homography)
         if batch.colour is not None:
-            gain, offset = batch.colour.to(self.device, torch.float32)[..., None, None].unbind(1)
-            bgr = torch.addcmul(offset, bgr, gain).clamp_(0, 1)
-        target = None if batch.target is None else self._send_once("target", batch.target)
-        return FloatBatch(self._send(batch.src), bgr, target)
+            bgr = _recoloured(bgr, batch.colour.to(self.device, torch.float32))
+        target = None
+        if batch.target is not None:
+            target = self._send_once("target", batch.target, _to_float)
+        return DeviceBatch(self._send(batch.src), bgr, target)
 
-    def _send_once(self, role: str, pixels: Tensor) -> Tensor:
+    def _send_once(
+        self, role: str, pixels: Tensor, convert: Callable[[Tensor], Tensor] = lambda x: x
+    ) -> Tensor:
         host, sent = self._sent.get(role, (None, None))
         if sent is None or host is not pixels:
-            sent = self._send(pixels)
+            sent = convert(self._send(pixels))
             self._sent[role] = pixels, sent
         return sent
 
     def _send(self, pixels: Tensor) -> Tensor:
-        """Move uint8 or uint16 pixels first, as they are smaller, and make them float there."""
-        white = torch.iinfo(pixels.dtype).max
-        return pixels.to(self.device, non_blocking=True).float().div_(white)
+        return pixels.to(self.device, non_blocking=True)
+
+
+def _recoloured(bgr: Tensor, colour: Tensor) -> Tensor:
+    """Plates (1 or B, 3, H, W), float or integer, with gain and offset (B, 2, 3): (B, 3, H, W)."""
+    bgr = bgr if bgr.is_floating_point() else _to_float(bgr)
+    gain, offset = colour[..., None, None].unbind(1)
+    return torch.addcmul(offset, bgr, gain).clamp_(0, 1)
+
+
+def _to_float(pixels: Tensor) -> Tensor:
+    return pixels.float().div_(torch.iinfo(pixels.dtype).max)

@@ -58,13 +58,13 @@ class PickedFrames(FrameSource):
     def __init__(self, source: FrameSource, numbers: Sequence[int]):
         self.name, self.size, self.still = source.name, source.size, source.still
         self.length_hint = len(numbers)
-        self._source, self._numbers = source, numbers
+        self.numbers, self._source = numbers, source
 
     def __iter__(self) -> Iterator[Frame]:
         if self.still:
             yield from self._source
             return
-        for _, image in _pictures(self._source, self._numbers, None, inf):
+        for _, image in _pictures(self._source, self.numbers, None, inf):
             yield Frame(image)
 
 

@@ -8,14 +8,18 @@ import numpy as np
 from .match import biweight, fit_colours, scaled, thumbnail
 
 #: Longer sides, in pixels, at which the two are compared, from coarse to fine.
-_SIZES = (320, 960)
+_SIZES = (80, 160, 320, 960)
+#: Of these, the ones that are needed where the plate is off by a few pixels.
+_FINE = 2
+#: Shifts to start from where it is far off, as shares of the longer side.
+_NUDGES = (-0.08, -0.04, 0.0, 0.04, 0.08)
 _STEPS = 8
 #: Corners that move less than this, in pixels at the working size, are at rest.
 _AT_REST = 0.01
 #: Difference, in [0, 1], at which a pixel agrees by half.
 _HALF = 0.025
 #: Slope of the plate, in [0, 1] for each pixel, from which a pixel tells where it is.
-_LEAST_SLOPE = 0.01
+_LEAST_SLOPE = 0.006
 _LEAST_PIXELS, _MOST_PIXELS = 200, 30_000
 #: Of these pixels, every so manieth is enough to fit gain and offset.
 _SPARSE = 8
@@ -103,22 +107,45 @@ class PlateRefiner:
 
     def agreement(self, frame: list[np.ndarray], homography: np.ndarray) -> float:
         """How well the plate's edges agree with a frame, in [0, 1], whatever the exposure."""
-        level, picture = self._levels[-1], frame[-1]
-        if len(level.pixels) < _LEAST_PIXELS:
-            return 0.0
-        seen = level.compare(picture, scaled(homography, self._size, level.size))
+        told = (n for n, level in enumerate(self._levels) if len(level.pixels) >= _LEAST_PIXELS)
+        return self._agreement_at(max(told, default=0), frame, homography)
+
+    def _agreement_at(self, n: int, frame: list[np.ndarray], homography: np.ndarray) -> float:
+        level = self._levels[n]
+        seen = level.compare(frame[n], scaled(homography, self._size, level.size))
         if seen is None:
             return 0.0
         half = _HALF * seen.gain  # in levels of the plate: nothing agrees by being dark
         return float((1 / (1 + (seen.apart / half) ** 2)).mean())
 
-    def refine(self, frame: list[np.ndarray], homography: np.ndarray) -> np.ndarray:
-        """Improve a homography from plate to frame that is off by a few pixels."""
-        for level, picture in zip(self._levels, frame, strict=True):
+    def refine(
+        self, frame: list[np.ndarray], homography: np.ndarray, *, coarse: bool = False
+    ) -> np.ndarray:
+        """Improve a homography from plate to frame.
+
+        Args:
+            frame: As :meth:`frame` gives it.
+            homography: 3x3, off by a few pixels.
+            coarse: It may be off by a tenth of the frame.
+        """
+        levels = list(zip(self._levels, frame, strict=True))
+        if coarse:
+            homography = self._nudged(frame, homography)
+        for level, picture in levels if coarse else levels[-_FINE:]:
             small = scaled(homography, self._size, level.size)
             small = _descend(level, picture, small)
             homography = scaled(small, level.size, self._size)
         return homography / homography[2, 2]
+
+    def _nudged(self, frame: list[np.ndarray], homography: np.ndarray) -> np.ndarray:
+        """The homography, shifted to where the smallest pictures agree best."""
+        moved = []
+        for across in _NUDGES:
+            for down in _NUDGES:
+                shift = np.eye(3)
+                shift[:2, 2] = np.array([across, down]) * max(self._size)
+                moved.append(shift @ homography)
+        return max(moved, key=lambda h: self._agreement_at(0, frame, h))
 
 
 def _descend(level: _Level, frame: np.ndarray, homography: np.ndarray) -> np.ndarray:

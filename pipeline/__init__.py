@@ -7,7 +7,7 @@ from .opening import Inputs, open_inputs, open_network, pick_frames
 from .preflight import Look, PlateError, look, look_first
 from .preview import FRAMES as PREVIEW_FRAMES
 from .preview import Preview
-from .run import MattingResult, Run
+from .run import MattingResult, Run, logger
 from .settings import Settings, UsageError
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Settings",
     "UsageError",
     "alpha_steps",
+    "logger",
     "look",
     "look_first",
     "open_inputs",

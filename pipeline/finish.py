@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dataset import check_plate, read_image, resize
+from model import to_float
 
 from .settings import Settings
 
@@ -86,13 +87,13 @@ class AlphaSmoother:
         """Smooth the alphas of consecutive frames.
 
         Args:
-            src: (B, 3, H, W) in [0, 1].
+            src: (B, 3, H, W), integers, or float in [0, 1].
             pha: (B, 1, H, W) in [0, 1].
 
         Returns:
             (B, 1, H, W) in [0, 1].
         """
-        smooth = [self._next(src[i : i + 1], pha[i : i + 1]) for i in range(len(src))]
+        smooth = [self._next(to_float(src[i : i + 1]), pha[i : i + 1]) for i in range(len(src))]
         return torch.cat(smooth)
 
     def _next(self, src: Tensor, pha: Tensor) -> Tensor:

@@ -47,7 +47,11 @@ def read_flags(
         formatter_class=_HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"bgmv2 {version}")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="show the traceback of an error, and which form of the network is used",
+    )
     _add_input_flags(parser.add_argument_group("input"))
     _add_model_flags(parser.add_argument_group("network"))
     _add_output_flags(parser.add_argument_group("output"))
@@ -236,7 +240,11 @@ def _add_device_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--device", metavar="NAME", help="auto (cuda, then mps, then cpu), cpu, mps, cuda or cuda:N"
     )
-    group.add_argument("--precision", choices=PRECISIONS, help="of the convolutions; auto is fp32")
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of the convolutions; auto is fp16 on CUDA, bf16 on CPUs made for it, and else fp32",
+    )
     group.add_argument(
         "--batch-size", type=int, metavar="N", help="frames that go through the network together"
     )

@@ -1,5 +1,6 @@
 """A contact sheet of a run: a few frames, side by side with what was made of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dataset import spread
-from model import Prediction
+from model import DetailPrediction, Prediction, to_float
 from writers import composer
 
 #: Frames on a sheet, and pixels of a cell's longer side.
@@ -35,20 +36,24 @@ class Preview:
 
     Args:
         expected: Frames to expect, if known.
+        names: The frames' numbers in their clip, where they don't just count up from 0.
     """
 
-    def __init__(self, expected: int | None):
+    def __init__(self, expected: int | None, names: Sequence[int] = ()):
+        self._names = names
         self._stride = max(1, (expected or 0) // FRAMES)
         self._offset = self._stride // 2
         self._rows: list[_Row] = []
 
-    def add(self, first: int, src: Tensor, bgr: Tensor, matte: Prediction) -> None:
+    def add(
+        self, first: int, src: Tensor, bgr: Tensor, matte: Prediction | DetailPrediction
+    ) -> None:
         """Take what is wanted of a batch.
 
         Args:
             first: Number of the batch's first frame.
-            src: (B, 3, H, W) in [0, 1].
-            bgr: (B or 1, 3, H, W) in [0, 1], the plate as the network saw it.
+            src: (B, 3, H, W), integers, or float in [0, 1].
+            bgr: (B or 1, 3, H, W), likewise, the plate as the network saw it.
             matte: What was made of them.
         """
         err: Tensor | None = None
@@ -66,7 +71,9 @@ class Preview:
     @property
     def numbers(self) -> list[int]:
         """The frames that the sheet shows."""
-        return [row.number for row in self._shown()]
+        last = len(self._names) - 1
+        shown = [row.number for row in self._shown()]
+        return [self._names[min(number, last)] for number in shown] if self._names else shown
 
     def _shown(self) -> list[_Row]:
         return [self._rows[i] for i in spread(len(self._rows), FRAMES)] if self._rows else []
@@ -80,11 +87,11 @@ class Preview:
         down, across = height + _HEADER, width + _GAP
         size = (len(rows) * down + _GAP, len(_COLUMNS) * across + _GAP, 3)
         sheet = np.full(size, _PAPER, np.uint8)
-        for y, row in enumerate(rows):
+        for y, (number, row) in enumerate(zip(self.numbers, rows, strict=True)):
             for x, (title, cell) in enumerate(zip(_COLUMNS, row.cells, strict=True)):
                 top, left = y * down + _HEADER, x * across + _GAP
                 sheet[top : top + height, left : left + width] = cell
-                text = f"frame {row.number}: {title}" if x == 0 else title
+                text = f"frame {number}: {title}" if x == 0 else title
                 _write(sheet[top - _HEADER : top, left : left + width], text)
         return sheet
 
@@ -92,7 +99,7 @@ class Preview:
 def _small(picture: Tensor) -> Tensor:
     """(C, H, W), no larger than a cell; every other pixel or so is enough to begin with."""
     every = max(1, max(picture.shape[1:]) // (2 * CELL))
-    picture = picture[None, :, ::every, ::every]
+    picture = to_float(picture[None, :, ::every, ::every])
     scale = min(1.0, CELL / max(picture.shape[2:]))
     height, width = (max(1, round(side * scale)) for side in picture.shape[2:])
     if scale < 1:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -267,3 +268,21 @@ def test_a_file_called_auto_comes_first(tmp_path, monkeypatch):
     (tmp_path / "auto").mkdir()
     (tmp_path / "x.png").rename(tmp_path / "auto/x.png")
     assert open_plate("auto", Walk(), silent).name == "auto"
+
+
+def test_ten_times_the_frames_take_no_more_memory():
+    class Endless(Walk):
+        def __iter__(self):
+            short = list(super().__iter__())
+            return (short[number % COUNT] for number in range(self.frames))
+
+    def peak(frames: int) -> int:
+        src = Endless()
+        src.frames = frames
+        tracemalloc.start()
+        AutoPlate(src, silent).find()
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert peak(3000) < 1.2 * peak(300)

@@ -194,22 +194,22 @@ class _Pictures(FrameSource):
         return (Frame(picture) for picture in self._pictures)
 
 
-def alphas(matter: Matter, shot: Shot, plate: Array, mending: dict[str, Any]) -> Array:
-    """The clip's alpha (T, H, W) as found with a plate and a way to mend it."""
+def last_alpha(matter: Matter, shot: Shot, plate: Array, mending: dict[str, Any]) -> Array:
+    """Alpha (H, W) of the last frame, as found with a plate and a way to mend it."""
     feed = DeviceFeed(matter.device)
-    found = []
     src, bgr = _Pictures(shot.frames, still=False), _Pictures(plate[None], still=True)
     with PairLoader(src, bgr, warn=lambda message: None, **mending) as loader:
-        for batch in loader:
-            frames = feed(batch)
-            found.append(matter(frames.src, frames.bgr).pha[:, 0].cpu().numpy())
-    return np.concatenate(found)
+        *_, last = loader
+    frames = feed(last)
+    return np.asarray(matter(frames.src, frames.bgr).pha[0, 0].cpu().numpy())
 
 
 def measure(
     *, clips: int, frames: int, size: tuple[int, int], device: str = "cpu"
 ) -> dict[str, dict[str, float]]:
-    """MAD x1000 inside of what the plate covers, by fault and by way to mend; means over clips.
+    """MAD x1000 inside of what the plate covers, by fault and by way to mend.
+
+    It is that of the last frame, which has the whole clip behind it; the mean over all clips.
 
     Args:
         clips: How many to draw.
@@ -225,8 +225,8 @@ def measure(
         for fault_name, fault in FAULTS.items():
             plate, covered = fault.plate(shot), fault.covered(*size)
             for name, mending in MENDINGS.items():
-                found = alphas(matter, shot, plate, mending)
-                error = mad(found[:, covered], shot.pha[:, covered])
+                found = last_alpha(matter, shot, plate, mending)
+                error = mad(found[covered], shot.pha[-1][covered])
                 errors.setdefault((fault_name, name), []).append(error)
     return {
         fault: {name: float(np.mean(errors[fault, name])) for name in MENDINGS} for fault in FAULTS

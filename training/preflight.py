@@ -21,7 +21,9 @@ Verdicts = Counter[tuple[Fault, str]]
 def judge(clip: tuple[int, int]) -> list[tuple[Fault, str]]:
     """What each plate of a clip, named by seed and index, is, and what it is taken for."""
     cv2.setNumThreads(1)
-    return [(shot.fault, look(list(shot.frames), [shot.plate]).verdict) for shot in make_shots(*clip)]
+    return [
+        (shot.fault, look(list(shot.frames), [shot.plate]).verdict) for shot in make_shots(*clip)
+    ]
 
 
 def confusion(seed: int, count: int, workers: int) -> Verdicts:
