@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,29 +22,38 @@ import cv2
 import torch
 from torch import nn
 
-from dataset import PairLoader
+from dataset import AutoPlate, PairLoader, PickedFrames
 from model import DeviceError, Matter, MattingBase, resolve_device
 from model.weights import SHA256
 from pipeline import (
+    PREVIEW_FRAMES,
     Console,
     MattingResult,
+    Preview,
     Run,
     Settings,
     UsageError,
+    alpha_steps,
     logger,
+    look_first,
     open_inputs,
     open_network,
+    pick_frames,
     read_flags,
 )
 from writers import (
     KINDS,
+    PLATE_NAME,
+    PREVIEW_NAME,
     Clip,
     FrameWriter,
     ImageSequenceWriter,
     Kind,
+    Output,
     RunFolder,
     VideoWriter,
     composer,
+    save_png,
 )
 
 __all__ = [
@@ -80,7 +90,7 @@ def matte_video(
 
     Raises:
         UsageError: Settings do not go together.
-        ValueError: The plate has another shape than the clip.
+        ValueError: The plate has another shape than the clip, or does not fit it and ``strict``.
         OSError: Something cannot be read or written; the message names it.
         DeviceError: The device is not there, or too small.
     """
@@ -88,11 +98,15 @@ def matte_video(
     settings.check()
     if settings.output_dir is None and writers is None:
         raise UsageError("--output-dir is needed")
+    if settings.preview_only and writers is not None:
+        raise UsageError("--preview-only writes to a folder; give output_dir and no writers")
     if unknown := [kind for kind in writers or () if kind not in KINDS]:
         raise UsageError(f"writers for {', '.join(unknown)}: expected some of {', '.join(KINDS)}")
     result = MattingResult()
     files_read = settings.files_read()
     inputs = open_inputs(settings, result.warn)
+    if settings.preflight:
+        result.preflight = look_first(settings, inputs, result.warn)
     run_on = resolve_device(settings.device)
     if network is None:
         settings, network = open_network(settings, longer_side=max(inputs.size))
@@ -100,6 +114,9 @@ def matte_video(
     if "ref" in kinds and type(network) is MattingBase:
         raise UsageError("--output-types ref needs a network with a refiner (mattingrefine)")
     matter = Matter(network, run_on, precision=settings.precision, warn=result.warn)
+    steps = alpha_steps(settings, inputs.size, result.warn)
+    if settings.preview_only:
+        kinds, inputs = [], pick_frames(inputs, PREVIEW_FRAMES)
     logger.debug("network: the %s path, %s, on %s", matter.path, matter.precision, run_on)
     loader = PairLoader(
         inputs.src,
@@ -107,7 +124,8 @@ def matte_video(
         target=inputs.target,
         size=inputs.size if settings.video_resize else None,
         batch_size=settings.batch_size,
-        align=settings.preprocess_alignment,
+        align=settings.align,
+        match=settings.match_plate,
         pin=run_on.type == "cuda",
         warn=result.warn,
     )
@@ -131,19 +149,39 @@ def matte_video(
         settings = replace(settings, frame_rate=clip.frame_rate, precision=matter.precision)
         facts = {"settings": asdict(settings), "device": str(run_on), "versions": _versions()}
         outputs = [form.plan(kind, clip) for kind in kinds]
+        side = [Output("preview", PREVIEW_NAME)]
+        if isinstance(inputs.bgr, AutoPlate):
+            side.append(Output("plate", PLATE_NAME))
         folder = RunFolder(
             Path(settings.output_dir or ""),
-            outputs,
+            [*outputs, *side],
             overwrite=settings.overwrite,
             inputs=files_read,
             facts=facts,
         )
-        result.outputs = [folder.root / output.path for output in outputs]
-        opening = ((output.kind, form.open(output, folder.root, clip)) for output in outputs)
+        named = [o for o in folder.outputs if settings.preview_only or o.kind != "preview"]
+        result.outputs = [folder.root / output.path for output in named]
+        opening = (
+            (kind, form.open(output, folder.root, clip))
+            for kind, output in zip(kinds, outputs, strict=True)
+        )
     composers = {kind: composer(kind, has_alpha=form.has_alpha) for kind in kinds}
     run = Run(loader, matter, composers, folder, result, inputs.src.length_hint, progress)
+    run.steps = steps
+    if folder is not None:
+        names = inputs.src.numbers if isinstance(inputs.src, PickedFrames) else ()
+        run.preview = Preview(inputs.src.length_hint, names)
+    if isinstance(inputs.bgr, AutoPlate):
+        run.prepare = partial(_find_plate, inputs.bgr, run)
     run.matte(opening)
     return result
+
+
+def _find_plate(plate: AutoPlate, run: Run) -> None:
+    """Find the plate before the first frame, and save it to the run's folder."""
+    found = plate.find(lambda: run.progress(0, run.expected) if run.progress else None)
+    if run.folder is not None:
+        save_png(run.folder.root / PLATE_NAME, found)
 
 
 def _versions() -> dict[str, str]:

@@ -13,8 +13,8 @@ from .pairs import FrameBatch
 class DeviceBatch(NamedTuple):
     """A batch on the device: each (B, 3, H, W), or (1, 3, H, W) for a still.
 
-    ``src`` and ``bgr`` are integers, except for a warped plate: that is float32 in [0, 1], as
-    ``target`` always is.
+    ``src`` and ``bgr`` are integers, except for a warped or matched plate: that is float32 in
+    [0, 1], as ``target`` always is.
     """
 
     src: Tensor
@@ -40,6 +40,8 @@ class DeviceFeed:
         bgr = self._send_once("bgr", batch.bgr)
         if batch.homography is not None:
             bgr = warp_plates(_to_float(bgr), batch.homography)
+        if batch.colour is not None:
+            bgr = _recoloured(bgr, batch.colour.to(self.device, torch.float32))
         target = None
         if batch.target is not None:
             target = self._send_once("target", batch.target, _to_float)
@@ -62,6 +64,13 @@ class DeviceFeed:
             here.wait_stream(self._stream)
             sent.record_stream(here)  # so that its memory is not used again before it was read
         return sent
+
+
+def _recoloured(bgr: Tensor, colour: Tensor) -> Tensor:
+    """Plates (1 or B, 3, H, W), float or integer, with gain and offset (B, 2, 3): (B, 3, H, W)."""
+    bgr = bgr if bgr.is_floating_point() else _to_float(bgr)
+    gain, offset = colour[..., None, None].unbind(1)
+    return torch.addcmul(offset, bgr, gain).clamp_(0, 1)
 
 
 def _to_float(pixels: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The matting network: its definition, its checkpoints and how it is run."""
 
 from .checkpoint import MODEL_TYPES, CheckpointError, ModelType, load_network
+from .fast import to_float
 from .matter import (
     PRECISIONS,
     DeviceError,
@@ -49,4 +50,5 @@ __all__ = [
     "is_out_of_memory",
     "load_network",
     "resolve_device",
+    "to_float",
 ]

@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from dataset import FlatColour, FrameSource, open_source, parse_colour
+from dataset import (
+    FlatColour,
+    FrameSource,
+    PickedFrames,
+    open_plate,
+    open_source,
+    parse_colour,
+    spread,
+)
 from model import (
     MattingBase,
     MattingRefine,
@@ -51,7 +59,7 @@ def open_inputs(settings: Settings, warn: Warn) -> Inputs:
         OSError: Something cannot be read; the message names it.
     """
     src = open_source(settings.video_src, warn, hold=False)
-    bgr = open_source(settings.video_bgr, warn)
+    bgr = open_plate(settings.video_bgr, src, warn)
     if src.frame_rate and settings.frame_rate:
         warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")
     size = src.size
@@ -60,6 +68,13 @@ def open_inputs(settings: Settings, warn: Warn) -> Inputs:
         size = height, width
     rate = src.frame_rate or Fraction(settings.frame_rate or _IMAGE_RATE)
     return Inputs(src, bgr, _open_target(settings, size, warn), size, rate)
+
+
+def pick_frames(inputs: Inputs, count: int) -> Inputs:
+    """The same with ``count`` frames evenly over the clip, each with its plate, and no target."""
+    numbers = spread(inputs.src.length_hint, count)
+    bgr = inputs.bgr if inputs.bgr.still else PickedFrames(inputs.bgr, numbers)
+    return replace(inputs, src=PickedFrames(inputs.src, numbers), bgr=bgr, target=None)
 
 
 def _open_target(settings: Settings, size: tuple[int, int], warn: Warn) -> FrameSource | None:

@@ -2,19 +2,30 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from dataset import DeviceFeed, FrameBatch, PairLoader, delayed
 from model import DeviceError, Matter, is_out_of_memory
-from writers import Composer, FrameWriter, Kind, RunFolder, to_levels
+from writers import (
+    PREVIEW_NAME,
+    Composer,
+    FrameWriter,
+    Kind,
+    RunFolder,
+    save_png,
+    to_levels,
+)
 
 from .bottleneck import Stage, bottleneck, explain
 from .flight import Landing, Moment, now, seconds_between
+from .preview import Preview
 
 logger = logging.getLogger("bgmv2")
 
@@ -36,8 +47,11 @@ class MattingResult:
         waited: Share of the time, in [0, 1], that the run waited for each stage; they add up to 1.
             ``write`` is for room in the queues of the sinks, and for the last file to be closed.
         bottleneck: The stage that was waited for longest, and what would help, as a sentence.
+        preflight: What the look before the run found; see :class:`pipeline.Look`. None without it.
         alignment: With alignment, the frames aligned, those left unaligned, and the largest share
             of a frame that its plate left uncovered.
+        matching: With matched colours, the frames fitted, those that were not, and the largest
+            change of a medium grey, in levels of 255.
     """
 
     frames: int = 0
@@ -48,7 +62,9 @@ class MattingResult:
     busy: dict[str, float] = field(default_factory=dict)
     waited: dict[Stage, float] = field(default_factory=dict)
     bottleneck: str = ""
+    preflight: dict[str, Any] | None = None
     alignment: dict[str, float] | None = None
+    matching: dict[str, float] | None = None
 
     def warn(self, message: str) -> None:
         """Keep a warning, and log it, once."""
@@ -76,10 +92,14 @@ class Run:
         composers: How to make the frames of each kind of output.
         folder: Where ``run.json`` goes; None keeps none.
         result: Filled in as the run goes on.
+        prepare: Done before the first frame.
+        steps: What is done to alpha (B, 1, H, W), given the frames (B, 3, H, W), batch by batch.
+        preview: Collects pictures for the contact sheet, which goes to the folder.
         expected: Frames to expect, if known.
         progress: Called after every batch with the frames done and the frames expected.
         sinks: The open sinks, by kind.
         begun: Frames that each sink was given.
+        matted: Frames that were given to the device.
         network_seconds: Time that the device was at work.
         waited_seconds: Time that the loop waited for the loader and for the device.
     """
@@ -91,8 +111,12 @@ class Run:
     result: MattingResult
     expected: int | None
     progress: Callable[[int, int | None], None] | None
+    prepare: Callable[[], None] | None = None
+    steps: Sequence[Callable[[Tensor, Tensor], Tensor]] = ()
+    preview: Preview | None = None
     sinks: dict[Kind, FrameWriter] = field(default_factory=dict)
     begun: dict[Kind, int] = field(default_factory=dict)
+    matted: int = 0
     network_seconds: float = 0.0
     waited_seconds: dict[Stage, float] = field(default_factory=lambda: {"read": 0, "network": 0})
 
@@ -101,6 +125,8 @@ class Run:
         started = time.perf_counter()
         try:
             with ExitStack() as stack:
+                if self.prepare is not None:
+                    self.prepare()
                 for kind, writer in opening:
                     self.sinks[kind] = stack.enter_context(writer)
                 stack.enter_context(self.loader)
@@ -159,6 +185,11 @@ class Run:
         start = now(feed.device)
         frames = feed(batch)
         matte = self.matter(frames.src, frames.bgr)
+        for step in self.steps:
+            matte = matte.with_pha(step(frames.src, matte.pha))
+        if self.preview is not None:
+            self.preview.add(self.matted, frames.src, frames.bgr, matte)
+        self.matted += len(batch.src)
         landings = {
             kind: Landing(to_levels(self.composers[kind](matte, frames.target)), way_back)
             for kind in self.sinks
@@ -172,7 +203,7 @@ class Run:
         self.waited_seconds[stage] += time.perf_counter() - started
 
     def _report(self, status: str, seconds: float) -> None:
-        result, aligner = self.result, self.loader.aligner
+        result, aligner, matcher = self.result, self.loader.aligner, self.loader.matcher
         result.seconds = seconds
         writing = max((sink.busy_seconds for sink in self.sinks.values()), default=0.0)
         stages = {
@@ -202,6 +233,12 @@ class Run:
                 "unaligned": aligner.failed,
                 "largest_uncovered_share": round(aligner.uncovered, 4),
             }
+        if matcher is not None:
+            result.matching = {
+                "matched": matcher.matched,
+                "unmatched": matcher.failed,
+                "largest_change": round(255 * matcher.widest, 1),
+            }
         if self.folder is not None:
             facts = {
                 "status": status,
@@ -211,8 +248,13 @@ class Run:
                 "busy": result.busy,
                 "waited": result.waited,
                 "bottleneck": {"stage": bottleneck(result.waited), "advice": result.bottleneck},
+                "preflight": result.preflight,
                 "alignment": result.alignment,
+                "matching": result.matching,
                 "repeated_frames": result.repeated_frames,
                 "warnings": result.warnings,
             }
             self.folder.finish(self.begun, facts)
+            sheet = self.preview.sheet() if self.preview is not None else None
+            if sheet is not None:
+                save_png(self.folder.root / PREVIEW_NAME, sheet)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from dataset import ALIGN_MODES, AlignMode, plate_file
 from model import Backbone, ModelType, Precision, RefineMode
 from writers import ENCODERS, FORMATS, KINDS, Format, Kind
 
@@ -30,7 +31,13 @@ class Settings:
     video_target_bgr: str | None = None
     video_resize: Sequence[int] | None = None
     frame_rate: Fraction | float | None = None
-    preprocess_alignment: bool = False
+    preprocess_alignment: bool | AlignMode = False  # True is "frame"
+    match_plate: bool = False
+    garbage_matte: str | Path | None = None
+    smooth_alpha: bool = False
+    preflight: bool = True
+    strict: bool = False
+    preview_only: bool = False
     model_checkpoint: str | Path | None = None
     model_type: ModelType | None = None
     model_backbone: Backbone | None = None
@@ -54,9 +61,22 @@ class Settings:
         """The output format."""
         return FORMATS[self.output_format]
 
+    @property
+    def align(self) -> AlignMode | None:
+        """How to align the plate, if at all."""
+        mode = self.preprocess_alignment
+        return "frame" if mode is True else mode or None
+
     def files_read(self) -> list[Path]:
         """What must not be removed, as the run reads it."""
-        paths = (self.video_src, self.video_bgr, self.video_target_bgr, self.model_checkpoint)
+        plate = plate_file(self.video_bgr)
+        paths = (
+            self.video_src,
+            plate,
+            self.video_target_bgr,
+            self.garbage_matte,
+            self.model_checkpoint,
+        )
         return [Path(path) for path in paths if path]
 
     def check(self) -> None:
@@ -70,6 +90,8 @@ class Settings:
         unknown = [kind for kind in self.output_types if kind not in KINDS]
         if unknown or not self.output_types:
             raise _refusal("--output-types", " ".join(unknown), f"some of {', '.join(KINDS)}")
+        if self.align not in (None, *ALIGN_MODES):
+            raise _refusal("--preprocess-alignment", self.align, _one_of(ALIGN_MODES))
         extension = self.image_extension
         if extension not in (None, *ENCODERS):
             raise _refusal("--image-extension", extension, _one_of(ENCODERS))

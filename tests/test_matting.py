@@ -69,7 +69,7 @@ def test_video_composites_over_green_by_default(tmp_path):
         network=KnownNetwork(),
     )
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "com.mp4", "err.mp4", "fgr.mp4", "pha.mp4", "run.json",
+        "com.mp4", "err.mp4", "fgr.mp4", "pha.mp4", "preview.png", "run.json",
     ]  # fmt: skip
     pictures, times = read_video(tmp_path / "out/com.mp4")
     assert times == [n * Fraction(1001, 24000) for n in range(6)]
