@@ -97,7 +97,7 @@ class VideoSource(FrameSource):
         start: Fraction | None = None
         previous: Frame | None = None
         nothing_yet: list[Fraction] = []  # times of frames before the first that can be decoded
-        images = map_ahead(self._upright, enumerate(decode(self.path, self._warn)))
+        images = map_ahead(self._decoded, enumerate(decode(self.path, self._warn)))
         for number, (image, pts) in enumerate(images):
             if start is None:
                 start = Fraction(0) if pts is None else pts * self._tick
@@ -116,7 +116,7 @@ class VideoSource(FrameSource):
             if previous is not None:
                 yield previous
 
-    def _upright(self, item: tuple[int, Decoded]) -> tuple[np.ndarray | None, int | None]:
+    def _decoded(self, item: tuple[int, Decoded]) -> tuple[np.ndarray | None, int | None]:
         """The picture as RGB, (H, W, 3); None stays None."""
         number, (picture, pts) = item
         if picture is None:
