@@ -173,11 +173,8 @@ def _common_motion(frame: np.ndarray, plate: np.ndarray) -> np.ndarray | None:
     """The homography that most of the flow from plate to frame agrees on; None without enough."""
     frame, plate = (_relief(grey(picture)) for picture in (frame, plate))
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    # what is passed in is where the search begins, so that it must not be left to chance
-    there, back = (
-        flow.calc(*pair, np.zeros((*plate.shape, 2), np.float32))
-        for pair in ((plate, frame), (frame, plate))
-    )
+    start = np.zeros((*plate.shape, 2), np.float32)  # where the search begins
+    there, back = flow.calc(plate, frame, start.copy()), flow.calc(frame, plate, start)
     y, x = np.mgrid[3 : plate.shape[0] : 6, 3 : plate.shape[1] : 6].astype(np.float32)
     moves = there[3::6, 3::6]
     returned = cv2.remap(back, x + moves[..., 0], y + moves[..., 1], cv2.INTER_LINEAR)
