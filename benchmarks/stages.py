@@ -111,7 +111,7 @@ def _write(
 class _Ready(nullcontext):
     """Stands for a loader that has read everything."""
 
-    aligner = None
+    aligner = matcher = None
     busy_seconds = 0.0
     reads_images = False
 

@@ -22,7 +22,7 @@ from .metrics import mad
 from .subjects import draw_subject
 from .textures import Array, Rng, scene
 
-SEED = 2_000_000_017
+SEED = 2_000_000_033
 #: Standard deviation of the camera's noise and of its softness, in [0, 1] and in pixels.
 _NOISE, _SOFTNESS = 1.5 / 255, 0.7
 #: The scene goes on outside of the frame, so that a moved camera sees something there.
