@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import platform
 import signal
 import sys
@@ -11,6 +12,10 @@ from dataclasses import MISSING, asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+# Before PyTorch loads OpenMP, whose threads otherwise spin while they wait, and take the cores from
+# those that decode and encode.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import av
 import cv2
@@ -222,6 +227,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.say(
         f"{result.frames} frames in {result.seconds:.1f} s ({speed:.1f} a second): {outputs}"
     )
+    console.say(result.bottleneck)
     return 0
 
 

@@ -1,5 +1,6 @@
 """Frames, plates and targets: where pictures come from and how they are paired."""
 
+from .ahead import delayed, map_ahead
 from .align import PlateAligner
 from .autoplate import AutoPlate
 from .factory import open_plate, open_source, plate_file
@@ -31,7 +32,9 @@ __all__ = [
     "StillImage",
     "VideoSource",
     "check_plate",
+    "delayed",
     "glance",
+    "map_ahead",
     "open_plate",
     "open_source",
     "parse_colour",

@@ -76,6 +76,7 @@ class PairLoader:
     Attributes:
         size: (height, width) of every batch.
         aligner: Counts what was aligned; None unless ``align``.
+        reads_images: The clip is no video.
         matcher: Counts what was matched; None unless ``match``.
         busy_seconds: Time spent on reading, without waiting for the consumer.
 
@@ -100,6 +101,7 @@ class PairLoader:
     ):
         self.size = size or src.size
         self.aligner = PlateAligner() if align else None
+        self.reads_images = src.time_base is None
         self.matcher = PlateMatcher() if match else None
         self.busy_seconds = 0.0
         self._src, self._bgr, self._target = src, bgr, target
@@ -254,7 +256,8 @@ class PairLoader:
         """(B, 3, H, W) over memory in the order (B, H, W, 3), as the pictures come."""
         if len({image.dtype for image in images}) > 1:  # bring bytes to the range of the others
             images = [i.astype(np.uint16) * 257 if i.dtype == np.uint8 else i for i in images]
-        stacked = torch.from_numpy(np.stack(images))
+        # one alone needs no copy
+        stacked = torch.from_numpy(images[0][None] if len(images) == 1 else np.stack(images))
         return (stacked.pin_memory() if self._pin else stacked).permute(0, 3, 1, 2)
 
 

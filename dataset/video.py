@@ -11,8 +11,10 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
+from .ahead import map_ahead
 from .decode import decode, length_hint, open_video
 from .images import turn
+from .ledger import Decoded
 from .sources import Frame, FrameSource, MediaError, Warn
 
 #: FFmpeg's names of formats whose times are rounded: Matroska and WebM, Flash, Windows Media.
@@ -95,15 +97,15 @@ class VideoSource(FrameSource):
         start: Fraction | None = None
         previous: Frame | None = None
         nothing_yet: list[Fraction] = []  # times of frames before the first that can be decoded
-        for number, (picture, pts) in enumerate(decode(self.path, self._warn)):
+        images = map_ahead(self._decoded, enumerate(decode(self.path, self._warn)))
+        for number, (image, pts) in enumerate(images):
             if start is None:
                 start = Fraction(0) if pts is None else pts * self._tick
             time = self._time(number, pts, start)
             if previous is not None and previous.time is not None and time <= previous.time:
                 time = previous.time + self._tick  # a broken clock; players need it to advance
-            if picture is not None:
-                self._check_size(number, picture)
-                previous = Frame(self.upright(to_rgb(picture)), time)
+            if image is not None:
+                previous = Frame(image, time)
                 for lost in nothing_yet:
                     yield replace(previous, time=lost, repeated=True)
                 nothing_yet = []
@@ -113,6 +115,14 @@ class VideoSource(FrameSource):
                 nothing_yet.append(time)
             if previous is not None:
                 yield previous
+
+    def _decoded(self, item: tuple[int, Decoded]) -> tuple[np.ndarray | None, int | None]:
+        """The picture as RGB, (H, W, 3); None stays None."""
+        number, (picture, pts) = item
+        if picture is None:
+            return None, pts
+        self._check_size(number, picture)
+        return self.upright(to_rgb(picture)), pts
 
     def upright(self, image: np.ndarray) -> np.ndarray:
         """A picture (H, W, 3) as decoded, turned as the display matrix says."""

@@ -80,6 +80,8 @@ class FastMattingRefine(FastMattingBase):
         dtype: Type of the convolutions.
     """
 
+    _opaque: Tensor
+
     def __init__(self, network: MattingRefine, dtype: torch.dtype = torch.float32):
         super().__init__(network, dtype)
         self.backbone_scale = network.backbone_scale

@@ -6,6 +6,7 @@ from .formats import Clip, Composer, Format, composer
 from .images import ENCODERS, ImageSequenceWriter, save_png
 from .memory import MemoryWriter
 from .outputs import KINDS, PLATE_NAME, PREVIEW_NAME, Kind, Output, OutputsExistError
+from .quantize import to_levels
 from .report import RunFolder
 from .video import VideoWriter
 
@@ -29,4 +30,5 @@ __all__ = [
     "WriteError",
     "composer",
     "save_png",
+    "to_levels",
 ]
