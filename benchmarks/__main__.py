@@ -12,12 +12,12 @@ from typing import Any, get_args
 
 from model import BACKBONES, Precision, resolve_device
 
-from . import memory, scaling, tables
+from . import memory, precision, scaling, tables
 from .machine import describe
 from .network import time_networks
 from .whole import OUTPUTS, ROOT, Case, compare
 
-PARTS = ("network", "whole", "memory", "scaling")
+PARTS = ("network", "whole", "precision", "memory", "scaling")
 SIZES = {"hd": (1080, 1920), "4k": (2160, 3840)}
 
 
@@ -33,6 +33,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--outputs", nargs="+", choices=tuple(OUTPUTS), default=list(OUTPUTS))
     add("--backbones", nargs="+", choices=BACKBONES, help="(default: network all, else the first)")
     add("--precisions", nargs="+", choices=get_args(Precision), help="(default: all that fit)")
+    add("--clip", type=Path, default=ROOT / "samples/clip.mp4", help="for precision alone")
+    add("--plate", type=Path, default=ROOT / "samples/plate.png", help="likewise")
     add("--device", default="auto")
     add("--folder", type=Path, help="for clips and outputs (default: one that is removed)")
     add("--exact", action="store_true", help="a lossless clip, the same for both decoders")
@@ -78,6 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             report["whole"] = [
                 _whole(case, folder, str(device), args.exact) for case in _cases(args, device)
             ]
+        if "precision" in args.parts:
+            frames = args.frames or 8
+            report["precision"] = precision.measure(args.clip, args.plate, device, frames=frames)
         if "memory" in args.parts:
             report["memory"] = memory.measure(args.sizes, folder, args.frames or 1000, _say)
         if "scaling" in args.parts:

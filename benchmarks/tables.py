@@ -14,6 +14,7 @@ def markdown(report: dict[str, Any]) -> str:
     for name, table in (
         ("network", _network),
         ("whole", _whole),
+        ("precision", _precision),
         ("memory", _memory),
         ("scaling", _scaling),
     ):
@@ -47,6 +48,29 @@ def _network(rows: list[dict[str, Any]]) -> str:
         "random ones that see the difference to the plate for the others."
     )
     return f"### Network\n\n{text}\n\n{note}"
+
+
+def _precision(rows: list[dict[str, Any]]) -> str:
+    text = _table(
+        ("clip", "frames", "precision", "mean", "99.9th percentile", "largest", "other patches"),
+        (
+            (
+                row["clip"],
+                row["frames"],
+                row["precision"],
+                f"{row['mean']:.3f}",
+                f"{row['p99.9']:.2f}",
+                f"{row['largest']:.1f}",
+                f"{row['other_patches']:.2%}",
+            )
+            for row in rows
+        ),
+    )
+    note = (
+        "Absolute difference of alpha from float32, in levels of 255, with the built-in weights. "
+        "Other patches: those that only one of the two refines."
+    )
+    return f"### Half precision\n\n{text}\n\n{note}"
 
 
 def _plain(rows: list[dict[str, Any]], row: dict[str, Any]) -> float:
