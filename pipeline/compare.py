@@ -20,8 +20,8 @@ _SAME = 0.6
 _WIDEST = 1.0
 #: Levels at which differences are cut off, so that the subject weighs no more than its area.
 _CUT = 20.0
-#: Farthest that a plate may lie off on average, as a share of the frame's width.
-_FARTHEST = 0.12
+#: Least that a plate lies off on average, in pixels, and farthest, as a share of the frame's width.
+_NEAREST, _FARTHEST = 0.1, 0.12
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def find_move(frame: np.ndarray, plate: np.ndarray, still: Likeness) -> Likeness
 
 def _better(known: Likeness, frame: np.ndarray, plate: np.ndarray, move: np.ndarray) -> Likeness:
     """The likeness under another move, if that makes it clearly better; else the one known."""
-    if mean_move(move, frame.shape[:2]) > _FARTHEST * frame.shape[1]:
+    if not _NEAREST <= mean_move(move, frame.shape[:2]) <= _FARTHEST * frame.shape[1]:
         return known
     moved = liken(frame, plate, move)
     if moved.cost < 0.9 * known.cost:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .compare import difference
+from .compare import AGREE, difference
 
-#: Levels from which frame and plate show different things.
-_FOREIGN = 14
 #: Width, in pixels, of the surroundings that are compared on both sides of an outline.
 _BESIDE = 7
 #: Share of the frames that an outline has to be in at the same place.
 _LASTING = 0.4
+#: Outlines of nobody, as a share of the half perimeter, that short ones have to stand out from.
+_STRAY = 0.6
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,12 @@ class Ghost:
     """Outlines that lie in the plate rather than in the frames, at the same place over time.
 
     Attributes:
-        outline: Their length, as a share of the frame's half perimeter.
-        purity: Their share, in [0, 1], among all outlines that stay at their place.
+        share: Their share, in [0, 1], among all outlines that stay at their place; a few more are
+            counted with these, so that short ones alone tell nothing.
         where: (x, y), their middle as shares of width and height.
     """
 
-    outline: float
-    purity: float
+    share: float
     where: tuple[float, float]
 
 
@@ -52,18 +51,17 @@ def find_ghost(frames: Sequence[np.ndarray], plate: np.ndarray) -> Ghost:
         balance -= outline & (there > 1.5 * here + 4)
         lasting += outline
     ghost = balance >= _LASTING * len(frames)
-    found = int(ghost.sum())
+    found, stay = int(ghost.sum()), int((lasting >= _LASTING * len(frames)).sum())
     y, x = np.nonzero(ghost) if found else (np.zeros(1), np.zeros(1))
     return Ghost(
-        outline=found / (height + width),
-        purity=found / max(1, int((lasting >= _LASTING * len(frames)).sum())),
+        share=found / (stay + _STRAY * (height + width)),
         where=(float(x.mean() / width), float(y.mean() / height)),
     )
 
 
 def _foreign(frame: np.ndarray, plate: np.ndarray) -> np.ndarray:
     """Where both show different things: (H, W), 0 or 1, without specks and lines."""
-    mask = (cv2.blur(difference(frame, plate), (3, 3)) > _FOREIGN).astype(np.uint8)
+    mask = (cv2.blur(difference(frame, plate), (3, 3)) > AGREE).astype(np.uint8)
     return cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
 
 

@@ -33,8 +33,8 @@ _RELIT, _RELIT_LEVELS = 0.05, 2.0
 #: Share of a plate that needs structure; else its colours alone tell which place it shows: this
 #: share of a frame has to have them, after a gain no farther from 1 than this (as a logarithm).
 _STRUCTURED, _LEAST_RELIT, _WIDEST_GAIN = 0.02, 0.4, 0.5
-#: See ``Ghost``.
-_LEAST_OUTLINE, _LEAST_PURITY = 0.4, 0.28
+#: Share of a ghost's outlines from which it is one.
+_LEAST_GHOST = 0.16
 #: Frames from which something in the plate can be told from the subject.
 _LEAST_FRAMES = 3
 
@@ -184,7 +184,7 @@ def look(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Look:
         found.faults.append("exposure")
     if "camera" not in found.faults and len(src) >= _LEAST_FRAMES and len(plates) == 1:
         found.ghost = _ghost(src, bgr[0], still)
-        if found.ghost.outline >= _LEAST_OUTLINE and found.ghost.purity >= _LEAST_PURITY:
+        if found.ghost.share >= _LEAST_GHOST:
             found.faults.append("subject")
     return found
 
