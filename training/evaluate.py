@@ -110,8 +110,8 @@ def evaluate(
     baselines: bool = True,
     closed: int = 0,
     clip: bool = False,
-) -> dict[str, dict[str, float]]:
-    """Each metric's mean, per method.
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each method's name and the mean of each metric, as soon as they are known.
 
     Args:
         triples: What to measure on.
@@ -120,25 +120,23 @@ def evaluate(
         closed: On how many of the first triples to measure closed-form matting.
         clip: The triples are consecutive frames: measure flicker, too.
     """
-    figures = {}
     some = triples[:closed]
     if network is not None:
         found = [predict(network, triple) for triple in tqdm(triples, "network")]
-        figures["network"] = _figures(found, triples, clip=clip)
+        yield "network", _figures(found, triples, clip=clip)
         if closed:
-            figures[f"network, first {closed}"] = _figures(found, some, clip=clip)
+            yield f"network, first {closed}", _figures(found, some, clip=clip)
     if baselines:
         apart = [difference(triple.src, triple.bgr) for triple in triples]
         threshold = best_threshold(apart, [triple.pha for triple in triples])
         name = f"difference > {threshold}"
-        figures[name] = _figures([key(x, threshold) for x in apart], triples, clip=clip)
+        keyed = [key(x, threshold) for x in apart]
+        yield name, _figures(keyed, triples, clip=clip)
         if closed:
-            keyed = [key(x, threshold) for x in apart[:closed]]
-            pairs = tqdm(list(zip(some, keyed, strict=True)), "closed form")
+            yield f"{name}, first {closed}", _figures(keyed, some, clip=clip)
+            pairs = tqdm(list(zip(some, keyed, strict=False)), "closed form")
             matted = [closed_form(triple.src, k) for triple, k in pairs]
-            figures[f"{name}, first {closed}"] = _figures(keyed, some, clip=clip)
-            figures["closed form"] = _figures(matted, some, clip=clip)
-    return figures
+            yield "closed form", _figures(matted, some, clip=clip)
 
 
 def _figures(found: list[Array], triples: Sequence[Triple], *, clip: bool) -> dict[str, float]:
@@ -194,11 +192,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             closed=args.closed_form,
             clip=bool(args.clip),
         )
+        for method, values in figures:
+            row = (f"{name} {value:.2f}" for name, value in values.items())
+            print(f"{method:20}", *row, sep="  ", flush=True)
     except (OSError, ValueError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
-    for method, values in figures.items():
-        print(f"{method:20}", *(f"{name} {value:.2f}" for name, value in values.items()), sep="  ")
     return 0
 
 
