@@ -1,27 +1,45 @@
 """Frames, plates and targets: where pictures come from and how they are paired."""
 
+from .ahead import delayed, map_ahead
 from .align import PlateAligner
-from .factory import open_source
-from .feed import DeviceFeed, FloatBatch
+from .autoplate import AutoPlate
+from .factory import open_plate, open_source, plate_file
+from .feed import DeviceBatch, DeviceFeed
+from .fit import check_plate, resize
+from .glance import PickedFrames, glance, spread
 from .images import FlatColour, ImageFolder, StillImage, parse_colour, read_image
-from .pairs import FrameBatch, PairLoader
+from .match import PlateMatcher
+from .pairs import ALIGN_MODES, AlignMode, FrameBatch, PairLoader
 from .sources import Frame, FrameSource, MediaError
 from .video import VideoSource
 
 __all__ = [
+    "ALIGN_MODES",
+    "AlignMode",
+    "AutoPlate",
+    "DeviceBatch",
     "DeviceFeed",
     "FlatColour",
-    "FloatBatch",
     "Frame",
     "FrameBatch",
     "FrameSource",
     "ImageFolder",
     "MediaError",
     "PairLoader",
+    "PickedFrames",
     "PlateAligner",
+    "PlateMatcher",
     "StillImage",
     "VideoSource",
+    "check_plate",
+    "delayed",
+    "glance",
+    "map_ahead",
+    "open_plate",
     "open_source",
     "parse_colour",
+    "plate_file",
     "read_image",
+    "resize",
+    "spread",
 ]

@@ -5,6 +5,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .refine import PlateRefiner
+
 #: Longer side, in pixels, at which features are sought; more costs time and adds no accuracy.
 _WORKING_SIZE = 1920
 _FEATURES = 6000
@@ -15,6 +17,10 @@ _MIN_INLIERS = 30
 _MAX_CORNER_MOVE = 0.25
 #: Inliers have to spread this far (standard deviation, as a share of the frame) in x and in y.
 _MIN_SPREAD = 0.04
+#: Agreement, in [0, 1], that shows a plate to be in place even where features say nothing.
+_IN_PLACE = 0.5
+#: By how much more a moved plate has to agree than one left alone.
+_GAIN = 0.01
 
 
 class PlateAligner:
@@ -22,10 +28,13 @@ class PlateAligner:
 
     ORB features of both are matched, and a homography is fitted to the matches with MAGSAC. The
     subject does not stand in the plate, so that matches on it agree with no common motion and are
-    left out; what is found is used only if it is supported and plausible.
+    left out; what is found is used only if it is supported and plausible. The best of this
+    homography, the last frame's and none at all is refined by comparing the pictures, pixels that
+    differ as a subject does left out. It is dropped unless frame and plate then agree better than
+    with the plate as it is.
 
     Attributes:
-        solved: Frames whose plate was aligned.
+        solved: Frames whose plate was aligned, or found to be in place.
         failed: Frames for which no trustworthy homography was found.
         uncovered: Largest share of a frame, in [0, 1], that an aligned plate left uncovered.
     """
@@ -38,6 +47,8 @@ class PlateAligner:
         self._matcher = cv2.BFMatcher(cv2.NORM_HAMMING)
         self._plate: np.ndarray | None = None
         self._plate_features: tuple[np.ndarray, np.ndarray | None] | None = None
+        self._refiner: PlateRefiner | None = None
+        self._last: np.ndarray | None = None
 
     def solve(self, src: np.ndarray, bgr: np.ndarray) -> np.ndarray | None:
         """Find where the plate lies in the frame.
@@ -50,15 +61,36 @@ class PlateAligner:
             The 3x3 matrix that maps pixels of ``bgr`` to pixels of ``src``; None where none can be
             trusted.
         """
-        if self._plate_features is None or self._plate is not bgr:
+        if self._plate_features is None or self._refiner is None or self._plate is not bgr:
             self._plate, self._plate_features = bgr, self._features(bgr)
-        homography = self._fit(self._plate_features, self._features(src), src.shape[:2])
+            self._refiner = PlateRefiner(bgr)
+        fitted = self._fit(self._plate_features, self._features(src), src.shape[:2])
+        homography = self._last = self._refined(self._refiner, src, fitted)
         if homography is None:
             self.failed += 1
         else:
             self.solved += 1
             self.uncovered = max(self.uncovered, uncovered_share(homography, src.shape[:2]))
         return homography
+
+    def _refined(
+        self, refiner: PlateRefiner, src: np.ndarray, fitted: np.ndarray | None
+    ) -> np.ndarray | None:
+        frame = refiner.frame(src)
+        alone = np.eye(3)
+        starts = [h for h in (alone, self._last, fitted) if h is not None]
+        start = max(starts, key=lambda h: refiner.agreement(frame, h))
+        refined = refiner.refine(frame, start)
+        agreement = refiner.agreement(frame, refined)
+        if fitted is None or agreement < _IN_PLACE:  # too few features: try from farther away
+            coarse = refiner.refine(frame, start, coarse=True)
+            refined = max(refined, coarse, key=lambda h: refiner.agreement(frame, h))
+            agreement = refiner.agreement(frame, refined)
+        in_place = refiner.agreement(frame, alone)
+        if fitted is None and max(agreement, in_place) < _IN_PLACE:
+            return None
+        better = agreement > in_place + _GAIN and _plausible(refined, src.shape[:2])
+        return refined if better else alone
 
     def _features(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Positions (N, 2) in pixels of the image, and descriptors."""

@@ -2,9 +2,45 @@
 
 from pathlib import Path
 
+from .autoplate import AutoPlate
+from .clipframe import ClipFrame, parse_time
 from .images import ImageFolder, StillImage, is_image_name
 from .sources import FrameSource, MediaError, Warn
 from .video import VideoSource
+
+
+def open_plate(name: str | Path, src: FrameSource, warn: Warn) -> FrameSource:
+    """Open a plate: a file or a folder, one frame of a clip (``CLIP@TIME``), or ``auto``.
+
+    A file or folder that is really called so comes first.
+
+    Args:
+        name: What to open.
+        src: The clip that ``auto`` looks at.
+        warn: Called with one sentence for each oddity that the user should know about.
+
+    Raises:
+        MediaError: There is no such plate.
+    """
+    if Path(name).exists():
+        return open_source(name, warn)
+    if str(name) == "auto":
+        return AutoPlate(src, warn)
+    clip, at, moment = str(name).rpartition("@")
+    time = parse_time(moment)
+    if not at or (time is None and not Path(clip).is_file()):
+        return open_source(name, warn)
+    if not Path(clip).exists():
+        raise MediaError(f"{clip}: not found; expected the clip to take a frame of as the plate")
+    if time is None:
+        raise MediaError(f"{name}: {moment!r} is no time; expected one such as 2.5 or 00:00:02.5")
+    return ClipFrame(Path(clip), time, warn)
+
+
+def plate_file(name: str | Path) -> Path:
+    """The file or folder that a plate is read from, if any: that of the clip for ``CLIP@TIME``."""
+    clip, at, _ = str(name).rpartition("@")
+    return Path(clip) if at and not Path(name).exists() else Path(name)
 
 
 def open_source(path: str | Path, warn: Warn, *, hold: bool = True) -> FrameSource:

@@ -1,5 +1,6 @@
-"""From integer batches on the host to floats on the device."""
+"""From batches on the host to the device."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -9,8 +10,12 @@ from .align import warp_plates
 from .pairs import FrameBatch
 
 
-class FloatBatch(NamedTuple):
-    """A batch on the device, float32 in [0, 1]: each (B, 3, H, W), or (1, 3, H, W) for a still."""
+class DeviceBatch(NamedTuple):
+    """A batch on the device: each (B, 3, H, W), or (1, 3, H, W) for a still.
+
+    ``src`` and ``bgr`` are integers, except for a warped or matched plate: that is float32 in
+    [0, 1], as ``target`` always is.
+    """
 
     src: Tensor
     bgr: Tensor
@@ -20,29 +25,53 @@ class FloatBatch(NamedTuple):
 class DeviceFeed:
     """Sends batches to a device; a plate or target that stays the same is sent once.
 
+    On CUDA they are copied on a stream of their own, while the device works on the batch before.
+
     Args:
         device: Where to.
     """
 
     def __init__(self, device: torch.device):
         self.device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._sent: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def __call__(self, batch: FrameBatch) -> FloatBatch:
+    def __call__(self, batch: FrameBatch) -> DeviceBatch:
         bgr = self._send_once("bgr", batch.bgr)
         if batch.homography is not None:
-            bgr = warp_plates(bgr, batch.homography)
-        target = None if batch.target is None else self._send_once("target", batch.target)
-        return FloatBatch(self._send(batch.src), bgr, target)
+            bgr = warp_plates(_to_float(bgr), batch.homography)
+        if batch.colour is not None:
+            bgr = _recoloured(bgr, batch.colour.to(self.device, torch.float32))
+        target = None
+        if batch.target is not None:
+            target = self._send_once("target", batch.target, _to_float)
+        return DeviceBatch(self._send(batch.src), bgr, target)
 
-    def _send_once(self, role: str, pixels: Tensor) -> Tensor:
+    def _send_once(
+        self, role: str, pixels: Tensor, convert: Callable[[Tensor], Tensor] = lambda x: x
+    ) -> Tensor:
         host, sent = self._sent.get(role, (None, None))
         if sent is None or host is not pixels:
-            sent = self._send(pixels)
+            sent = convert(self._send(pixels))
             self._sent[role] = pixels, sent
         return sent
 
     def _send(self, pixels: Tensor) -> Tensor:
-        """Move uint8 or uint16 pixels first, as they are smaller, and make them float there."""
-        white = torch.iinfo(pixels.dtype).max
-        return pixels.to(self.device, non_blocking=True).float().div_(white)
+        with torch.cuda.stream(self._stream):  # None changes nothing
+            sent = pixels.to(self.device, non_blocking=True)
+        if self._stream is not None:
+            here = torch.cuda.current_stream(self.device)
+            here.wait_stream(self._stream)
+            sent.record_stream(here)  # so that its memory is not used again before it was read
+        return sent
+
+
+def _recoloured(bgr: Tensor, colour: Tensor) -> Tensor:
+    """Plates (1 or B, 3, H, W), float or integer, with gain and offset (B, 2, 3): (B, 3, H, W)."""
+    bgr = bgr if bgr.is_floating_point() else _to_float(bgr)
+    gain, offset = colour[..., None, None].unbind(1)
+    return torch.addcmul(offset, bgr, gain).clamp_(0, 1)
+
+
+def _to_float(pixels: Tensor) -> Tensor:
+    return pixels.float().div_(torch.iinfo(pixels.dtype).max)

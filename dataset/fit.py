@@ -33,7 +33,13 @@ def cover(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def check_plate(
-    name: str, plate: tuple[int, int], source: tuple[int, int], *, stretch: bool, warn: Warn
+    name: str,
+    plate: tuple[int, int],
+    source: tuple[int, int],
+    *,
+    stretch: bool,
+    warn: Warn,
+    what: str = "the plate",
 ) -> None:
     """Say what happens to a plate whose size (height, width) differs from the source's.
 
@@ -43,17 +49,18 @@ def check_plate(
         source: The size of the source.
         stretch: Whether both are to be resized to a size that the user chose.
         warn: Told that the plate is resized.
+        what: What it is, if not a plate.
 
     Raises:
         ValueError: The shapes differ by more than 1 %, and nobody chose to stretch.
     """
     if plate == source or stretch:
         return
-    sizes = f"the plate is {plate[1]}x{plate[0]}, the source {source[1]}x{source[0]}"
+    sizes = f"{what} is {plate[1]}x{plate[0]}, the source {source[1]}x{source[0]}"
     ratio = (plate[1] / plate[0]) / (source[1] / source[0])
     if abs(ratio - 1) > 0.01:
         raise ValueError(
-            f"{name}: {sizes}, which is another shape; crop the plate to match, "
+            f"{name}: {sizes}, which is another shape; crop {what} to match, "
             "or stretch both with --video-resize WIDTH HEIGHT"
         )
-    warn(f"{name}: {sizes}; the plate is resized")
+    warn(f"{name}: {sizes}; {what} is resized")

@@ -10,6 +10,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms, ImageColor, ImageOps
 
+from .ahead import map_ahead
 from .sources import Frame, FrameSource, MediaError
 
 IMAGE_EXTENSIONS = frozenset(
@@ -149,8 +150,8 @@ class ImageFolder(FrameSource):
         return cls(paths, name=str(folder))
 
     def __iter__(self) -> Iterator[Frame]:
-        for number, path in enumerate(self.paths):
-            image = read_image(path)
+        images = map_ahead(read_image, self.paths)
+        for number, (path, image) in enumerate(zip(self.paths, images, strict=True)):
             if image.shape[:2] != self.size:
                 height, width = self.size
                 raise MediaError(

@@ -8,18 +8,26 @@ from fractions import Fraction
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .align import PlateAligner
+from .autoplate import sample_evenly
 from .fit import check_plate, cover, resize
+from .match import PlateMatcher
 from .sources import Frame, FrameSource, Warn
 
 #: Seconds to wait at the end for a read in progress, as from a network disk.
 _PATIENCE = 5.0
+#: Frames from the whole clip that speak for all of them where the camera stands still.
+_STATIC_FRAMES = 9
+
+#: Whether to find the plate's place in each frame, or once for the whole clip.
+AlignMode = Literal["frame", "static"]
+ALIGN_MODES: tuple[AlignMode, ...] = get_args(AlignMode)
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class FrameBatch:
         repeated: Numbers of the frames that could not be decoded and repeat a neighbour.
         target: What to composite over, (B, 3, H, W) or (1, 3, H, W) as the plate; None without one.
         homography: (B, 3, 3), maps pixels of the plate to pixels of the frame; None unless aligned.
+        colour: (B, 2, 3), gain and offset for each channel of the plate, for levels in [0, 1]; None
+            unless matched.
     """
 
     src: Tensor
@@ -41,6 +51,7 @@ class FrameBatch:
     repeated: tuple[int, ...] = ()
     target: Tensor | None = None
     homography: Tensor | None = None
+    colour: Tensor | None = None
 
 
 class PairLoader:
@@ -56,7 +67,8 @@ class PairLoader:
         size: (height, width) to resize source and plate to, stretched if need be; without it, a
             plate of another size but the same shape is resized to the source's.
         batch_size: Frames in a batch; the last one may have fewer.
-        align: Find where the plate lies in each frame.
+        align: Find where the plate lies in each frame, or once where the camera stands still.
+        match: Find the exposure and white balance of each frame, for its plate.
         pin: Keep batches in page-locked memory, for faster copies to a CUDA device.
         ahead: Batches to hold in readiness.
         warn: Called with one sentence for each thing mended.
@@ -64,6 +76,8 @@ class PairLoader:
     Attributes:
         size: (height, width) of every batch.
         aligner: Counts what was aligned; None unless ``align``.
+        reads_images: The clip is no video.
+        matcher: Counts what was matched; None unless ``match``.
         busy_seconds: Time spent on reading, without waiting for the consumer.
 
     Raises:
@@ -79,16 +93,21 @@ class PairLoader:
         target: FrameSource | None = None,
         size: tuple[int, int] | None = None,
         batch_size: int = 1,
-        align: bool = False,
+        align: AlignMode | None = None,
+        match: bool = False,
         pin: bool = False,
         ahead: int = 2,
         warn: Warn,
     ):
         self.size = size or src.size
         self.aligner = PlateAligner() if align else None
+        self.reads_images = src.time_base is None
+        self.matcher = PlateMatcher() if match else None
         self.busy_seconds = 0.0
         self._src, self._bgr, self._target = src, bgr, target
         self._batch_size = batch_size
+        self._static = align == "static"
+        self._fixed: np.ndarray | None = None
         self._pin = pin
         self._warn = warn
         self._stills: dict[str, Tensor] = {}
@@ -181,19 +200,38 @@ class PairLoader:
         targets = _looped(self._target, lambda image: cover(image, self.size))
         for number, frame in enumerate(self._src):
             src, bgr = resize(frame.image, self.size), next(bgrs)
-            yield _Pair(number, frame, src, bgr, next(targets), self._align(src, bgr))
+            homography = self._align(src, bgr)
+            colour = self._match(src, bgr, homography)
+            yield _Pair(number, frame, src, bgr, next(targets), homography, colour)
 
     def _align(self, src: np.ndarray, bgr: np.ndarray) -> np.ndarray | None:
-        if self.aligner is None:
-            return None
+        if self.aligner is None or self._fixed is not None:
+            return self._fixed
+        if self._static:
+            frames = sample_evenly(self._src, most=_STATIC_FRAMES)
+            frames.sort(axis=0)  # a subject that moves is hardly in the median
+            src = resize(frames[len(frames) // 2], self.size)
         homography = self.aligner.solve(src, bgr)
         if homography is None:
-            self._warn("some frames could not be aligned; there the plate is used as it is")
-            return np.eye(3)
+            which = "the clip" if self._static else "some frames"
+            self._warn(f"{which} could not be aligned; there the plate is used as it is")
+            homography = np.eye(3)
+        if self._static:
+            self._fixed = homography
         return homography
 
+    def _match(
+        self, src: np.ndarray, bgr: np.ndarray, homography: np.ndarray | None
+    ) -> np.ndarray | None:
+        if self.matcher is None:
+            return None
+        colour = self.matcher.solve(src, bgr, homography)
+        if colour is None:
+            self._warn("some frames share no colours with their plate, which is used as it is")
+            return np.array([[1.0] * 3, [0.0] * 3])
+        return colour
+
     def _collate(self, group: list["_Pair"]) -> FrameBatch:
-        homographies = [pair.homography for pair in group if pair.homography is not None]
         targets = [pair.target for pair in group if pair.target is not None]
         return FrameBatch(
             src=self._stack([pair.src for pair in group]),
@@ -203,7 +241,8 @@ class PairLoader:
             target=(
                 self._stack_or_still("target", self._target, targets) if self._target else None
             ),
-            homography=torch.from_numpy(np.stack(homographies)) if homographies else None,
+            homography=_stacked([pair.homography for pair in group]),
+            colour=_stacked([pair.colour for pair in group]),
         )
 
     def _stack_or_still(self, role: str, source: FrameSource, images: list[np.ndarray]) -> Tensor:
@@ -217,7 +256,8 @@ class PairLoader:
         """(B, 3, H, W) over memory in the order (B, H, W, 3), as the pictures come."""
         if len({image.dtype for image in images}) > 1:  # bring bytes to the range of the others
             images = [i.astype(np.uint16) * 257 if i.dtype == np.uint8 else i for i in images]
-        stacked = torch.from_numpy(np.stack(images))
+        # one alone needs no copy
+        stacked = torch.from_numpy(images[0][None] if len(images) == 1 else np.stack(images))
         return (stacked.pin_memory() if self._pin else stacked).permute(0, 3, 1, 2)
 
 
@@ -229,6 +269,12 @@ class _Pair:
     bgr: np.ndarray
     target: np.ndarray | None
     homography: np.ndarray | None
+    colour: np.ndarray | None
+
+
+def _stacked(matrices: list[np.ndarray | None]) -> Tensor | None:
+    there = [matrix for matrix in matrices if matrix is not None]
+    return torch.from_numpy(np.stack(there)) if there else None
 
 
 def _held(source: FrameSource, fit: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:

@@ -11,8 +11,10 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
+from .ahead import map_ahead
 from .decode import decode, length_hint, open_video
 from .images import turn
+from .ledger import Decoded
 from .sources import Frame, FrameSource, MediaError, Warn
 
 #: FFmpeg's names of formats whose times are rounded: Matroska and WebM, Flash, Windows Media.
@@ -41,6 +43,10 @@ class VideoSource(FrameSource):
         path: The file.
         warn: Called with one sentence for each oddity that the user should know about.
 
+    Attributes:
+        path: The file.
+        start: Time in seconds of the first picture that can be decoded; None without a clock.
+
     Raises:
         MediaError: The file holds no video that can be decoded.
     """
@@ -62,6 +68,7 @@ class VideoSource(FrameSource):
         first = next(pictures, None)
         if first is None:
             raise MediaError(f"{path}: not one frame of this video can be decoded")
+        self.start = None if first.pts is None else first.pts * self._tick
         self._turn = _turn_of(first)
         self._coded_size = (first.height, first.width)
         self.size = self._coded_size[::-1] if self._turn[0] else self._coded_size
@@ -90,15 +97,15 @@ class VideoSource(FrameSource):
         start: Fraction | None = None
         previous: Frame | None = None
         nothing_yet: list[Fraction] = []  # times of frames before the first that can be decoded
-        for number, (picture, pts) in enumerate(decode(self.path, self._warn)):
+        images = map_ahead(self._decoded, enumerate(decode(self.path, self._warn)))
+        for number, (image, pts) in enumerate(images):
             if start is None:
                 start = Fraction(0) if pts is None else pts * self._tick
             time = self._time(number, pts, start)
             if previous is not None and previous.time is not None and time <= previous.time:
                 time = previous.time + self._tick  # a broken clock; players need it to advance
-            if picture is not None:
-                self._check_size(number, picture)
-                previous = Frame(turn(to_rgb(picture), *self._turn), time)
+            if image is not None:
+                previous = Frame(image, time)
                 for lost in nothing_yet:
                     yield replace(previous, time=lost, repeated=True)
                 nothing_yet = []
@@ -108,6 +115,22 @@ class VideoSource(FrameSource):
                 nothing_yet.append(time)
             if previous is not None:
                 yield previous
+
+    def _decoded(self, item: tuple[int, Decoded]) -> tuple[np.ndarray | None, int | None]:
+        """The picture as RGB, (H, W, 3); None stays None."""
+        number, (picture, pts) = item
+        if picture is None:
+            return None, pts
+        self._check_size(number, picture)
+        return self.upright(to_rgb(picture)), pts
+
+    def upright(self, image: np.ndarray) -> np.ndarray:
+        """A picture (H, W, 3) as decoded, turned as the display matrix says."""
+        return turn(image, *self._turn)
+
+    def as_coded(self, size: tuple[int, int]) -> tuple[int, int]:
+        """What an upright (height, width) is before that turn."""
+        return size[::-1] if self._turn[0] else size
 
     def _time(self, number: int, pts: int | None, start: Fraction) -> Fraction:
         constant = start + number / self.frame_rate
@@ -143,8 +166,8 @@ def _turn_of(picture: av.VideoFrame) -> tuple[bool, bool, bool]:
     return False, a < 0, d < 0
 
 
-def to_rgb(picture: av.VideoFrame) -> np.ndarray:
-    """Convert a decoded picture to RGB over the full range.
+def to_rgb(picture: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Convert a decoded picture to RGB over the full range, and to another (height, width).
 
     The stream's own tags decide the matrix and the range. An untagged one is BT.709 from 720 lines
     up and BT.601 below; its range is limited.
@@ -158,7 +181,10 @@ def to_rgb(picture: av.VideoFrame) -> np.ndarray:
     full = picture.color_range == _FULL_RANGE or picture.format.name.startswith("yuvj")
     if picture.format.is_rgb:
         full = picture.color_range != ColorRange.MPEG
+    height, width = size or (picture.height, picture.width)
     rgb = picture.reformat(
+        width=width,
+        height=height,
         format="rgb48le" if deep else "rgb24",
         src_colorspace=_MATRICES.get(picture.colorspace, untagged),
         src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,

@@ -1,12 +1,13 @@
 """The matting network: its definition, its checkpoints and how it is run."""
 
 from .checkpoint import MODEL_TYPES, CheckpointError, ModelType, load_network
+from .fast import to_float
 from .matter import (
     PRECISIONS,
     DeviceError,
     Matter,
     Precision,
-    Prediction,
+    fastest_precision,
     is_out_of_memory,
     resolve_device,
 )
@@ -22,6 +23,7 @@ from .matting import (
     default_scale,
 )
 from .patches import REFINE_MODES, RefineMode
+from .prediction import DetailPrediction, Prediction
 
 __all__ = [
     "BACKBONES",
@@ -32,6 +34,7 @@ __all__ = [
     "Backbone",
     "BaseOutput",
     "CheckpointError",
+    "DetailPrediction",
     "DeviceError",
     "Matter",
     "MattingBase",
@@ -43,7 +46,9 @@ __all__ = [
     "RefineOutput",
     "default_sample_pixels",
     "default_scale",
+    "fastest_precision",
     "is_out_of_memory",
     "load_network",
     "resolve_device",
+    "to_float",
 ]

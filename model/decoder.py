@@ -31,7 +31,7 @@ class Decoder(nn.Module):
         self.conv3 = conv3x3(out2, skips[2], out3, bias=False)
         self.bn3 = nn.BatchNorm2d(out3)
         self.conv4 = conv3x3(out3, skips[3], out4, bias=True)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu: nn.Module = nn.ReLU(inplace=True)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Decode features at 1/16, 1/8, 1/4, 1/2 and 1: (B, out_channels[-1], H, W), unclamped."""

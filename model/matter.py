@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from .matting import MattingRefine
+from .fast import FastMattingBase, FastMattingRefine, FastOutput, to_float
+from .matting import MattingBase, MattingRefine
+from .packed import can_pack, pack
+from .prediction import DetailPrediction, Prediction, concatenate
 
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
@@ -33,25 +34,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(w in str(error) for w in _OUT_OF_MEMORY)
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the network says of a batch, float32 in [0, 1].
-
-    Attributes:
-        pha: (B, 1, H, W), alpha.
-        fgr: (B, 3, H, W), the subject's colours, not multiplied by alpha.
-        err: (B, 1, h, w), the predicted error of the coarse alpha.
-        ref: (B, 1, h, w), 1 where the result was refined; None from a network without refiner.
-        padded_size: (height, width) that ``err`` and ``ref`` stand for; the frame is its top left.
-    """
-
-    pha: Tensor
-    fgr: Tensor
-    err: Tensor
-    ref: Tensor | None
-    padded_size: tuple[int, int]
 
 
 def resolve_device(name: str) -> torch.device:
@@ -90,6 +72,17 @@ def exact_float32() -> AbstractContextManager:
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False, fp32_precision="ieee")
 
 
+def fastest_precision(device: torch.device) -> Precision:
+    """The type of convolutions that a device computes fastest without visible loss."""
+    if device.type == "cuda":
+        return "fp16"
+    # PyTorch has no public question for these
+    asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    if device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in asked):
+        return "bf16"
+    return "fp32"
+
+
 class Matter:
     """Predicts batches of frames of any size.
 
@@ -97,10 +90,16 @@ class Matter:
     batch that does not fit into the device's memory is halved, and so are those after it.
 
     Args:
-        network: A network as :func:`load_network` gives.
+        network: A network as :func:`load_network` gives, or any that maps ``src`` and ``bgr`` to
+            such an output.
         device: Where to run it.
         precision: Type of the convolutions.
+        fast: Run the fast form of a network that has one; without it, the network as it is.
         warn: Called with one sentence for each thing changed on the way.
+
+    Attributes:
+        precision: The type in use.
+        path: ``fast``, or ``plain`` for the network as it is.
     """
 
     def __init__(
@@ -109,50 +108,78 @@ class Matter:
         device: torch.device,
         *,
         precision: Precision = "auto",
+        fast: bool = True,
         warn: Callable[[str], None],
     ):
         self.device = device
-        self.network = network.to(device)
-        self.precision: Precision = "fp32" if precision == "auto" else precision
-        self._dtype = _DTYPES[self.precision]
+        self.precision = fastest_precision(device) if precision == "auto" else precision
+        self._plain = network.eval()
         self._warn = warn
         self._largest_batch: int | None = None
+        self._plate: tuple[Tensor, Tensor] | None = None
+        self._use(fast and device.type in ("cpu", "cuda"))
 
-    def __call__(self, src: Tensor, bgr: Tensor) -> Prediction:
+    def _use(self, fast: bool) -> None:
+        """Choose the form of the network, and bring it to the device."""
+        self.network = self._plain
+        if fast and type(self._plain) is MattingRefine:
+            self.network = FastMattingRefine(self._plain, self._dtype)
+        elif fast and type(self._plain) is MattingBase:
+            self.network = FastMattingBase(self._plain, self._dtype)
+        self.path = "plain" if self.network is self._plain else "fast"
+        self.network.to(self.device)
+        if self.path == "fast" and self.device.type == "cpu" and can_pack(self._dtype):
+            pack(self.network)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return _DTYPES[self.precision]
+
+    def __call__(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction:
         """Matte a batch.
 
         Args:
-            src: (B, 3, H, W), float32 in [0, 1].
-            bgr: (B or 1, 3, H, W), likewise.
+            src: (B, 3, H, W): uint8, uint16, or float in [0, 1].
+            bgr: (B or 1, 3, H, W), likewise. Work on a plate is saved where the next call has the
+                same tensor.
 
         Raises:
             DeviceError: Not even one frame fits into memory.
         """
-        bgr = bgr.expand(len(src), -1, -1, -1)
-        parts: list[Prediction] = []
-        while (done := sum(len(part.pha) for part in parts)) < len(src):
+        parts: list[Prediction | DetailPrediction] = []
+        done = 0
+        while done < len(src):
             end = min(len(src), done + (self._largest_batch or len(src)))
-            part = self._try(src[done:end], bgr[done:end])
+            part = self._try(src[done:end], bgr if len(bgr) == 1 else bgr[done:end])
             if part is not None:
                 parts.append(part)
-        return parts[0] if len(parts) == 1 else _concatenate(parts)
+                done = end
+        return parts[0] if len(parts) == 1 else concatenate(parts)
 
-    def _try(self, src: Tensor, bgr: Tensor) -> Prediction | None:
+    def _try(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction | None:
         """Predict; None if something was changed so that another try is worth it."""
         try:
-            return self._predict(src.to(self.device), bgr.to(self.device))
+            return self._predict(src.to(self.device), bgr)
         except NotImplementedError as error:
-            if self.device.type == "cpu":
+            if self.path == "plain" and self.device.type == "cpu":
                 raise
-            reason = str(error).partition("\n")[0]
-            self._warn(f"going on with the CPU, as {self.device.type} lacks an operator: {reason}")
-            self.device = torch.device("cpu")
-            self.network = self.network.cpu()
+            self._fall_back(error)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             self._halve(len(src), error)
         return None
+
+    def _fall_back(self, error: NotImplementedError) -> None:
+        """From the fast form to the plain one, and from the device to the CPU."""
+        reason = str(error).partition("\n")[0]
+        if self.path == "fast":
+            self._warn(f"going on without the fast form of the network: {reason}")
+        else:
+            self._warn(f"going on with the CPU, as {self.device.type} lacks an operator: {reason}")
+            self.device = torch.device("cpu")
+        self._plate = None
+        self._use(fast=False)
 
     def _halve(self, batch: int, error: RuntimeError) -> None:
         if batch == 1:
@@ -168,45 +195,48 @@ class Matter:
             f"going on with {self._largest_batch} (--batch-size {self._largest_batch})"
         )
 
-    def _predict(self, src: Tensor, bgr: Tensor) -> Prediction:
+    @torch.inference_mode()
+    def _predict(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction:
         height, width = src.shape[2:]
-        src, bgr = self._pad(src), self._pad(bgr)
-        with (
-            torch.inference_mode(),
-            exact_float32(),
-            self._autocast(),
-        ):
-            output = self.network(src, bgr)
+        if self._plate is None or self._plate[0] is not bgr:
+            self._plate = bgr, self._prepared(bgr.to(self.device))
+        frames, plates = self._prepared(src), self._plate[1]
+        size = frames.shape[2], frames.shape[3]
+        if self.path == "plain":
+            plates = plates.expand_as(frames)
+        with exact_float32(), self._autocast():
+            output = self.network(frames, plates)
+        if isinstance(output, FastOutput):
+            frames, detail = frames[..., :height, :width], output.detail[:, :height, :width]
+            return DetailPrediction(frames, detail, output.err_sm, output.ref_sm, size)
         refined = hasattr(output, "ref_sm")
         return Prediction(
             pha=output.pha[..., :height, :width].float(),
             fgr=output.fgr[..., :height, :width].float(),
             err=(output.err_sm if refined else output.err).float(),
             ref=output.ref_sm.float() if refined else None,
-            padded_size=(src.shape[2], src.shape[3]),
+            padded_size=size,
         )
 
     def _autocast(self) -> AbstractContextManager:
-        if self._dtype is torch.float32:
+        if self.path == "fast" or self._dtype is torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self._dtype)
 
-    def _pad(self, frames: Tensor) -> Tensor:
-        if not isinstance(self.network, MattingRefine):
+    def _prepared(self, frames: Tensor) -> Tensor:
+        """Frames as the network takes them: of a type and a size that it knows."""
+        if self.path == "plain" or frames.dtype != torch.uint8:  # few operators know uint16
+            frames = to_float(frames)
+        if not isinstance(self._plain, MattingRefine):
             return frames
-        smallest = 4 * -(-1 // (4 * self.network.backbone_scale))  # one pixel for the backbone
-        bottom, right = (
-            max(int(smallest), -(-length // 4) * 4) - length for length in frames.shape[2:]
+        smallest = 4 * -(-1 // (4 * self._plain.backbone_scale))  # one pixel for the backbone
+        rows, columns = (
+            torch.arange(max(int(smallest), -(-length // 4) * 4), device=frames.device)
+            for length in frames.shape[2:]
         )
-        return F.pad(frames, (0, right, 0, bottom), "replicate") if bottom or right else frames
-
-
-def _concatenate(parts: list[Prediction]) -> Prediction:
-    refs = [part.ref for part in parts if part.ref is not None]
-    return Prediction(
-        pha=torch.cat([part.pha for part in parts]),
-        fgr=torch.cat([part.fgr for part in parts]),
-        err=torch.cat([part.err for part in parts]),
-        ref=torch.cat(refs) if refs else None,
-        padded_size=parts[0].padded_size,
-    )
+        height, width = frames.shape[2:]
+        if len(rows) > height:
+            frames = frames.index_select(2, rows.clamp_(max=height - 1))
+        if len(columns) > width:
+            frames = frames.index_select(3, columns.clamp_(max=width - 1))
+        return frames

@@ -79,19 +79,26 @@ class Refiner(nn.Module):
             (B, 1, H/4, W/4), 1 where a patch was refined.
         """
         coarse = torch.cat([hid, pha, res], dim=1)
+        ref = self.choose(err, *src.shape[2:])
         if self.mode == "full":
             refined = self._refine_everything(src, bgr, coarse)
-            ref = src.new_ones(len(src), 1, src.shape[2] // 4, src.shape[3] // 4)
             return refined[:, :1], refined[:, 1:], ref
 
-        ref = self._choose(_resize(err, src.shape[2] // 4, src.shape[3] // 4))
-        result = _resize(coarse[:, -4:], *src.shape[2:])
+        result = resize(coarse[:, -4:], *src.shape[2:])
         index = patch_index(ref)
         if len(index[0]):
             put_patches(result, self._refine_patches(src, bgr, coarse, index), index)
         return result[:, :1], result[:, 1:], ref
 
-    def _choose(self, err: Tensor) -> Tensor:
+    def choose(self, err: Tensor, height: int, width: int) -> Tensor:
+        """The patches of (height, width) frames to refine, by the coarse error ``err``.
+
+        Returns:
+            (B, 1, height / 4, width / 4), 1 where a patch is chosen and 0 elsewhere.
+        """
+        err = resize(err, height // 4, width // 4)
+        if self.mode == "full":
+            return torch.ones_like(err)
         if self.mode == "thresholding":
             return threshold_patches(err, self.threshold)
         return sample_patches(
@@ -128,10 +135,11 @@ class Refiner(nn.Module):
 def _context(coarse: Tensor, pair: Tensor) -> Tensor:
     """Everything a patch's surroundings tell: (B, 42, H/2, W/2)."""
     height, width = pair.shape[2] // 2, pair.shape[3] // 2
-    return torch.cat([_resize(coarse, height, width), _resize(pair, height, width)], dim=1)
+    return torch.cat([resize(coarse, height, width), resize(pair, height, width)], dim=1)
 
 
-def _resize(x: Tensor, height: int, width: int) -> Tensor:
+def resize(x: Tensor, height: int, width: int) -> Tensor:
+    """Resize (B, C, H, W) bilinearly."""
     if tuple(x.shape[2:]) == (height, width):
         return x
     return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)

@@ -1,7 +1,33 @@
 """The frame pipeline and what the user sees of it."""
 
 from .console import Console
+from .finish import AlphaSmoother, alpha_steps
 from .flags import read_flags
-from .run import MattingResult, Run
+from .opening import Inputs, open_inputs, open_network, pick_frames
+from .preflight import Look, PlateError, look, look_first
+from .preview import FRAMES as PREVIEW_FRAMES
+from .preview import Preview
+from .run import MattingResult, Run, logger
+from .settings import Settings, UsageError
 
-__all__ = ["Console", "MattingResult", "Run", "read_flags"]
+__all__ = [
+    "PREVIEW_FRAMES",
+    "AlphaSmoother",
+    "Console",
+    "Inputs",
+    "Look",
+    "MattingResult",
+    "PlateError",
+    "Preview",
+    "Run",
+    "Settings",
+    "UsageError",
+    "alpha_steps",
+    "logger",
+    "look",
+    "look_first",
+    "open_inputs",
+    "open_network",
+    "pick_frames",
+    "read_flags",
+]

@@ -21,13 +21,14 @@ class Console(logging.Handler):
 
     Args:
         line_interval: Seconds between two lines of progress where no bar can be drawn.
+        level: Of the messages to show, as :mod:`logging` has it.
 
     Attributes:
         signal: The signal that stopped the run; None without one.
     """
 
-    def __init__(self, line_interval: float = 10.0) -> None:
-        super().__init__(logging.WARNING)
+    def __init__(self, line_interval: float = 10.0, level: int = logging.WARNING) -> None:
+        super().__init__(level)
         self._line_interval = line_interval
         self.signal: int | None = None
         self._bar: tqdm | None = None
@@ -62,6 +63,7 @@ class Console(logging.Handler):
 
     def __enter__(self) -> Self:
         logger.addHandler(self)
+        logger.setLevel(self.level)
         logger.propagate = False
         self._handlers = {}
         if threading.current_thread() is threading.main_thread():
@@ -79,6 +81,7 @@ class Console(logging.Handler):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         logger.removeHandler(self)
+        logger.setLevel(logging.NOTSET)
         logger.propagate = True
         if self._bar is not None:
             self._bar.close()

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NoReturn
 
+from dataset import ALIGN_MODES
 from model import BACKBONES, HD_LIMIT, MODEL_TYPES, PRECISIONS, REFINE_MODES
 from writers import ENCODERS, FORMATS, KINDS
 
@@ -46,7 +47,11 @@ def read_flags(
         formatter_class=_HelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"bgmv2 {version}")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="show the traceback of an error, and which form of the network is used",
+    )
     _add_input_flags(parser.add_argument_group("input"))
     _add_model_flags(parser.add_argument_group("network"))
     _add_output_flags(parser.add_argument_group("output"))
@@ -87,9 +92,11 @@ def _add_input_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--video-bgr",
         required=True,
-        metavar="PATH",
+        metavar="PATH|CLIP@TIME|auto",
         help="the plate, the same scene without the subject: an image, or a video or a folder of "
-        "images with one plate a frame, of which the last one holds",
+        "images with one plate a frame, of which the last one holds; CLIP@TIME, as in "
+        "shot.mp4@00:00:02.5, is one frame of a clip; auto makes a plate from a clip in which the "
+        "camera stands still and the subject moves about, and saves it as plate.png",
     )
     group.add_argument(
         "--video-target-bgr",
@@ -107,8 +114,33 @@ def _add_input_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--preprocess-alignment",
+        nargs="?",
+        const=True,
+        choices=ALIGN_MODES,
+        help="lay the plate over each frame, for a camera that was moved or hand-held; static "
+        "finds one place for the whole clip, for a tripod that was bumped before or after it",
+    )
+    group.add_argument(
+        "--match-plate",
         action="store_true",
-        help="lay the plate over each frame, for a camera that was moved or hand-held",
+        help="bring the plate to the exposure and white balance of each frame",
+    )
+    group.add_argument(
+        "--garbage-matte",
+        metavar="PATH",
+        help="an image that is black where there is background for certain, and white where the "
+        "network decides",
+    )
+    group.add_argument(
+        "--no-preflight",
+        action="store_false",
+        dest="preflight",
+        help="leave out the look at plate and clip before the run",
+    )
+    group.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop, before anything is written, at what that look would warn of",
     )
     group.add_argument(
         "--frame-rate",
@@ -177,6 +209,16 @@ def _add_output_flags(group: argparse._ArgumentGroup) -> None:
         help="com: the subject cut out (images) or composited (video); pha: alpha; fgr: the "
         "subject's colours; err: the predicted error; ref: what was refined",
     )
+    group.add_argument(
+        "--smooth-alpha",
+        action="store_true",
+        help="average alpha over time where nothing moves, so that edges don't flicker",
+    )
+    group.add_argument(
+        "--preview-only",
+        action="store_true",
+        help="matte five frames across the clip, write preview.png, and stop",
+    )
     group.add_argument("--output-format", choices=tuple(FORMATS), help="what to write")
     group.add_argument(
         "--image-extension",
@@ -198,7 +240,11 @@ def _add_device_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--device", metavar="NAME", help="auto (cuda, then mps, then cpu), cpu, mps, cuda or cuda:N"
     )
-    group.add_argument("--precision", choices=PRECISIONS, help="of the convolutions; auto is fp32")
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of the convolutions; auto is fp16 on CUDA, bf16 on CPUs made for it, and else fp32",
+    )
     group.add_argument(
         "--batch-size", type=int, metavar="N", help="frames that go through the network together"
     )

@@ -2,14 +2,30 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from dataset import DeviceFeed, PairLoader
+import torch
+from torch import Tensor
+
+from dataset import DeviceFeed, FrameBatch, PairLoader, delayed
 from model import DeviceError, Matter, is_out_of_memory
-from writers import Composer, FrameWriter, Kind, RunFolder
+from writers import (
+    PREVIEW_NAME,
+    Composer,
+    FrameWriter,
+    Kind,
+    RunFolder,
+    save_png,
+    to_levels,
+)
+
+from .bottleneck import Stage, bottleneck, explain
+from .flight import Landing, Moment, now, seconds_between
+from .preview import Preview
 
 logger = logging.getLogger("bgmv2")
 
@@ -25,9 +41,17 @@ class MattingResult:
         warnings: Everything that was mended or assumed, one sentence each.
         repeated_frames: Numbers of frames that could not be decoded; each repeats the one before,
             or at the start of the clip the first that could.
-        busy: Share of the time, in [0, 1], that each stage was at work: read, network, write.
+        busy: Share of the time, in [0, 1], that each stage was at work: the thread that reads
+            (``read``), the device from receiving a batch to giving its pictures back (``network``),
+            and the threads of the busiest sink, on average (``write``). They overlap.
+        waited: Share of the time, in [0, 1], that the run waited for each stage; they add up to 1.
+            ``write`` is for room in the queues of the sinks, and for the last file to be closed.
+        bottleneck: The stage that was waited for longest, and what would help, as a sentence.
+        preflight: What the look before the run found; see :class:`pipeline.Look`. None without it.
         alignment: With alignment, the frames aligned, those left unaligned, and the largest share
             of a frame that its plate left uncovered.
+        matching: With matched colours, the frames fitted, those that were not, and the largest
+            change of a medium grey, in levels of 255.
     """
 
     frames: int = 0
@@ -36,13 +60,26 @@ class MattingResult:
     warnings: list[str] = field(default_factory=list)
     repeated_frames: list[int] = field(default_factory=list)
     busy: dict[str, float] = field(default_factory=dict)
+    waited: dict[Stage, float] = field(default_factory=dict)
+    bottleneck: str = ""
+    preflight: dict[str, Any] | None = None
     alignment: dict[str, float] | None = None
+    matching: dict[str, float] | None = None
 
     def warn(self, message: str) -> None:
         """Keep a warning, and log it, once."""
         if message not in self.warnings:
             self.warnings.append(message)
             logger.warning(message)
+
+
+@dataclass(frozen=True)
+class _Matted:
+    """A batch, its pictures by kind, and when the device began and ended its work on them."""
+
+    batch: FrameBatch
+    frames: dict[Kind, Landing]
+    span: tuple[Moment, Moment]
 
 
 @dataclass
@@ -55,11 +92,16 @@ class Run:
         composers: How to make the frames of each kind of output.
         folder: Where ``run.json`` goes; None keeps none.
         result: Filled in as the run goes on.
+        prepare: Done before the first frame.
+        steps: What is done to alpha (B, 1, H, W), given the frames (B, 3, H, W), batch by batch.
+        preview: Collects pictures for the contact sheet, which goes to the folder.
         expected: Frames to expect, if known.
         progress: Called after every batch with the frames done and the frames expected.
         sinks: The open sinks, by kind.
         begun: Frames that each sink was given.
-        network_seconds: Time spent in the network.
+        matted: Frames that were given to the device.
+        network_seconds: Time that the device was at work.
+        waited_seconds: Time that the loop waited for the loader and for the device.
     """
 
     loader: PairLoader
@@ -69,15 +111,22 @@ class Run:
     result: MattingResult
     expected: int | None
     progress: Callable[[int, int | None], None] | None
+    prepare: Callable[[], None] | None = None
+    steps: Sequence[Callable[[Tensor, Tensor], Tensor]] = ()
+    preview: Preview | None = None
     sinks: dict[Kind, FrameWriter] = field(default_factory=dict)
     begun: dict[Kind, int] = field(default_factory=dict)
+    matted: int = 0
     network_seconds: float = 0.0
+    waited_seconds: dict[Stage, float] = field(default_factory=lambda: {"read": 0, "network": 0})
 
     def matte(self, opening: Iterable[tuple[Kind, FrameWriter]]) -> None:
         """Matte every frame, close everything, and report, however it ends."""
         started = time.perf_counter()
         try:
             with ExitStack() as stack:
+                if self.prepare is not None:
+                    self.prepare()
                 for kind, writer in opening:
                     self.sinks[kind] = stack.enter_context(writer)
                 stack.enter_context(self.loader)
@@ -95,25 +144,66 @@ class Run:
         self._report("done", time.perf_counter() - started)
 
     def _loop(self) -> None:
-        feed = DeviceFeed(self.matter.device)
-        for batch in self.loader:
-            started = time.perf_counter()
-            frames = feed(batch)
-            matte = self.matter(frames.src, frames.bgr)
-            self.network_seconds += time.perf_counter() - started
-            done = self.result.frames + len(batch.src)
+        for matted in delayed(self._mattes(), self._ahead):
+            with self._waiting_for("network"):
+                frames = {kind: landing.wait() for kind, landing in matted.frames.items()}
+                self.network_seconds += seconds_between(*matted.span)
+            done = self.result.frames + len(matted.batch.src)
             if self.folder is not None:
                 self.folder.claim(done)
             for kind, writer in self.sinks.items():
                 self.begun[kind] = done
-                writer.add_batch(self.composers[kind](matte, frames.target))
+                writer.add_batch(frames[kind])
             self.result.frames = done
-            self.result.repeated_frames += batch.repeated
+            self.result.repeated_frames += matted.batch.repeated
             if self.progress is not None:
                 self.progress(done, self.expected)
 
+    @property
+    def _ahead(self) -> int:
+        """Batches that a device is given before the first is waited for, so that it never idles."""
+        return 2 if self.matter.device.type == "cuda" else 0
+
+    def _mattes(self) -> Iterator["_Matted"]:
+        """Batch after batch as the device makes it; on CUDA it may not be ready yet."""
+        feed = DeviceFeed(self.matter.device)
+        device = feed.device
+        way_back = torch.cuda.Stream(device) if device.type == "cuda" else None
+        batches = iter(self.loader)
+        while True:
+            with self._waiting_for("read"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            with self._waiting_for("network"):
+                matted = self._matte(batch, feed, way_back)
+            yield matted
+
+    def _matte(
+        self, batch: FrameBatch, feed: DeviceFeed, way_back: torch.cuda.Stream | None
+    ) -> "_Matted":
+        start = now(feed.device)
+        frames = feed(batch)
+        matte = self.matter(frames.src, frames.bgr)
+        for step in self.steps:
+            matte = matte.with_pha(step(frames.src, matte.pha))
+        if self.preview is not None:
+            self.preview.add(self.matted, frames.src, frames.bgr, matte)
+        self.matted += len(batch.src)
+        landings = {
+            kind: Landing(to_levels(self.composers[kind](matte, frames.target)), way_back)
+            for kind in self.sinks
+        }
+        return _Matted(batch, landings, (start, now(feed.device)))
+
+    @contextmanager
+    def _waiting_for(self, stage: Stage) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.waited_seconds[stage] += time.perf_counter() - started
+
     def _report(self, status: str, seconds: float) -> None:
-        result, aligner = self.result, self.loader.aligner
+        result, aligner, matcher = self.result, self.loader.aligner, self.loader.matcher
         result.seconds = seconds
         writing = max((sink.busy_seconds for sink in self.sinks.values()), default=0.0)
         stages = {
@@ -122,6 +212,16 @@ class Run:
             "write": writing,
         }
         result.busy = {stage: round(busy / seconds, 3) for stage, busy in stages.items()}
+        waited = {stage: spent / seconds for stage, spent in self.waited_seconds.items()}
+        waited["write"] = 1 - sum(waited.values())  # handing over, and closing
+        result.waited = {stage: round(share, 3) for stage, share in waited.items()}
+        result.bottleneck = explain(
+            result.waited,
+            on_cuda=self.matter.device.type == "cuda",
+            images_in=self.loader.reads_images,
+            aligned=aligner is not None,
+            written=self.folder.written() if self.folder is not None else (),
+        )
         if result.repeated_frames:
             result.warn(
                 f"{len(result.repeated_frames)} damaged frames repeat their neighbours; "
@@ -133,6 +233,12 @@ class Run:
                 "unaligned": aligner.failed,
                 "largest_uncovered_share": round(aligner.uncovered, 4),
             }
+        if matcher is not None:
+            result.matching = {
+                "matched": matcher.matched,
+                "unmatched": matcher.failed,
+                "largest_change": round(255 * matcher.widest, 1),
+            }
         if self.folder is not None:
             facts = {
                 "status": status,
@@ -140,8 +246,15 @@ class Run:
                 "seconds": round(seconds, 3),
                 "frames_per_second": round(result.frames / seconds, 3),
                 "busy": result.busy,
+                "waited": result.waited,
+                "bottleneck": {"stage": bottleneck(result.waited), "advice": result.bottleneck},
+                "preflight": result.preflight,
                 "alignment": result.alignment,
+                "matching": result.matching,
                 "repeated_frames": result.repeated_frames,
                 "warnings": result.warnings,
             }
             self.folder.finish(self.begun, facts)
+            sheet = self.preview.sheet() if self.preview is not None else None
+            if sheet is not None:
+                save_png(self.folder.root / PREVIEW_NAME, sheet)

@@ -114,7 +114,7 @@ def test_the_loader_falls_back_to_the_plain_plate_with_one_warning():
     told: list[str] = []
     flat = np.full((HEIGHT, WIDTH, 3), 50, np.uint8)
     src = Pictures(flat, flat, moved(scene())[0], flat)
-    with PairLoader(src, Pictures(scene()), align=True, warn=told.append) as loader:
+    with PairLoader(src, Pictures(scene()), align="frame", warn=told.append) as loader:
         homographies = [batch.homography[0].numpy() for batch in loader]
     assert [bool((h == np.eye(3)).all()) for h in homographies] == [True, True, False, True]
     assert loader.aligner is not None and (loader.aligner.solved, loader.aligner.failed) == (1, 3)
@@ -125,3 +125,84 @@ def test_without_alignment_there_is_no_homography():
     src = Pictures(scene())
     with PairLoader(src, FlatColour((0, 0, 0), src.size), warn=pytest.fail) as loader:
         assert [batch.homography for batch in loader] == [None]
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.6])
+def test_the_solve_is_exact_to_a_fraction_of_a_pixel_whatever_the_exposure(gain):
+    plate = scene()
+    src, truth = moved(plate, (5.3, -3.7), 0.8)
+    darker = np.rint(plate * gain).astype(np.uint8)
+    found = PlateAligner().solve(with_subject(src), darker)
+    assert found is not None and displacement(found, truth) < 0.05
+
+
+def test_a_plate_in_place_is_left_alone():
+    noise = np.random.default_rng(0).normal(0, 3, (HEIGHT, WIDTH, 3))
+    src = (with_subject(scene()) + noise).clip(0, 255).astype(np.uint8)
+    aligner = PlateAligner()
+    found = aligner.solve(src, scene())
+    np.testing.assert_array_equal(found, np.eye(3))
+    assert (aligner.solved, aligner.failed) == (1, 0)
+
+
+def test_a_plate_without_features_is_aligned_by_its_shades():
+    plate = cv2.GaussianBlur(scene(), (0, 0), 10)
+    src, truth = moved(plate, (12, -8), 0)
+    found = PlateAligner().solve(src, plate)
+    assert found is not None and displacement(found, truth) < 1.5
+
+
+def test_a_solve_that_agrees_worse_than_none_is_dropped():
+    aligner = PlateAligner()
+    lie = np.eye(3)
+    lie[0, 2] = 40
+    aligner._fit = lambda *arguments: lie  # what features say of a repeating wall, say
+    np.testing.assert_array_equal(aligner.solve(with_subject(scene()), scene()), np.eye(3))
+
+
+def walk(plate: np.ndarray, count: int = 12) -> list[np.ndarray]:
+    """A subject that covers a third of the frame walks across it."""
+    pictures = []
+    for left in np.linspace(0, WIDTH * 0.66, count).astype(int):
+        picture = plate.copy()
+        picture[20:, left : left + WIDTH // 3] = scene(99)[20:, : WIDTH // 3]
+        pictures.append(picture)
+    return pictures
+
+
+def test_static_solves_once_for_all_frames():
+    plate = scene()
+    src, truth = moved(plate)
+    frames = Pictures(*walk(src))
+    with PairLoader(frames, Pictures(plate), align="static", warn=pytest.fail) as loader:
+        found = [batch.homography[0].numpy() for batch in loader]
+    assert len(found) == 12 and all((h == found[0]).all() for h in found)
+    assert displacement(found[0], truth) < 0.1
+    assert loader.aligner is not None and loader.aligner.solved == 1
+
+
+def test_static_that_cannot_be_solved_is_told_once():
+    told: list[str] = []
+    flat = np.full((HEIGHT, WIDTH, 3), 50, np.uint8)
+    src = Pictures(flat, flat, flat)
+    with PairLoader(src, Pictures(scene()), align="static", warn=told.append) as loader:
+        found = [batch.homography[0].numpy() for batch in loader]
+    assert all((h == np.eye(3)).all() for h in found)
+    assert len(told) == 1 and told[0].startswith("the clip could not be aligned")
+
+
+def test_the_result_is_the_same_in_every_run():
+    plate = scene()
+    frames = Pictures(*(moved(p, (n, 2), 0.2 * n)[0] for n, p in enumerate(walk(plate, 3))))
+
+    def run(batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        with PairLoader(
+            frames, Pictures(plate), align="frame", match=True, batch_size=batch_size, warn=print
+        ) as loader:
+            batches = list(loader)
+        return torch.cat([b.homography.flatten(1) for b in batches]), torch.cat(
+            [b.colour.flatten(1) for b in batches]
+        )
+
+    for one, other in zip(run(1), run(2), strict=True):
+        assert torch.equal(one, other)

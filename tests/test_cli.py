@@ -10,7 +10,8 @@ import pytest
 from media import make_clip, make_plate
 from PIL import Image
 
-from inference_video import main, parse_args
+from inference_video import UsageError, main, parse_args
+from pipeline import Settings
 
 NEEDED = ["--video-src", "a.mp4", "--video-bgr", "b.png", "--output-dir", "out"]
 #: The flags of the original program, with values that it takes and what they are read as.
@@ -96,7 +97,7 @@ def test_the_documented_command_line_of_the_original_works(tmp_path, checkpoint,
     assert main(argv) == 0
     kinds = ("com", "err", "fgr", "pha", "ref")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        *(f"{kind}.mp4" for kind in kinds),
+        *sorted([*(f"{kind}.mp4" for kind in kinds), "preview.png"]),
         "run.json",
     ]
     assert main([*argv, "--output-format", "image_sequences"]) == 0
@@ -105,7 +106,9 @@ def test_the_documented_command_line_of_the_original_works(tmp_path, checkpoint,
         assert (tmp_path / f"out/{kind}/00001.jpg").exists()
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "2 frames in" in captured.err
+    assert "2 frames in" in captured.err and "debug" not in captured.err
+    assert main([*argv, "--overwrite", "--debug", "--precision", "fp32"]) == 0
+    assert "debug: network: the fast path, fp32, on cpu\n" in capsys.readouterr().err
 
 
 def test_help_is_grouped_and_says_the_defaults(capsys):
@@ -175,3 +178,19 @@ def settings_of(folder: Path, checkpoint: Path, plate: Path, flags: list[str]) -
     argv = [*inputs, "--model-checkpoint", checkpoint, "--device", "cpu", *flags]
     assert main([*map(str, argv), "--output-format", "image_sequences"]) == 0
     return json.loads((folder / "out/run.json").read_text())["settings"]
+
+
+def test_alignment_takes_a_mode_or_none():
+    def mode(*arguments: str) -> object:
+        return parse_args([*NEEDED[:4], *arguments, *NEEDED[4:]]).preprocess_alignment
+
+    assert mode() is False
+    assert mode("--preprocess-alignment") is True, "whatever flag comes after it"
+    assert mode("--preprocess-alignment", "static") == mode("--pre=static") == "static"
+    assert mode("--preprocess-alignment", "frame") == "frame"
+    with pytest.raises(SystemExit):
+        mode("--preprocess-alignment", "tripod")
+    with pytest.raises(UsageError, match="tripod"):
+        Settings(video_src="a", video_bgr="b", preprocess_alignment="tripod").check()
+    for given, meant in ((False, None), (True, "frame"), ("frame", "frame"), ("static", "static")):
+        assert Settings(video_src="a", video_bgr="b", preprocess_alignment=given).align == meant

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from model import BACKBONES, MattingBase, MattingRefine
+from model import BACKBONES, Matter, MattingBase, MattingRefine
 from model.matter import exact_float32
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -25,14 +25,28 @@ def build(case):
     return golden_rule.fill(network, case["decoder_conv4_bias"])
 
 
+def pair(case, device="cpu"):
+    size = case["batch"], case["height"], case["width"]
+    return [golden_rule.image(name, *size).to(device) for name in ("src", "bgr")]
+
+
 def outputs(case, device="cpu"):
     network = build(case).to(device)
-    src, bgr = (
-        golden_rule.image(name, case["batch"], case["height"], case["width"]).to(device)
-        for name in ("src", "bgr")
-    )
     with torch.inference_mode(), exact_float32():
-        return {k: v.cpu().numpy() for k, v in network(src, bgr)._asdict().items()}
+        return {k: v.cpu().numpy() for k, v in network(*pair(case, device))._asdict().items()}
+
+
+def fast_outputs(case, device="cpu"):
+    """What a run uses: the fast form of the network, in float32."""
+    matter = Matter(build(case), torch.device(device), precision="fp32", warn=pytest.fail)
+    assert matter.path == "fast"
+    matte = matter(*pair(case, device))
+    outputs = {"pha": matte.pha, "fgr": matte.fgr}
+    if case["model"] == "mattingbase":
+        outputs |= {"err": matte.err}
+    else:
+        outputs |= {"err_sm": matte.err, "ref_sm": matte.ref}
+    return {name: tensor.cpu().numpy() for name, tensor in outputs.items()}
 
 
 def sample(name, tensor):
@@ -42,11 +56,13 @@ def sample(name, tensor):
     return tensor[..., ::rows, ::columns]
 
 
+@pytest.mark.parametrize("path", ["plain", "fast"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_outputs_match(case):
+def test_outputs_match(case, path):
     golden = np.load(GOLDEN / f"{case['name']}.npz")
-    got = outputs(case)
-    assert set(got) == {key.removesuffix("_shape") for key in golden if key.endswith("_shape")}
+    got = outputs(case) if path == "plain" else fast_outputs(case)
+    names = {key.removesuffix("_shape") for key in golden if key.endswith("_shape")}
+    assert set(got) == names if path == "plain" else {"pha", "fgr"} < set(got) < names
     for name, tensor in got.items():
         assert tensor.shape == tuple(golden[f"{name}_shape"])
         if name == "ref_sm":
@@ -72,10 +88,11 @@ def near_the_cut(case, got):
 
 
 @pytest.mark.cuda
+@pytest.mark.parametrize("path", ["plain", "fast"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_outputs_match_on_cuda(case):
+def test_outputs_match_on_cuda(case, path):
     golden = np.load(GOLDEN / f"{case['name']}.npz")
-    got = outputs(case, "cuda")
+    got = outputs(case, "cuda") if path == "plain" else fast_outputs(case, "cuda")
     excused = near_the_cut(case, got) if case["model"] == "mattingrefine" else None
     for name, tensor in got.items():
         wrong = np.abs(sample(name, tensor) - golden[f"{name}_sample"]) > 1e-3

@@ -80,7 +80,11 @@ def written(out: Path, kind: str) -> list[Path]:
 
 def listed(out: Path) -> dict[str, int]:
     report = json.loads((out / "run.json").read_text())
-    return {output["kind"]: output["frames"] for output in report["outputs"]}
+    return {
+        output["kind"]: output["frames"]
+        for output in report["outputs"]
+        if output["kind"] != "preview"
+    }
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -121,7 +125,7 @@ def test_a_stopped_video_plays(tmp_path, job, started):
     count = listed(out)["com"]
     assert listed(out) == dict.fromkeys(KINDS, count)
     assert sorted(path.name for path in out.iterdir()) == [
-        *sorted(f"{kind}.mp4" for kind in KINDS),
+        *sorted([*(f"{kind}.mp4" for kind in KINDS), "preview.png"]),
         "run.json",
     ]
     for kind in KINDS:
@@ -151,7 +155,7 @@ def test_what_a_killed_run_has_named_is_whole_and_overwrite_cleans_up(tmp_path, 
     assert main([*job, "--overwrite"]) == 0
     left = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     frames = [f"{kind}/{number:05d}.png" for kind in sorted(KINDS) for number in range(2)]
-    assert left == sorted([*frames, "notes.txt", "run.json"])
+    assert left == sorted([*frames, "notes.txt", "preview.png", "run.json"])
 
 
 def test_overwrite_cleans_up_after_a_killed_video(tmp_path, job, started):
@@ -163,6 +167,6 @@ def test_overwrite_cleans_up_after_a_killed_video(tmp_path, job, started):
     make_clip(tmp_path / "clip.mp4", 2)
     assert main([*job, "--overwrite"]) == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        *sorted(f"{kind}.mp4" for kind in KINDS),
+        *sorted([*(f"{kind}.mp4" for kind in KINDS), "preview.png"]),
         "run.json",
     ]

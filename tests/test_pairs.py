@@ -76,7 +76,7 @@ def test_a_still_plate_is_one_tensor_that_is_sent_once():
     feed = DeviceFeed(torch.device("cpu"))
     sent = [feed(b).bgr for b in batches]
     assert all(bgr is sent[0] for bgr in sent)
-    assert torch.equal(sent[0], torch.full((1, 3, *media.SIZE), 90 / 255))
+    assert torch.equal(sent[0], torch.full((1, 3, *media.SIZE), 90, dtype=torch.uint8))
 
 
 def test_a_shorter_target_loops_and_a_still_one_stays():
@@ -88,7 +88,7 @@ def test_a_shorter_target_loops_and_a_still_one_stays():
 def test_16_bits_reach_the_device_without_loss():
     (batch,) = load(Numbered(1, deep=True))
     assert batch.src.dtype == torch.uint16
-    src = DeviceFeed(torch.device("cpu"))(batch).src
+    src = DeviceFeed(torch.device("cpu"))(batch).src.float() / 65535
     wanted = torch.from_numpy(numbered(0)).permute(2, 0, 1)[None] / 255
     assert torch.allclose(src, wanted, atol=1e-6)
 

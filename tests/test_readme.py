@@ -27,6 +27,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with everything that the README's commands name, and the current one."""
     media.make_clip(tmp_path / "shot.mp4", 3, sound="aac")
     media.make_plate(tmp_path / "plate.png")
+    media.make_plate(tmp_path / "garbage.png")
     media.make_checkpoint(tmp_path / "pytorch_mobilenetv2.pth")
     Image.new("RGB", (60, 40), (250, 220, 180)).save(tmp_path / "beach.jpg")
     (tmp_path / "frames").mkdir()
@@ -49,6 +50,9 @@ def test_command(desk, command):
         assert main([a for a in arguments if a != "--overwrite"]) == 0
     assert main(arguments) == 0
     out = Path(arguments[arguments.index("--output-dir") + 1])
+    assert (out / "preview.png").exists()
+    if "--preview-only" in arguments:
+        return
     video, folder = out / "com.mp4", out / "com"
     assert len(media.read_video(video)[0] if video.exists() else list(folder.iterdir())) == 3
 

@@ -18,6 +18,7 @@ from conftest import ROOT
 from media import read_video
 from PIL import Image
 
+from model import Prediction
 from writers import (
     FORMATS,
     FrameWriter,
@@ -27,7 +28,7 @@ from writers import (
     WriteError,
     composer,
 )
-from writers.composite import cut_out, error_map, over, refined_map
+from writers.composite import error_map, over, refined_map
 from writers.quantize import to_uint8
 
 SIZE = media.SIZE
@@ -346,7 +347,7 @@ os.kill(os.getpid(), 9)
 def test_compositing():
     pha = torch.tensor([0.0, 1e-4, 0.25, 1.0]).view(1, 1, 1, 4)
     fgr = torch.full((1, 3, 1, 4), 0.8)
-    com = cut_out(pha, fgr)
+    com = Prediction(pha, fgr, pha, None, (1, 4)).cut_out()
     assert torch.equal(com[:, 3:], pha)
     assert torch.equal(com[0, 0, 0], torch.tensor([0.0, 0.8, 0.8, 0.8])), "straight, black where 0"
     blended = over(pha, fgr, torch.full((1, 3, 1, 1), 0.4))

@@ -1,4 +1,4 @@
-"""``python -m training``: train the built-in model, and export its weights."""
+"""``python -m training``: train the built-in model, export its weights, and measure."""
 
 import argparse
 import sys
@@ -9,7 +9,9 @@ import torch
 
 from model import BACKBONES
 
+from . import plates, preflight
 from .network import PRECISIONS
+from .smoothing import flicker
 from .trainer import Recipe, Trainer
 from .weights import export, mean_state, read_state
 
@@ -43,6 +45,19 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     export = commands.add_parser("export", help="write weights as float16 safetensors")
     export.add_argument("checkpoint", type=Path, nargs="+", help="of several, their mean")
     export.add_argument("weights", type=Path, help="a .safetensors file to write")
+    looking = commands.add_parser(
+        "preflight", help="how often the look before a run names what is wrong with a plate"
+    )
+    looking.add_argument("--clips", type=int, default=200, help="each with a plate of each class")
+    looking.add_argument("--seed", type=int, default=preflight.PUBLISHED_SEED)
+    looking.add_argument("--workers", type=int, default=2, help="processes")
+    smoothing = commands.add_parser("smoothing", help="what --smooth-alpha does to flicker")
+    smoothing.add_argument("--clips", type=int, default=4, help="drawn ones, beside the sample")
+    mending = commands.add_parser("plates", help="what wrong plates cost, as a table")
+    mending.add_argument("--clips", type=int, default=8)
+    mending.add_argument("--frames", type=int, default=3, help="of each clip")
+    mending.add_argument("--size", type=_size, default="640x360")
+    mending.add_argument("--device", default="cpu")
     return parser.parse_args(argv)
 
 
@@ -58,6 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "export":
             states = [read_state(path) for path in args.checkpoint]
             print(export(mean_state(states), args.weights), args.weights)
+        elif args.command == "preflight":
+            print(preflight.table(preflight.confusion(args.seed, args.clips, args.workers)))
+        elif args.command == "smoothing":
+            print(flicker(args.clips))
+        elif args.command == "plates":
+            figures = plates.measure(
+                clips=args.clips, frames=args.frames, size=args.size, device=args.device
+            )
+            print(plates.table(figures))
         else:
             train(args)
     except (OSError, ValueError) as error:

@@ -3,9 +3,10 @@
 from .base import FrameWriter, WriteError
 from .factory import FORMATS
 from .formats import Clip, Composer, Format, composer
-from .images import ENCODERS, ImageSequenceWriter
+from .images import ENCODERS, ImageSequenceWriter, save_png
 from .memory import MemoryWriter
-from .outputs import KINDS, Kind, Output, OutputsExistError
+from .outputs import KINDS, PLATE_NAME, PREVIEW_NAME, Kind, Output, OutputsExistError
+from .quantize import to_levels
 from .report import RunFolder
 from .video import VideoWriter
 
@@ -13,6 +14,8 @@ __all__ = [
     "ENCODERS",
     "FORMATS",
     "KINDS",
+    "PLATE_NAME",
+    "PREVIEW_NAME",
     "Clip",
     "Composer",
     "Format",
@@ -26,4 +29,6 @@ __all__ = [
     "VideoWriter",
     "WriteError",
     "composer",
+    "save_png",
+    "to_levels",
 ]

@@ -1,21 +1,7 @@
 """What each kind of output shows, as pure functions of a prediction."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-
-def cut_out(pha: Tensor, fgr: Tensor) -> Tensor:
-    """The subject with straight alpha: RGB where alpha is not 0, and black elsewhere.
-
-    Args:
-        pha: (B, 1, H, W) in [0, 1].
-        fgr: (B, 3, H, W) in [0, 1].
-
-    Returns:
-        (B, 4, H, W) in [0, 1].
-    """
-    return torch.cat([fgr * pha.ne(0), pha], dim=1)
 
 
 def over(pha: Tensor, fgr: Tensor, target: Tensor) -> Tensor:

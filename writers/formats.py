@@ -9,7 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from .base import FrameWriter
-from .composite import cut_out, error_map, over, refined_map
+from .composite import error_map, over, refined_map
 from .outputs import Kind, Output
 
 
@@ -26,6 +26,7 @@ class Matte(Protocol):
     def ref(self) -> Tensor | None: ...
     @property
     def padded_size(self) -> tuple[int, int]: ...
+    def cut_out(self) -> Tensor: ...
 
 
 #: From a matte and a target to the frames (B, C, H, W) of one kind.
@@ -81,7 +82,7 @@ def composer(kind: Kind, *, has_alpha: bool) -> Composer:
 
 
 def _com_with_alpha(matte: Matte, target: Tensor | None) -> Tensor:
-    return cut_out(matte.pha, matte.fgr)
+    return matte.cut_out()
 
 
 def _com_over_target(matte: Matte, target: Tensor | None) -> Tensor:

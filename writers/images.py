@@ -88,6 +88,15 @@ class ImageSequenceWriter(BackgroundWriter):
         pass
 
 
+def save_png(path: Path, image: np.ndarray) -> None:
+    """Save an image (H, W, 1, 3 or 4), uint8, whole or not at all.
+
+    Raises:
+        WriteError: That is not possible.
+    """
+    _save_whole(path, _encode_png(image))
+
+
 def _encode_png(image: np.ndarray) -> list[bytes | memoryview]:
     """Encode (H, W, 1, 3 or 4), uint8: a PNG that says it is sRGB."""
     encoded = _encode(".png", image, _PNG_OPTIONS)

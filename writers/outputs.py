@@ -12,6 +12,11 @@ from .base import WriteError
 
 Kind = Literal["com", "pha", "fgr", "err", "ref"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+#: Pictures that a run may write beside its frames, one file each.
+SideKind = Literal["plate", "preview"]
+SIDE_KINDS: tuple[SideKind, ...] = get_args(SideKind)
+PLATE_NAME = "plate.png"
+PREVIEW_NAME = "preview.png"
 
 REPORT_NAME = "run.json"
 _NUMBERED = re.compile(r"\d{5,}\.\w+")
@@ -30,7 +35,7 @@ class Output:
             have begun to write.
     """
 
-    kind: Kind
+    kind: Kind | SideKind
     path: str
     extension: str | None = None
     start_number: int = 0
@@ -60,7 +65,7 @@ class Output:
     def is_sound(self) -> bool:
         """Whether this is what a run may list: files of known names inside its folder."""
         return (
-            self.kind in KINDS
+            self.kind in (*KINDS, *SIDE_KINDS)
             and _is_suffix(self.extension or self.path.removeprefix(f"{self.kind}."))
             and (self.extension is None or self.path == self.kind)
             and isinstance(self.start_number, int)
@@ -151,14 +156,16 @@ def prepare_folder(
         inputs: What the run reads, which must not be removed.
 
     Returns:
-        Outputs of earlier runs that stay.
+        Outputs of earlier runs that stay; a preview makes room for the next one in any case.
 
     Raises:
         OutputsExistError: Something there would be lost or mixed up; nothing was removed.
         WriteError: The folder cannot be created.
     """
     earlier = listed_outputs(read_report(root))
-    removable = {path for output in earlier for path in output.files(root)} if overwrite else set()
+    kept = [] if overwrite else [output for output in earlier if output.kind != "preview"]
+    gone = [output for output in earlier if output not in kept]
+    removable = {path for output in gone for path in output.files(root)}
     _refuse_inputs(removable, inputs)
     _refuse_conflicts(root, outputs, removable, overwrite=overwrite)
     try:
@@ -167,7 +174,7 @@ def prepare_folder(
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"{error.filename}: {error.strerror}") from error
-    return [] if overwrite else earlier
+    return kept
 
 
 def _refuse_inputs(removable: set[Path], inputs: Sequence[Path]) -> None:
@@ -186,13 +193,14 @@ def _refuse_conflicts(
 ) -> None:
     for output in outputs:
         for path in output.conflicts(root):
+            if path in removable:
+                continue
             name = path.relative_to(root)
             if not overwrite:
                 raise OutputsExistError(
                     f"{root}: {name} is there already; give --overwrite, or another --output-dir"
                 )
-            if path not in removable:
-                raise OutputsExistError(
-                    f"{root}: {name} was not written by an earlier run, so that --overwrite "
-                    "leaves it alone; move it away, or give another --output-dir"
-                )
+            raise OutputsExistError(
+                f"{root}: {name} was not written by an earlier run, so that --overwrite "
+                "leaves it alone; move it away, or give another --output-dir"
+            )

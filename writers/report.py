@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .outputs import Kind, Output, prepare_folder, write_report
+from .outputs import KINDS, Output, prepare_folder, write_report
 
 #: Frames that are claimed at once, so that the report is not written for each of them.
 _CLAIM = 1000
@@ -53,7 +53,15 @@ class RunFolder:
                 output.frames = self._claimed
             self._write({"status": "running"})
 
-    def finish(self, begun: Mapping[Kind, int], facts: dict[str, Any]) -> None:
+    def written(self) -> list[tuple[str, str]]:
+        """Kind and extension of every output that a sink writes."""
+        return [
+            (output.kind, output.extension or Path(output.path).suffix[1:])
+            for output in self.outputs
+            if output.kind in KINDS
+        ]
+
+    def finish(self, begun: Mapping[Any, int], facts: dict[str, Any]) -> None:
         """Say how the run ended.
 
         Args:

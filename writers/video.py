@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
+from threading import local
 
 import av
 import numpy as np
@@ -14,7 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 from torch import Tensor
 
 from .audio import open_track
-from .background import BackgroundWriter
+from .background import BackgroundWriter, usable_cores
 from .base import FrameWriter, WriteError
 from .formats import Clip, Format
 from .outputs import Kind, Output, partial_name
@@ -92,7 +94,7 @@ class VideoWriter(BackgroundWriter):
         self._partial = partial_name(self.path)
         self._frames = 0
         self._end = Fraction(0)
-        self._reformatter = VideoReformatter()
+        self._converting = local()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(
@@ -106,7 +108,9 @@ class VideoWriter(BackgroundWriter):
             self._container.start_encoding()
         except (OSError, FFmpegError) as error:
             raise WriteError(f"{self.path}: {error.strerror}") from error
-        super().__init__(workers=1, queue_size=4)
+        threads = max(1, min(4, usable_cores() // 4))
+        self._converters = ThreadPoolExecutor(threads, thread_name_prefix="convert")
+        super().__init__(workers=1, queue_size=2 + 2 * threads)
 
     def _open_stream(self, options: dict[str, str]) -> None:
         stream = self._container.add_stream("libx264", self._rate, options=options)
@@ -137,13 +141,14 @@ class VideoWriter(BackgroundWriter):
                 f"{self.size[1]}x{self.size[0]}"
             )
         for frame in frames:
-            self._submit(self._add_frame, frame, next(self._times))
+            converting = self._converters.submit(self._picture, frame.permute(1, 2, 0).numpy())
+            self._submit(self._add_frame, converting, next(self._times))
 
-    def _add_frame(self, frame: Tensor, time: Fraction) -> None:
-        """Encode ``frame`` (C, H, W), uint8, to be shown at ``time`` (seconds)."""
+    def _add_frame(self, converting: Future[av.VideoFrame], time: Fraction) -> None:
+        """Encode a picture, when it is there, to be shown at ``time`` (seconds)."""
         if self._error is not None:
             return
-        picture = self._picture(frame.permute(1, 2, 0).numpy())
+        picture = converting.result()
         picture.pts = round(time / self._time_base)
         picture.time_base = self._time_base
         picture.duration = round(1 / self._rate / self._time_base)
@@ -156,6 +161,7 @@ class VideoWriter(BackgroundWriter):
 
     def _finalize(self, *, aborted: bool) -> None:
         """Finish the file under its own name; after an error, as far as that can be done."""
+        self._converters.shutdown()
         # Each of these may fail, and the first error is kept; the file is closed all the same.
         if self._frames:
             self._run(self._drain, aborted=aborted)
@@ -179,9 +185,13 @@ class VideoWriter(BackgroundWriter):
         """Turn (H, W, 1 or 3), uint8, into a picture that H.264 can hold."""
         height, width, channels = image.shape
         image = np.broadcast_to(image, (height, width, 3)) if channels == 1 else image
-        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if height % 2 or width % 2:
+            image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        if not hasattr(self._converting, "reformatter"):
+            self._converting.reformatter = VideoReformatter()  # each thread has its own
         rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
-        return self._reformatter.reformat(
+        reformatter: VideoReformatter = self._converting.reformatter
+        return reformatter.reformat(
             rgb,
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,

@@ -1,0 +1,137 @@
+"""Each stage of the pipeline alone, with the same parts as in a whole run."""
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor
+
+from dataset import FrameBatch, PairLoader
+from model import Matter, resolve_device
+from pipeline import MattingResult, Run, Settings, open_inputs, open_network
+from writers import Clip, FrameWriter, Kind, MemoryWriter, composer
+
+#: Different frames to matte and to write, again and again: all of a 4K clip would not fit.
+_DIFFERENT = 8
+
+
+def time_stages(flags: dict[str, Any], frames: int, network_frames: int) -> dict[str, float]:
+    """Milliseconds a frame of each stage, with nothing else going on.
+
+    Args:
+        flags: The settings of the run, keywords of ``matte_video``.
+        frames: How many to read, and to write.
+        network_frames: How many to matte.
+
+    Returns:
+        ``read``: decoding and pairing; ``network``: sending to the device, matting, composing and
+        fetching; ``write``: encoding and saving, until the last file is closed.
+    """
+    settings = Settings(**flags)
+    kinds = settings.output_types
+    inputs = open_inputs(settings, _ignore)
+    device = resolve_device(settings.device)
+
+    def loader() -> PairLoader:
+        pin = device.type == "cuda"
+        return PairLoader(inputs.src, inputs.bgr, target=inputs.target, pin=pin, warn=_ignore)
+
+    started = time.perf_counter()
+    with loader() as batches:
+        count = sum(len(batch.src) for batch in batches)
+    read = (time.perf_counter() - started) / count
+    with loader() as batches:
+        ready = list(itertools.islice(batches, _DIFFERENT))
+
+    settings, network = open_network(settings, longer_side=max(inputs.size))
+    matter = Matter(network, device, precision=settings.precision, warn=_ignore)
+    kept = {kind: MemoryWriter() for kind in kinds}
+    _matte(settings, matter, ready, kept)  # the first ones are slower
+    many = [batch for batch, _ in zip(itertools.cycle(ready), range(network_frames), strict=False)]
+    seconds = _matte(settings, matter, many, {kind: _Discard() for kind in kinds})
+    mattes = {kind: writer.frames for kind, writer in kept.items()}
+    return {
+        "read": read * 1000,
+        "network": seconds / network_frames * 1000,
+        "write": _write(settings, inputs.size, mattes, frames) / frames * 1000,
+    }
+
+
+def _matte(
+    settings: Settings,
+    matter: Matter,
+    batches: Sequence[FrameBatch],
+    sinks: dict[Kind, Any],
+) -> float:
+    """The program's own loop, between batches that are read already and sinks that do nothing.
+
+    Returns:
+        Seconds.
+    """
+    composers = {kind: composer(kind, has_alpha=settings.form.has_alpha) for kind in sinks}
+    result = MattingResult()
+    loader = cast(PairLoader, _Ready(batches))
+    Run(loader, matter, composers, None, result, None, None).matte(sinks.items())
+    return result.seconds
+
+
+def _write(
+    settings: Settings, size: tuple[int, int], mattes: dict[Kind, Tensor], frames: int
+) -> float:
+    """Seconds to write so many frames of every kind."""
+    clip = Clip(
+        size=size,
+        frame_rate=Fraction(24),
+        time_base=None,
+        timestamps=lambda: itertools.repeat(None),
+        audio=None,
+        image_extension=settings.image_extension,
+        start_number=0,
+        crf=settings.crf,
+        warn=_ignore,
+    )
+    root = Path(settings.output_dir or "")
+    started = time.perf_counter()
+    sinks = {
+        kind: settings.form.open(settings.form.plan(kind, clip), root, clip) for kind in mattes
+    }
+    for number in range(frames):
+        for kind, sink in sinks.items():
+            at = number % len(mattes[kind])
+            sink.add_batch(mattes[kind][at : at + 1])
+    for sink in sinks.values():
+        sink.close()
+    return time.perf_counter() - started
+
+
+class _Ready(nullcontext):
+    """Stands for a loader that has read everything."""
+
+    aligner = matcher = None
+    busy_seconds = 0.0
+    reads_images = False
+
+    def __init__(self, batches: Sequence[FrameBatch]):
+        super().__init__()
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[FrameBatch]:
+        return iter(self._batches)
+
+
+class _Discard(FrameWriter):
+    """A sink that keeps nothing."""
+
+    def add_batch(self, frames: Tensor) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def _ignore(message: str) -> None:
+    """What there is to warn of is of no interest here."""

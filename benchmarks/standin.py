@@ -1,0 +1,29 @@
+"""Stand-ins for long runs whose memory is measured: a network without weights, a slow disk."""
+
+import time
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from model import BaseOutput
+from writers import ImageSequenceWriter
+
+
+class DifferenceNetwork(nn.Module):
+    """Says that the subject is where the frame differs from the plate."""
+
+    def forward(self, src: Tensor, bgr: Tensor) -> BaseOutput:
+        pha = (src[:, :1] - bgr[:, :1]).abs_().mul_(4).clamp_(0, 1)
+        return BaseOutput(pha, src, pha, pha)
+
+
+class SlowImages(ImageSequenceWriter):
+    """Saves PNGs as to a disk that takes ``seconds`` for each."""
+
+    def __init__(self, path: str | Path, seconds: float):
+        self._seconds = seconds
+        super().__init__(path, "png")
+
+    def _add_batch(self, frames: Tensor, index: int) -> None:
+        time.sleep(self._seconds)
+        super()._add_batch(frames, index)

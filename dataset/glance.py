@@ -1,0 +1,129 @@
+"""A few frames of a source, without reading all of it."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from math import inf
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.stream import VideoStream
+
+from .decode import open_video
+from .fit import resize
+from .images import ImageFolder, read_image
+from .sources import Frame, FrameSource
+from .video import VideoSource, to_rgb
+
+#: Pixels that may be decoded on the way from keyframes to the frames that a glance is to show:
+#: those of 3 s of 720p at 24 frames/s.
+_BUDGET = 70e6
+
+#: Frame numbers, approximate in a video, and pictures (H, W, 3), RGB.
+Pictures = list[tuple[int, np.ndarray]]
+
+
+def spread(length: int | None, count: int) -> list[int]:
+    """``count`` frame numbers evenly over a clip of ``length`` frames; if unknown, the first."""
+    if not length or length <= count:
+        return list(range(length or count))
+    return [(2 * i + 1) * length // (2 * count) for i in range(count)]
+
+
+def glance(source: FrameSource, numbers: Sequence[int], size: tuple[int, int]) -> Pictures:
+    """Small pictures, uint8, at or near some frame numbers.
+
+    Images are read alone. A video is sought by time and decoded from the keyframe before; where
+    that would cost too much, the keyframe itself has to do.
+
+    Args:
+        source: Where to look.
+        numbers: Ascending, from 0; those beyond the end give the last picture. What would be a
+            picture twice is left out.
+        size: (height, width) of the pictures.
+    """
+    budget = _BUDGET / (source.size[0] * source.size[1])
+    small = [(n, resize(x, size)) for n, x in _pictures(source, numbers, size, budget)]
+    return [(n, x if x.dtype == np.uint8 else (x >> 8).astype(np.uint8)) for n, x in small]
+
+
+class PickedFrames(FrameSource):
+    """Some frames of a source, whole; like the source itself where that is still.
+
+    Args:
+        source: Where they are from.
+        numbers: Which, as in :func:`glance`; a video's go by its constant rate.
+    """
+
+    def __init__(self, source: FrameSource, numbers: Sequence[int]):
+        self.name, self.size, self.still = source.name, source.size, source.still
+        self.length_hint = len(numbers)
+        self.numbers, self._source = numbers, source
+
+    def __iter__(self) -> Iterator[Frame]:
+        if self.still:
+            yield from self._source
+            return
+        for _, image in _pictures(self._source, self.numbers, None, inf):
+            yield Frame(image)
+
+
+def _pictures(
+    source: FrameSource, numbers: Sequence[int], size: tuple[int, int] | None, budget: float
+) -> Iterator[tuple[int, np.ndarray]]:
+    """See :func:`glance`; with a ``size``, a video's pictures come in it."""
+    if isinstance(source, ImageFolder):
+        last = len(source.paths) - 1
+        for number in sorted({min(number, last) for number in numbers}):
+            yield number, read_image(source.paths[number])
+        return
+    found = _seek(source, numbers, budget) if isinstance(source, VideoSource) else {}
+    for number, picture in sorted(found.items()):
+        assert isinstance(source, VideoSource)
+        yield number, source.upright(to_rgb(picture, source.as_coded(size) if size else None))
+    if not found:
+        first = islice(source, 1 if source.still else len(numbers))
+        yield from ((number, frame.image) for number, frame in enumerate(first))
+
+
+def _seek(source: VideoSource, numbers: Sequence[int], budget: float) -> dict[int, av.VideoFrame]:
+    """Pictures of a video by number; none where it cannot be sought."""
+    found: dict[int, av.VideoFrame] = {}
+    try:
+        with open_video(source.path) as (container, stream):
+            if stream.time_base is None:
+                return {}
+            stream.thread_type = "AUTO"
+            exact = budget == inf
+            if not exact:  # leave out what no other frame needs: half the work
+                stream.codec_context.skip_frame = "NONREF"
+            begin, at, pictures = stream.start_time or 0, -1, None
+            for number in numbers:
+                wanted = begin + round(number / source.frame_rate / stream.time_base)
+                position = begin + round(at / source.frame_rate / stream.time_base)
+                if pictures is None or _keyframe(stream, wanted) > position:
+                    container.seek(wanted, stream=stream)
+                    pictures = container.decode(stream)
+                picture = None
+                while (at < number - (not exact) and budget > 0) or picture is None:
+                    picture = next(pictures, None)
+                    if picture is None:
+                        break
+                    pts = begin if picture.pts is None else picture.pts
+                    at = round((pts - begin) * stream.time_base * source.frame_rate)
+                    budget -= 1
+                if picture is not None and _fits(picture, source):
+                    found[at] = picture
+    except FFmpegError:
+        pass  # what was found until then will do
+    return found
+
+
+def _keyframe(stream: VideoStream, pts: int) -> int:
+    """The time of the keyframe before ``pts``, as the file's index tells it; else ``pts``."""
+    number = stream.index_entries.search_timestamp(pts)
+    return stream.index_entries[number].timestamp if number >= 0 else pts
+
+
+def _fits(picture: av.VideoFrame, source: VideoSource) -> bool:
+    return (picture.height, picture.width) == source.as_coded(source.size)

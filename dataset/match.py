@@ -1,0 +1,162 @@
+"""Bringing the plate to the exposure and white balance of the frame."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+#: Longer side, in pixels, at which colours are compared.
+_WORKING_SIZE = 320
+#: Levels near black and white, in [0, 1], where cameras clip and a gain says nothing.
+_DARKEST, _BRIGHTEST = 0.02, 0.98
+#: Logarithms of the gains that are looked for, and the width of a step.
+_WIDEST_GAIN, _GAIN_STEP = 1.6, 0.01
+#: Residuals, in [0, 1], beyond which a pixel has no say, from the first fit to the last.
+_REACH = (0.12, 0.08, 0.05, 0.04, 0.03, 0.03)
+#: Variance of a plate's levels, in [0, 1], below which the gain is taken from their mean alone.
+_PRIOR = 1e-4
+#: How far the gain of the contrast may fall behind that of the mean.
+_LEAST_CONTRAST = 0.7
+#: Share of the pixels that have to agree with a fit.
+_LEAST_AGREEMENT = 0.1
+#: How much of the way a correction goes to the next frame's; a change of more than the leap, in
+#: [0, 1], is that of a cut or a lamp, and is followed at once.
+_FOLLOW, _LEAP = 0.25, 0.03
+
+
+@dataclass(frozen=True)
+class ColourFit:
+    """What makes a plate's colours those of a frame: ``gain * plate + offset``.
+
+    Attributes:
+        gain: (C,), for each channel.
+        offset: (C,), likewise, for levels in [0, 1].
+    """
+
+    gain: np.ndarray
+    offset: np.ndarray
+
+    def apart(self, src: np.ndarray, bgr: np.ndarray) -> np.ndarray:
+        """What the fit leaves of the difference between pixels (P, C) of frame and plate."""
+        return np.asarray(src - (self.gain * bgr + self.offset))
+
+
+def fit_colours(src: np.ndarray, bgr: np.ndarray) -> ColourFit | None:
+    """Fit gain and offset of each channel, so that what is not in the plate has no say.
+
+    The gain that most pixels ask for is the start. Least squares follow, in which a pixel counts
+    the less the farther it is off in any channel (Tukey's biweight), with a narrowing reach.
+
+    Args:
+        src: (P, C), pixels of the frame in [0, 1].
+        bgr: (P, C), the same of the plate.
+
+    Returns:
+        None where too few pixels agree on anything.
+    """
+    usable = ((bgr > _DARKEST) & (bgr < _BRIGHTEST) & (src > _DARKEST) & (src < _BRIGHTEST)).all(1)
+    if usable.sum() < 50:
+        return None
+    x, y = bgr[usable].astype(np.float64), src[usable].astype(np.float64)
+    gain = np.array([_commonest_gain(*channel) for channel in zip(x.T, y.T, strict=True)])
+    offset = np.zeros_like(gain)
+    for reach in _REACH:
+        weight = biweight(y - (gain * x + offset), reach)
+        if weight.mean() < _LEAST_AGREEMENT:
+            return None
+        total = weight.sum()
+        mean_x, mean_y = weight @ x / total, weight @ y / total
+        dx, dy = x - mean_x, y - mean_y
+        # A plate of one colour cannot tell a gain from an offset: there the gain wins. Nor does an
+        # offset replace most of a gain, as it would for a frame of one colour.
+        spread, ratio = weight @ (dx * dx) / total, mean_y / mean_x
+        gain = (weight @ (dx * dy) / total + _PRIOR * ratio) / (spread + _PRIOR)
+        gain = gain.clip(ratio * _LEAST_CONTRAST, ratio / _LEAST_CONTRAST)
+        offset = mean_y - gain * mean_x
+    return ColourFit(gain, offset)
+
+
+def _commonest_gain(x: np.ndarray, y: np.ndarray) -> float:
+    """The densest of the ratios y / x; bright pixels count more, as noise moves theirs less."""
+    steps = int(_WIDEST_GAIN / _GAIN_STEP)
+    place = np.rint(np.log(y / x) / _GAIN_STEP).clip(-steps, steps).astype(int) + steps
+    count = np.bincount(place, weights=x, minlength=2 * steps + 1)
+    density = cv2.GaussianBlur(count[None], (0, 0), 3, borderType=cv2.BORDER_CONSTANT)
+    return float(np.exp((int(density.argmax()) - steps) * _GAIN_STEP))
+
+
+def biweight(residual: np.ndarray, reach: float) -> np.ndarray:
+    """Weights (P,) in [0, 1] of residuals (P, C): 1 for none, 0 from ``reach`` in any channel."""
+    largest = np.abs(residual).max(axis=1)
+    return np.asarray((1 - (largest / reach) ** 2).clip(0) ** 2)
+
+
+def thumbnail(image: np.ndarray, longest: int) -> np.ndarray:
+    """A picture (H, W, 3), uint8 or uint16, as float32 in [0, 1], shrunk to a longer side."""
+    scale = min(1.0, longest / max(image.shape[:2]))
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(small / np.float32(np.iinfo(image.dtype).max), np.float32)
+
+
+class PlateMatcher:
+    """Follows the colours of a clip: gain and offset of its plate, smoothed over time.
+
+    Attributes:
+        matched: Frames whose colours were fitted.
+        failed: Frames where that was not possible; they take what was found before.
+        widest: The largest change of a level of one half, in [0, 1].
+    """
+
+    def __init__(self) -> None:
+        self.matched = 0
+        self.failed = 0
+        self.widest = 0.0
+        self._correction: np.ndarray | None = None
+        self._plate: tuple[np.ndarray, np.ndarray] | None = None
+
+    def solve(
+        self, src: np.ndarray, bgr: np.ndarray, homography: np.ndarray | None
+    ) -> np.ndarray | None:
+        """Find how to correct a plate for the next frame.
+
+        Args:
+            src: (H, W, 3), RGB, uint8 or uint16: the frame.
+            bgr: (H, W, 3), likewise: its plate.
+            homography: 3x3, maps pixels of the plate to pixels of the frame; None for none.
+
+        Returns:
+            (2, 3): gain and offset of each channel, for levels in [0, 1]; None where nothing could
+            be fitted in any frame so far.
+        """
+        if self._plate is None or self._plate[0] is not bgr:
+            self._plate = bgr, thumbnail(bgr, _WORKING_SIZE)
+        frame, plate = thumbnail(src, _WORKING_SIZE), self._plate[1]
+        inside = np.ones(frame.shape[:2], bool)
+        if homography is not None:
+            small = scaled(homography, src.shape[:2], frame.shape[:2])
+            size = frame.shape[1::-1]
+            plate = cv2.warpPerspective(plate, small, size)
+            inside = cv2.warpPerspective(inside.astype(np.float32), small, size) > 0.999
+        fit = fit_colours(frame[inside], plate[inside])
+        if fit is None:
+            self.failed += 1
+            return self._correction
+        self.matched += 1
+        self._follow(np.stack([fit.gain, fit.offset]))
+        return self._correction
+
+    def _follow(self, correction: np.ndarray) -> None:
+        greys = np.array([[0.2, 1.0], [0.8, 1.0]])
+        previous = self._correction
+        if previous is not None and np.abs(greys @ (correction - previous)).max() < _LEAP:
+            correction = previous + _FOLLOW * (correction - previous)
+        self._correction = correction
+        self.widest = max(self.widest, float(np.abs([0.5, 1] @ correction - 0.5).max()))
+
+
+def scaled(homography: np.ndarray, size: tuple[int, int], to: tuple[int, int]) -> np.ndarray:
+    """A homography between pictures of ``size`` (height, width), for copies resized ``to``."""
+    y, x = to[0] / size[0], to[1] / size[1]
+    shrink = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+    return np.asarray(shrink @ homography @ np.linalg.inv(shrink))

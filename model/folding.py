@@ -1,0 +1,68 @@
+"""Convolutions made ready for prediction, at the same results."""
+
+import copy
+from itertools import pairwise
+from typing import TypeVar
+
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def fold_batch_norms(network: Network) -> Network:
+    """A copy of ``network`` with every BatchNorm folded into the convolution before it.
+
+    Pairs are neighbours in an ``nn.Sequential``, or ``convN`` and ``bnN`` of one module, as
+    torchvision and this project name them.
+    """
+    network = copy.deepcopy(network).eval()
+    for module in network.modules():
+        children = list(module.named_children())
+        if isinstance(module, nn.Sequential):
+            pairs = [(a, b) for (a, _), (b, _) in pairwise(children)]
+        else:
+            names = {name for name, _ in children}
+            pairs = [(n, f"bn{n[4:]}") for n in names if n.startswith("conv")]
+        for conv_name, norm_name in pairs:
+            conv, norm = getattr(module, conv_name, None), getattr(module, norm_name, None)
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, norm_name, nn.Identity())
+    left = [name for name, m in network.named_modules() if isinstance(m, nn.BatchNorm2d)]
+    if left:
+        raise ValueError(f"no convolution to fold into: {', '.join(left)}")
+    return network
+
+
+def widen(conv: nn.Conv2d, *, inputs: int | None = None, outputs: int | None = None) -> nn.Conv2d:
+    """``conv`` with more channels: those added read nothing and give 0.
+
+    CPUs take 16 channels at a time: 48 outputs measured a third faster than 37.
+    """
+    inputs, outputs = inputs or conv.in_channels, outputs or conv.out_channels
+    size, stride, padding = conv.kernel_size, conv.stride, conv.padding
+    wide = nn.Conv2d(inputs, outputs, size, stride, padding)  # type: ignore[arg-type]
+    with torch.no_grad():
+        wide.weight.zero_()[: conv.out_channels, : conv.in_channels] = conv.weight
+        assert wide.bias is not None
+        wide.bias.zero_()
+        if conv.bias is not None:
+            wide.bias[: conv.out_channels] = conv.bias
+    return wide
+
+
+def select(
+    conv: nn.Conv2d, *, inputs: list[int] | None = None, outputs: list[int] | None = None
+) -> nn.Conv2d:
+    """``conv`` with its channels in another order."""
+    chosen = copy.deepcopy(conv)
+    with torch.no_grad():
+        if inputs is not None:
+            chosen.weight.copy_(conv.weight[:, inputs])
+        if outputs is not None:
+            chosen.weight.copy_(conv.weight[outputs])
+            if chosen.bias is not None and conv.bias is not None:
+                chosen.bias.copy_(conv.bias[outputs])
+    return chosen

@@ -1,0 +1,107 @@
+"""What the network says of a batch, in the form that the sinks ask for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of a batch, float32 in [0, 1].
+
+    Attributes:
+        pha: (B, 1, H, W), alpha.
+        fgr: (B, 3, H, W), the subject's colours, not multiplied by alpha.
+        err: (B, 1, h, w), the predicted error of the coarse alpha.
+        ref: (B, 1, h, w), 1 where the result was refined; None from a network without refiner.
+        padded_size: (height, width) that ``err`` and ``ref`` stand for; the frame is its top left.
+    """
+
+    pha: Tensor
+    fgr: Tensor
+    err: Tensor
+    ref: Tensor | None
+    padded_size: tuple[int, int]
+
+    def with_pha(self, pha: Tensor) -> "Prediction":
+        """The same with another alpha, (B, 1, H, W) in [0, 1]."""
+        return Prediction(pha, self.fgr, self.err, self.ref, self.padded_size)
+
+    def cut_out(self) -> Tensor:
+        """The subject with straight alpha: RGB where alpha is not 0, and black elsewhere.
+
+        Returns:
+            (B, 4, H, W): float in [0, 1], or uint8.
+        """
+        return torch.cat([self.fgr * self.pha.ne(0), self.pha], dim=1)
+
+
+@dataclass(frozen=True)
+class DetailPrediction:
+    """What the fast network says of a batch; as :class:`Prediction`, made when it is asked for.
+
+    Attributes:
+        src: (B, 3, H, W), the frames: uint8, or float in [0, 1].
+        detail: (B, H, W, 4), what to add to the levels (R, G, B, 255) of ``src``.
+        err, ref, padded_size: As of :class:`Prediction`.
+    """
+
+    src: Tensor
+    detail: Tensor
+    err: Tensor
+    ref: Tensor
+    padded_size: tuple[int, int]
+
+    @cached_property
+    def pha(self) -> Tensor:
+        return (self.detail[..., 3:].permute(0, 3, 1, 2) / 255 + 1).clamp_(0, 1)
+
+    @cached_property
+    def fgr(self) -> Tensor:
+        white = 1 if self.src.is_floating_point() else 255
+        res = self.detail[..., :3].permute(0, 3, 1, 2) / 255
+        return res.add_(self.src, alpha=1 / white).clamp_(0, 1)
+
+    def with_pha(self, pha: Tensor) -> Prediction:
+        """The same with another alpha, (B, 1, H, W) in [0, 1]."""
+        return Prediction(pha, self.fgr, self.err, self.ref, self.padded_size)
+
+    def cut_out(self) -> Tensor:
+        """As :meth:`Prediction.cut_out`; in one pass over memory where that is possible."""
+        if self.src.device.type != "cpu" or self.src.dtype != torch.uint8:
+            return self.with_pha(self.pha).cut_out()
+        frames = [
+            _add_detail(frame.numpy(), detail.numpy())
+            for frame, detail in zip(self.src.permute(0, 2, 3, 1), self.detail, strict=True)
+        ]
+        return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+
+
+def concatenate(parts: Sequence[Prediction | DetailPrediction]) -> Prediction:
+    """Predictions of consecutive batches as one."""
+    refs = [part.ref for part in parts if part.ref is not None]
+    return Prediction(
+        pha=torch.cat([part.pha for part in parts]),
+        fgr=torch.cat([part.fgr for part in parts]),
+        err=torch.cat([part.err for part in parts]),
+        ref=torch.cat(refs) if refs else None,
+        padded_size=parts[0].padded_size,
+    )
+
+
+def _add_detail(frame: np.ndarray, detail: np.ndarray) -> np.ndarray:
+    """RGBA levels, rounded and clamped, black where there is no alpha: (H, W, 4) uint8.
+
+    Args:
+        frame: (H, W, 3), uint8.
+        detail: (H, W, 4), what to add to the levels (R, G, B, 255).
+    """
+    opaque = cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA)
+    out = cv2.add(opaque, detail, dtype=cv2.CV_8U)
+    out.view(np.uint32)[...] *= detail[..., 3:] > -255
+    return out

@@ -1,0 +1,49 @@
+"""What a run waited for, and what would make it faster."""
+
+from collections.abc import Collection, Mapping
+from typing import Literal, get_args
+
+Stage = Literal["read", "network", "write"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+def bottleneck(waited: Mapping[Stage, float]) -> Stage:
+    """The stage that a run waited for longest; the first of equals."""
+    return max(STAGES, key=lambda stage: waited[stage])
+
+
+def explain(
+    waited: Mapping[Stage, float],
+    *,
+    on_cuda: bool,
+    images_in: bool,
+    aligned: bool,
+    written: Collection[tuple[str, str]],
+) -> str:
+    """Say which stage took longest, and what would help.
+
+    Args:
+        waited: Share of the time, in [0, 1], that the run waited for each stage.
+        on_cuda: Whether the network ran on a CUDA device.
+        images_in: Whether the clip was a folder of images.
+        aligned: Whether the plate was laid over each frame.
+        written: Kind and extension of every output; empty for sinks of the caller's own.
+    """
+    stage = bottleneck(waited)
+    share = f"took {waited[stage]:.0%} of the time"
+    if stage == "network":
+        fewer = "fewer --model-refine-sample-pixels" if on_cuda else "a CUDA device"
+        return f"the network {share}; {fewer} or a smaller --video-resize would help"
+    if stage == "read":
+        if aligned:
+            return f"reading and aligning {share}; more cores, or a camera that stands still, help"
+        remedy = "JPEG instead of PNG or TIFF" if images_in else "an intermediate codec"
+        return f"reading the clip {share}; {remedy} or a faster disk would help"
+    extensions = sorted({extension for _, extension in written})
+    remedies = ["more cores", "a faster disk"]
+    if "png" in extensions and all(kind != "com" for kind, _ in written):
+        remedies.insert(0, "--image-extension jpg")
+    if len(written) > 1:
+        remedies.insert(0, "fewer --output-types")
+    what = f"writing {' and '.join(extensions)}" if extensions else "writing"
+    return f"{what} {share}; {', '.join(remedies[:-1])} or {remedies[-1]} would help"

@@ -1,0 +1,129 @@
+"""What a user can set, and which values cannot work."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from dataset import ALIGN_MODES, AlignMode, plate_file
+from model import Backbone, ModelType, Precision, RefineMode
+from writers import ENCODERS, FORMATS, KINDS, Format, Kind
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+class UsageError(ValueError):
+    """Settings that do not go together, or a value out of its range."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """One field for each flag of the command line; ``--help`` describes them.
+
+    Where None stands, the value is found out from the clip, the checkpoint or the kind of output.
+    """
+
+    video_src: str | Path
+    video_bgr: str | Path
+    output_dir: str | Path | None = None
+    video_target_bgr: str | None = None
+    video_resize: Sequence[int] | None = None
+    frame_rate: Fraction | float | None = None
+    preprocess_alignment: bool | AlignMode = False  # True is "frame"
+    match_plate: bool = False
+    garbage_matte: str | Path | None = None
+    smooth_alpha: bool = False
+    preflight: bool = True
+    strict: bool = False
+    preview_only: bool = False
+    model_checkpoint: str | Path | None = None
+    model_type: ModelType | None = None
+    model_backbone: Backbone | None = None
+    model_backbone_scale: float | None = None
+    model_refine_mode: RefineMode = "sampling"
+    model_refine_sample_pixels: int | None = None
+    model_refine_threshold: float = 0.7
+    model_refine_kernel_size: int | None = None
+    output_types: Sequence[Kind] = ("com",)
+    output_format: str = "video"
+    image_extension: str | None = None
+    start_number: int = 0
+    crf: int = 18
+    overwrite: bool = False
+    device: str = "auto"
+    precision: Precision = "auto"
+    batch_size: int = 1
+
+    @property
+    def form(self) -> Format:
+        """The output format."""
+        return FORMATS[self.output_format]
+
+    @property
+    def align(self) -> AlignMode | None:
+        """How to align the plate, if at all."""
+        mode = self.preprocess_alignment
+        return "frame" if mode is True else mode or None
+
+    def files_read(self) -> list[Path]:
+        """What must not be removed, as the run reads it."""
+        plate = plate_file(self.video_bgr)
+        paths = (
+            self.video_src,
+            plate,
+            self.video_target_bgr,
+            self.garbage_matte,
+            self.model_checkpoint,
+        )
+        return [Path(path) for path in paths if path]
+
+    def check(self) -> None:
+        """Refuse what cannot work, before anything is opened.
+
+        Raises:
+            UsageError: A value is out of its range, or two do not go together.
+        """
+        if self.output_format not in FORMATS:
+            raise _refusal("--output-format", self.output_format, _one_of(FORMATS))
+        unknown = [kind for kind in self.output_types if kind not in KINDS]
+        if unknown or not self.output_types:
+            raise _refusal("--output-types", " ".join(unknown), f"some of {', '.join(KINDS)}")
+        if self.align not in (None, *ALIGN_MODES):
+            raise _refusal("--preprocess-alignment", self.align, _one_of(ALIGN_MODES))
+        extension = self.image_extension
+        if extension not in (None, *ENCODERS):
+            raise _refusal("--image-extension", extension, _one_of(ENCODERS))
+        if extension in ("jpg", "jpeg") and self.form.has_alpha and "com" in self.output_types:
+            raise UsageError(
+                f"--image-extension {extension} holds no alpha, which com needs; use png"
+            )
+        if "ref" in self.output_types and self.model_type == "mattingbase":
+            raise UsageError("--output-types ref needs --model-type mattingrefine")
+        for flag, value, fits, expected in self._ranges():
+            if value is not None and not fits(value):
+                raise _refusal(flag, value, expected)
+
+    def _ranges(self) -> list[tuple[str, Any, Callable[[Any], object], str]]:
+        """Flags whose value, if there is one, has to fit: flag, value, whether it fits, range."""
+        scale, pixels = self.model_backbone_scale, self.model_refine_sample_pixels
+        resize = self.video_resize
+        return [
+            ("--device", self.device, _DEVICE.fullmatch, "auto, cpu, mps, cuda or cuda:N"),
+            ("--batch-size", self.batch_size, lambda x: x >= 1, "1 or more"),
+            ("--crf", self.crf, lambda x: 0 <= x <= 51, "0 to 51"),
+            ("--start-number", self.start_number, lambda x: x >= 0, "0 or more"),
+            ("--frame-rate", self.frame_rate, lambda x: x > 0, "more than 0"),
+            ("--model-backbone-scale", scale, lambda x: 0 < x <= 0.5, "more than 0, up to 0.5"),
+            ("--model-refine-sample-pixels", pixels, lambda x: x >= 0, "0 or more"),
+            ("--video-resize", resize, lambda x: len(x) == 2 and min(x) >= 1, "WIDTH HEIGHT"),
+        ]
+
+
+def _refusal(flag: str, value: object, expected: str) -> UsageError:
+    return UsageError(f"{flag} {value}: expected {expected}")
+
+
+def _one_of(names: Sequence[str] | dict[str, Any]) -> str:
+    return f"one of {', '.join(names)}"

@@ -1,0 +1,149 @@
+"""The look before a run, on plates that are wrong in a known way."""
+
+import json
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from media import KnownNetwork
+
+from dataset import PickedFrames, glance, open_source, spread
+from inference_video import main, matte_video
+from pipeline import look
+from training.shots import FAULTS, make_shots
+
+SEED, SIZE = 9, (216, 384)
+
+
+def say_nothing(message: str) -> None:
+    raise AssertionError(message)
+
+
+@pytest.fixture(scope="module")
+def shots():
+    """By fault: frames and a plate."""
+    return {shot.fault: shot for shot in make_shots(SEED, 1)}
+
+
+@pytest.fixture
+def folder(tmp_path, shots):
+    """A folder of frames, and a plate of each kind."""
+    (tmp_path / "frames").mkdir()
+    for number, frame in enumerate(shots["good"].frames):
+        cv2.imwrite(str(tmp_path / f"frames/{number}.png"), frame[..., ::-1])
+    for fault, shot in shots.items():
+        cv2.imwrite(str(tmp_path / f"{fault}.png"), shot.plate[..., ::-1])
+    return tmp_path
+
+
+def matte(folder: Path, plate: str, **settings):
+    return matte_video(
+        video_src=folder / "frames",
+        video_bgr=folder / plate,
+        output_dir=folder / "out",
+        network=KnownNetwork(),
+        **settings,
+    )
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_named(shots, fault):
+    shot = shots[fault]
+    assert look(list(shot.frames), [shot.plate]).verdict == fault
+
+
+@pytest.mark.parametrize(
+    ("plate", "advice"),
+    [
+        ("scene.png", "--video-target-bgr"),
+        ("camera.png", "--preprocess-alignment"),
+        ("exposure.png", "--match-plate"),
+        ("subject.png", "the subject, or a thing that was moved"),
+    ],
+)
+def test_a_fault_is_warned_of_with_what_to_do(folder, plate, advice):
+    result = matte(folder, plate)
+    assert any("png" in text and advice in text for text in result.warnings)
+    report = json.loads((folder / "out/run.json").read_text())
+    assert report["preflight"]["verdict"] == plate.removesuffix(".png")
+    assert report["preflight"]["frames"] == 5
+    assert report["warnings"] == result.warnings
+
+
+def test_a_good_plate_is_not_spoken_of(folder):
+    result = matte(folder, "good.png")
+    assert result.warnings == [] and result.preflight["verdict"] == "good"
+
+
+def test_what_is_mended_is_not_warned_of(folder):
+    assert not matte(folder, "camera.png", preprocess_alignment=True).warnings
+    assert not matte(folder, "exposure.png", match_plate=True, overwrite=True).warnings
+
+
+def test_strict_stops_before_anything_is_written(folder, capsys):
+    job = f"--video-src {folder}/frames --output-dir {folder}/out --strict --video-bgr {folder}/"
+    assert main(f"{job}scene.png".split()) == 1
+    assert "--video-target-bgr" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+    plate = cv2.imread(str(folder / "good.png"))
+    cv2.imwrite(str(folder / "large.png"), cv2.resize(plate, None, fx=2, fy=2))
+    assert main(f"{job}large.png".split()) == 1
+    assert "768x432" in capsys.readouterr().err
+
+
+def test_no_preflight_looks_at_nothing(folder):
+    result = matte(folder, "scene.png", preflight=False, strict=True)
+    assert result.warnings == [] and result.preflight is None
+
+
+def test_a_plate_for_each_frame_is_paired_by_number(folder, shots):
+    (folder / "plates").mkdir()
+    for number, frame in enumerate(shots["good"].frames):
+        moved = np.roll(shots["good"].plate, 20 * number, axis=1)
+        cv2.imwrite(str(folder / f"frames/{number}.png"), np.roll(frame, 20 * number, 1)[..., ::-1])
+        cv2.imwrite(str(folder / f"plates/{number}.png"), moved[..., ::-1])
+    assert matte(folder, "plates").preflight["verdict"] == "good"
+    assert matte(folder, "plates/0.png", overwrite=True).preflight["verdict"] == "camera"
+
+
+def test_pictures_too_small_to_judge_get_no_verdict(folder):
+    result = matte(folder, "scene.png", video_resize=(96, 54))
+    assert result.preflight["verdict"] == "unknown" and not result.warnings
+
+
+def grey_clip(path: Path, count: int, keyframes: int) -> Path:
+    """A clip whose frame n is grey of level 2 n, with a keyframe every so often."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", 25, options={"crf": "1", "g": str(keyframes)})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(count):
+            image = np.full((48, 64, 3), 2 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("keyframes", [1, 7, 250])
+def test_frames_of_a_video_are_picked_by_number(tmp_path, keyframes):
+    clip = open_source(grey_clip(tmp_path / "c.mp4", 100, keyframes), say_nothing, hold=False)
+    numbers = spread(clip.length_hint, 5)
+    assert numbers == [10, 30, 50, 70, 90]
+    for number, image in glance(clip, numbers, (24, 32)):
+        assert image.shape == (24, 32, 3)
+        assert abs(int(image[12, 16, 0]) - 2 * number) <= 3
+    levels = [int(frame.image[24, 32, 0]) for frame in PickedFrames(clip, numbers)]
+    assert np.abs(np.array(levels) - 2 * np.array(numbers)).max() <= 3
+
+
+def test_a_video_that_cannot_be_sought_gives_its_first_frames(tmp_path):
+    clip = grey_clip(tmp_path / "c.mp4", 10, 5)
+    with av.open(str(clip)) as whole, av.open(str(tmp_path / "raw.h264"), "w", "h264") as raw:
+        stream = raw.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(whole.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                raw.mux(packet)
+    source = open_source(tmp_path / "raw.h264", say_nothing, hold=False)
+    assert len(glance(source, spread(source.length_hint, 5), (24, 32))) >= 1

@@ -1,0 +1,167 @@
+"""The loop: what is in flight arrives, and what is waited for is said."""
+
+import json
+import os
+
+import media
+import pytest
+import torch
+
+from dataset import MediaError, PairLoader, open_source
+from inference_video import main, matte_video
+from model import Matter
+from pipeline import MattingResult, Run
+from pipeline.bottleneck import bottleneck, explain
+from pipeline.flight import Landing, now, seconds_between
+from writers import MemoryWriter, composer
+
+
+class AheadRun(Run):
+    """Hands on every batch two batches later, as with CUDA."""
+
+    _ahead = 2
+
+
+def run_ahead(src, plate):
+    result, com = MattingResult(), MemoryWriter()
+    loader = PairLoader(open_source(src, print), open_source(plate, print), warn=print)
+    matter = Matter(media.KnownNetwork(), torch.device("cpu"), warn=print)
+    composers = {"com": composer("com", has_alpha=True)}
+    run = AheadRun(loader, matter, composers, None, result, None, None)
+    return run, result, com
+
+
+def test_frames_in_flight_all_arrive(tmp_path):
+    src, plate = media.make_clip(tmp_path / "a.mp4", 7), media.make_plate(tmp_path / "b.png")
+    run, result, com = run_ahead(src, plate)
+    run.matte([("com", com)])
+    at_once = MemoryWriter()
+    matte_video(
+        video_src=src,
+        video_bgr=plate,
+        output_format="image_sequences",
+        writers={"com": at_once},
+        network=media.KnownNetwork(),
+    )
+    assert result.frames == 7
+    assert torch.equal(com.frames, at_once.frames)
+
+
+def test_frames_in_flight_arrive_before_an_error(tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(5):
+        size = media.SIZE if number < 4 else (40, 80)
+        media.make_plate(folder / f"{number}.png", size)
+    run, result, com = run_ahead(folder, media.make_plate(tmp_path / "b.png"))
+    with pytest.raises(MediaError):
+        run.matte([("com", com)])
+    assert result.frames == len(com.frames) == 4
+
+
+def test_a_landing_waits():
+    frames = torch.rand(1, 3, 4, 4)
+    assert torch.equal(Landing(frames, None).wait(), frames)
+    device = torch.device("cpu")
+    start = now(device)
+    assert 0 <= seconds_between(start, now(device)) < 10
+
+
+@pytest.mark.cuda
+def test_landings_from_cuda_hold_what_was_made():
+    device = torch.device("cuda")
+    stream = torch.cuda.Stream(device)
+    start = now(device)
+    landings = []
+    for number in range(8):
+        frames = torch.full((1, 4, 1080, 1920), number, dtype=torch.uint8, device=device)
+        landings.append(Landing(frames, stream))
+        frames = None  # its memory may be used again
+    for number, landing in enumerate(landings):
+        landed = landing.wait()
+        assert landed.is_pinned() and bool((landed == number).all())
+    assert seconds_between(start, now(device)) > 0
+
+
+WAITED = {
+    "network": {"read": 0.02, "network": 0.94, "write": 0.04},
+    "read": {"read": 0.8, "network": 0.15, "write": 0.05},
+    "write": {"read": 0.0, "network": 0.3, "write": 0.7},
+}
+
+
+@pytest.mark.parametrize(
+    "stage, facts, sentence",
+    [
+        (
+            "network",
+            {},
+            "the network took 94% of the time; a CUDA device or a smaller --video-resize would "
+            "help",
+        ),
+        (
+            "network",
+            {"on_cuda": True},
+            "the network took 94% of the time; fewer --model-refine-sample-pixels or a smaller "
+            "--video-resize would help",
+        ),
+        (
+            "read",
+            {},
+            "reading the clip took 80% of the time; an intermediate codec or a faster disk would "
+            "help",
+        ),
+        (
+            "read",
+            {"images_in": True},
+            "reading the clip took 80% of the time; JPEG instead of PNG or TIFF or a faster disk "
+            "would help",
+        ),
+        (
+            "read",
+            {"aligned": True},
+            "reading and aligning took 80% of the time; more cores, or a camera that stands still, "
+            "help",
+        ),
+        (
+            "write",
+            {"written": [("com", "png")]},
+            "writing png took 70% of the time; more cores or a faster disk would help",
+        ),
+        (
+            "write",
+            {"written": [("pha", "png"), ("fgr", "png")]},
+            "writing png took 70% of the time; fewer --output-types, --image-extension jpg, more "
+            "cores or a faster disk would help",
+        ),
+        (
+            "write",
+            {"written": [("com", "mp4"), ("pha", "mp4")]},
+            "writing mp4 took 70% of the time; fewer --output-types, more cores or a faster disk "
+            "would help",
+        ),
+        ("write", {}, "writing took 70% of the time; more cores or a faster disk would help"),
+    ],
+)
+def test_the_sentence_fits_the_figures(stage, facts, sentence):
+    assert bottleneck(WAITED[stage]) == stage
+    given = {"on_cuda": False, "images_in": False, "aligned": False, "written": ()} | facts
+    assert explain(WAITED[stage], **given) == sentence
+
+
+def test_a_run_says_what_it_waited_for(tmp_path, capsys, checkpoint):
+    src, plate = media.make_clip(tmp_path / "a.mp4", 3), media.make_plate(tmp_path / "b.png")
+    out = tmp_path / "out"
+    flags = {"src": src, "bgr": plate}
+    argv = [text for name, path in flags.items() for text in (f"--video-{name}", str(path))]
+    assert main([*argv, "--output-dir", str(out), "--model-checkpoint", str(checkpoint)]) == 0
+    report = json.loads((out / "run.json").read_text())
+    assert sum(report["waited"].values()) == pytest.approx(1, abs=0.01)
+    stage = max(report["waited"], key=report["waited"].get)
+    assert report["bottleneck"]["stage"] == stage
+    assert capsys.readouterr().err.splitlines()[-1] == report["bottleneck"]["advice"]
+    assert f"{report['waited'][stage]:.0%}" in report["bottleneck"]["advice"]
+
+
+def test_waiting_threads_of_openmp_leave_the_cores_to_others():
+    assert os.environ["OMP_WAIT_POLICY"]  # set by importing inference_video, or by the user
