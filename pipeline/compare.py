@@ -151,18 +151,19 @@ def _better(known: Likeness, frame: np.ndarray, plate: np.ndarray, move: np.ndar
 def _find_shift(frame: np.ndarray, plate: np.ndarray) -> np.ndarray:
     """The translation (3, 3), in whole pixels, with the least differences, cut off at 20 levels."""
     x = y = 0
+    farthest = min(40, min(frame.shape[:2]) // 3)
     for scale, reach in ((8, 4), (4, 1), (2, 1), (1, 1)):
         size = (frame.shape[1] // scale, frame.shape[0] // scale)
         a, b = (
             cv2.resize(grey(picture), size, interpolation=cv2.INTER_AREA)
             for picture in (frame, plate)
         )
-        margin = 40 // scale
+        margin = farthest // scale
         inner = b[margin : size[1] - margin, margin : size[0] - margin]
         height, width = inner.shape
         costs = {}
-        for dy in range(2 * y - reach, 2 * y + reach + 1):
-            for dx in range(2 * x - reach, 2 * x + reach + 1):
+        for dy in range(max(-margin, 2 * y - reach), min(margin, 2 * y + reach) + 1):
+            for dx in range(max(-margin, 2 * x - reach), min(margin, 2 * x + reach) + 1):
                 there = a[margin + dy :, margin + dx :][:height, :width]
                 costs[dx, dy] = float(np.minimum(cv2.absdiff(there, inner), _CUT).mean())
         x, y = min(costs, key=costs.__getitem__)

@@ -389,6 +389,7 @@ def test_a_full_disk_ends_a_sequence(folder):
     make_plate(folder / "plate.png", (400, 400))
     result = run(
         folder,
+        "--no-preflight",  # noise has no likeness
         video_src="shots",
         output_types="fgr",
         image_extension="png",
@@ -417,6 +418,7 @@ def noisy(folder: Path, count: int, side: int) -> str:
 def test_a_full_disk_ends_a_video(folder, count):
     result = run(
         folder,
+        "--no-preflight",  # noise has no likeness
         video_src=noisy(folder, count, 160),
         output_types=("fgr", "pha"),
         output_format="video",
@@ -774,7 +776,7 @@ def test_a_target_that_is_neither_file_nor_colour_is_named(folder):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is on Linux alone")
 @pytest.mark.parametrize(
-    ("size", "batch", "warnings"), [((1080, 1920), 2, 1), ((4320, 7680), 1, 0)], ids=["HD", "8K"]
+    ("size", "batch", "warnings"), [((2160, 3840), 2, 1), ((4320, 7680), 1, 0)], ids=["4K", "8K"]
 )
 def test_too_little_memory_says_what_to_set(folder, size, batch, warnings):
     """In the network, where the batch is halved first, and before it, on the way there."""
@@ -782,11 +784,12 @@ def test_too_little_memory_says_what_to_set(folder, size, batch, warnings):
     make_plate(folder / "large.png", size)
     result = run(
         folder,
+        "--no-preflight",
         before=processes.little_memory,
         video_src="large.mp4",
         video_bgr="large.png",
         batch_size=batch,
-        model_refine_mode="full",
+        model_backbone_scale=0.5,
     )
     *told, error = result.stderr.splitlines()
     assert result.returncode == 1 and error.startswith("error: out of memory on cpu")

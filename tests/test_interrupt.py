@@ -124,10 +124,8 @@ def test_a_stopped_video_plays(tmp_path, job, started):
     assert "Traceback" not in stderr
     count = listed(out)["com"]
     assert listed(out) == dict.fromkeys(KINDS, count)
-    assert sorted(path.name for path in out.iterdir()) == [
-        *sorted([*(f"{kind}.mp4" for kind in KINDS), "preview.png"]),
-        "run.json",
-    ]
+    names = {path.name for path in out.iterdir()}  # a sheet if one of its frames was reached
+    assert names - {"preview.png"} == {*(f"{kind}.mp4" for kind in KINDS), "run.json"}
     for kind in KINDS:
         pictures, _ = read_video(out / f"{kind}.mp4")
         assert len(pictures) == count
@@ -166,7 +164,5 @@ def test_overwrite_cleans_up_after_a_killed_video(tmp_path, job, started):
     assert not (out / "com.mp4").exists()
     make_clip(tmp_path / "clip.mp4", 2)
     assert main([*job, "--overwrite"]) == 0
-    assert sorted(path.name for path in out.iterdir()) == [
-        *sorted([*(f"{kind}.mp4" for kind in KINDS), "preview.png"]),
-        "run.json",
-    ]
+    names = {path.name for path in out.iterdir()}  # a sheet if one of its frames was reached
+    assert names - {"preview.png"} == {*(f"{kind}.mp4" for kind in KINDS), "run.json"}

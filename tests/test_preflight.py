@@ -147,3 +147,11 @@ def test_a_video_that_cannot_be_sought_gives_its_first_frames(tmp_path):
                 raw.mux(packet)
     source = open_source(tmp_path / "raw.h264", say_nothing, hold=False)
     assert len(glance(source, spread(source.length_hint, 5), (24, 32))) >= 1
+
+
+@pytest.mark.parametrize("size", [(64, 64), (72, 128), (65, 384), (384, 66)])
+def test_frames_of_any_shape_are_looked_at(size):
+    random = np.random.default_rng(3)
+    frames = [random.integers(0, 255, (*size, 3), np.uint8) for _ in range(5)]
+    assert look(frames, frames[:1]).frames == 5
+    assert look(frames, [np.full_like(frames[0], 90)]).frames == 5
