@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from model import MattingRefine, load_network
+from model import MattingBase, MattingRefine, load_network
 from training.data import VALIDATION_SEED, to_tensors
+from training.degrade import film
 from training.network import Trainee, clamp, run
 from training.sample import make_sample
 from training.trainer import CHECKPOINT, Recipe, Trainer
@@ -60,6 +61,16 @@ def test_subjects_are_as_varied_as_scenes() -> None:
     assert ((cover > 0.01) & (cover < 0.3)).mean() > 0.3
 
 
+@pytest.mark.parametrize("moved", [None, (1, -2)])
+def test_film_damages_a_picture_a_little(moved: tuple[int, int] | None) -> None:
+    picture = (255 * make_sample(7, 3, 61, 95).src).astype(np.uint8)
+    good, bad = (
+        np.abs(film(picture, crf=crf, moved=moved).astype(float) - picture).mean()
+        for crf in (15, 40)
+    )
+    assert 0 < good < bad < 20 and good < 6
+
+
 def test_clamp_pulls_back_from_outside() -> None:
     x = torch.tensor([-0.5, 0.5, 1.5], requires_grad=True)
     y = clamp(x)
@@ -75,13 +86,37 @@ def test_training_runs_the_network_that_ships() -> None:
     with torch.no_grad():
         expected = network(src, bgr)
         coarse, refined = run(Trainee(network), src, bgr)
+        exact = run(Trainee(network), src, bgr, precision="fp32")[1]
     assert (coarse.pha - expected.pha_sm).abs().max() < 0.02  # bfloat16
     assert (refined.pha - expected.pha).abs().max() < 0.02
     assert (refined.fgr - expected.fgr).abs().max() < 0.02
+    torch.testing.assert_close(exact.pha, expected.pha, atol=1e-5, rtol=0)
+
+
+def test_the_base_trains_without_its_hidden_channels() -> None:
+    torch.manual_seed(0)
+    network = MattingBase("mobilenetv2").eval()
+    src, bgr = torch.rand(2, 1, 3, 64, 96)
+    expected = network(src, bgr)
+    (found,) = run(Trainee(network), src, bgr, precision="fp32")
+    for name in ("pha", "fgr", "err"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), atol=1e-5, rtol=0)
+    found.pha.sum().backward()
+    gradient = network.decoder.conv4.weight.grad
+    assert gradient is not None and gradient[0].abs().sum() > 0 and not gradient[5:].any()
+
+
+def test_frozen_statistics_stay(tmp_path: Path) -> None:
+    recipe = Recipe("base", steps=1, batch=2, size=(32, 32), frozen=True, precision="fp32")
+    trainer = Trainer(recipe, tmp_path)
+    before = {key: x.clone() for key, x in trainer.network.state_dict().items()}
+    trainer.train(workers=0, validate_every=0)
+    moved = {k for k, x in trainer.network.state_dict().items() if not torch.equal(x, before[k])}
+    assert moved and not any("running" in key for key in moved)
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    recipe = Recipe("base", steps=15, batch=3, size=(32, 32), lr=2e-3)
+    recipe = Recipe("base", steps=15, batch=3, size=(32, 32), lr=2e-3, precision="fp32")
     trainer = Trainer(recipe, tmp_path)
     batch = [to_tensors(make_sample(1, index, 32, 32)) for index in range(3)]
     batch = {name: torch.stack([x[name] for x in batch]).float() / 255 for name in batch[0]}
@@ -147,7 +182,7 @@ def _train(folder: Path) -> subprocess.Popen[bytes]:
     command = [
         sys.executable, "-m", "training", "base", str(folder), "--steps", "12", "--batch", "2",
         "--size", "32x32", "--threads", "1", "--workers", "0", "--save-every", "2",
-        "--validate-every", "0",
+        "--validate-every", "0", "--precision", "fp32",
     ]  # fmt: skip
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
 

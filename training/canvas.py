@@ -30,6 +30,14 @@ class Canvas:
         self.colour: Array = np.zeros((height, width, 3), np.float32)
         self.alpha: Array = np.zeros((height, width), np.float32)
 
+    @property
+    def fineness(self) -> float:
+        """How much of a full-size frame's finest detail is left at this size, in (0, 1].
+
+        A network's base sees frames at 1/4 or less: a hair is fainter there, and noise weaker.
+        """
+        return min(1.0, max(self.height, self.width) / 1024) ** 0.5
+
     def paint(self, mask: Array, fill: Array) -> None:
         """Lay a colour (3,) or picture (H, W, 3) over what is there, where ``mask`` (H, W) is."""
         x, y, width, height = cv2.boundingRect((mask > 0).astype(np.uint8))
@@ -67,10 +75,10 @@ class Canvas:
             cv2.circle(mask, centre, radius, 255, -1, cv2.LINE_AA, _SHIFT)
         return self.shrink(mask)
 
-    def strands(self, lines: Points, *, scale: int = 3) -> Array:
-        """Coverage (H, W) of fine lines ``lines`` (N, P, 2), each 1 / ``scale`` pixels wide."""
+    def strands(self, lines: Points, *, scale: int = 3, width: int = 1) -> Array:
+        """Coverage (H, W) of lines ``lines`` (N, P, 2), each ``width / scale`` pixels wide."""
         mask = self.blank(scale)
-        cv2.polylines(mask, list(fixed(lines, scale)), False, 255, 1, cv2.LINE_AA, _SHIFT)
+        cv2.polylines(mask, list(fixed(lines, scale)), False, 255, width, cv2.LINE_AA, _SHIFT)
         return self.shrink(mask)
 
     def blur(self, kernel: Array) -> None:
@@ -93,7 +101,15 @@ def smooth(points: Points, rounds: int = 3) -> Points:
     return points
 
 
-def curls(rng: Rng, roots: Points, directions: Points, lengths: Points, *, fall: float) -> Points:
+def curls(
+    rng: Rng,
+    roots: Points,
+    directions: Points,
+    lengths: Points,
+    *,
+    fall: float,
+    wave: float = 0.12,
+) -> Points:
     """Curved strands.
 
     Args:
@@ -102,6 +118,7 @@ def curls(rng: Rng, roots: Points, directions: Points, lengths: Points, *, fall:
         directions: (N, 2), unit vectors in which they set out.
         lengths: (N,), in pixels.
         fall: How far they sag, relative to their length.
+        wave: How far they may wave to either side, likewise.
 
     Returns:
         (N, 12, 2) points along each strand.
@@ -110,7 +127,7 @@ def curls(rng: Rng, roots: Points, directions: Points, lengths: Points, *, fall:
     t = np.linspace(0, 1, 12)[None, :, None]
     normals = directions[:, ::-1] * (1, -1)
     bend = rng.normal(0, rng.uniform(0.05, 0.5), (count, 1, 1)) * t**2
-    waves = rng.uniform(0, 0.12) * np.sin(
+    waves = rng.uniform(0, wave) * np.sin(
         t * rng.uniform(3, 16) + rng.normal(0, 1, (count, 1, 1)) + rng.uniform(0, 6)
     )
     path = t * directions[:, None] + (bend + waves * t) * normals[:, None]

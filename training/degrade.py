@@ -3,8 +3,13 @@
 Pictures are float32 RGB (H, W, 3) in [0, 1]; fields are float32 (H, W).
 """
 
+from fractions import Fraction
+
+import av
 import cv2
 import numpy as np
+from av.video.codeccontext import VideoCodecContext
+from numpy.typing import NDArray
 
 from .textures import Array, Rng, noise
 
@@ -17,8 +22,9 @@ def reframe(rng: Rng, picture: Array, *, pixels: float) -> Array:
     c, s = zoom * np.cos(turn), zoom * np.sin(turn)
     centre = np.array([width / 2, height / 2])
     shift = centre - np.array([[c, -s], [s, c]]) @ centre + rng.normal(0, 0.7 * pixels, 2)
-    matrix = np.array([[c, -s, shift[0]], [s, c, shift[1]]])
-    return cv2.warpAffine(
+    tilt = rng.normal(0, 0.5, 2) * pixels / np.array([width, height]) ** 2  # perspective
+    matrix = np.array([[c, -s, shift[0]], [s, c, shift[1]], [*tilt, 1 - tilt @ centre]])
+    return cv2.warpPerspective(
         picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
 
@@ -71,19 +77,36 @@ def shadow(rng: Rng, alpha: Array) -> Array:
     light = np.ones_like(alpha)
     for _ in range(int(rng.integers(1, 3))):
         kind = rng.random()
-        if kind < 0.6:  # cast on a wall or, sheared and flattened, on the ground
+        if kind < 0.2:  # where it stands
+            light *= 1 - rng.uniform(0.1, 0.7) * _footprint(rng, alpha)
+            continue
+        if kind < 0.65:  # cast on a wall or, sheared and flattened, on the ground
             move = rng.normal(0, 0.12 * longest, 2)
             shear, squeeze = rng.normal(0, 0.4), rng.choice([1.0, rng.uniform(-0.6, 0.8)])
             matrix = np.array([[1, shear, move[0]], [0, squeeze, move[1] + (1 - squeeze) * height]])
             matrix[0, 2] -= shear * height
             cast = cv2.warpAffine(alpha, matrix, (width, height))
-        elif kind < 0.8:  # around the subject, where it touches things
+        elif kind < 0.82:  # around the subject, where it touches things
             cast = cv2.GaussianBlur(alpha, (0, 0), longest * rng.uniform(0.02, 0.08))
         else:  # of somebody outside the frame
             cast = (3 * noise(rng, height, width, cells=2, decay=0.3) - 1.5).clip(0, 1)
-        sigma = longest * np.exp(rng.uniform(np.log(0.008), np.log(0.06)))  # never sharp
+        sigma = longest * np.exp(rng.uniform(np.log(0.005), np.log(0.06)))  # never sharp
         light *= 1 - rng.uniform(0.05, 0.6) * cv2.GaussianBlur(cast, (0, 0), sigma)
     return light
+
+
+def _footprint(rng: Rng, alpha: Array) -> Array:
+    """The soft, flat shadow (H, W) in [0, 1] under a subject that stands on the ground."""
+    height, width = alpha.shape
+    rows = np.flatnonzero((alpha > 0.5).any(axis=1))
+    if not len(rows):
+        return np.zeros_like(alpha)
+    foot, flat = rows[-1] + rng.uniform(-0.01, 0.02) * height, rng.uniform(0.03, 0.25)
+    shear, shift = rng.normal(0, 0.3, 2) * (1, 0.1 * width)
+    matrix = np.array([[1, shear, shift - shear * foot], [0, flat, (1 - flat) * foot]])
+    cast = cv2.warpAffine(alpha, matrix, (width, height))
+    sigma = max(height, width) * np.exp(rng.uniform(np.log(0.004), np.log(0.03)))
+    return cv2.GaussianBlur(cast, (0, 0), sigma, sigmaY=sigma / 2)
 
 
 def reflection(rng: Rng, colour: Array, alpha: Array) -> tuple[Array, Array]:
@@ -126,9 +149,40 @@ def record(rng: Rng, picture: Array, *, strength: float) -> Array:
         if rng.random() < 0.3:
             grain = 1.5 * cv2.GaussianBlur(grain, (0, 0), 0.7)
         picture = picture + level * grain * np.sqrt(0.3 + picture)
-    small: Array = (picture * 255 + 0.5).clip(0, 255).astype(np.uint8)
-    if strength > 0 and rng.random() < 0.35:
+    small: NDArray[np.uint8] = (picture * 255 + 0.5).clip(0, 255).astype(np.uint8)
+    damage = rng.random() if strength > 0 else 1
+    if damage < 0.25:
         quality = int(100 - strength * rng.uniform(5, 70))
         _, data = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
         small = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
+    elif damage < 0.5:
+        y, x = rng.integers(-2, 3, 2).tolist()
+        moved = (y, x) if rng.random() < 0.5 else None
+        small = film(small, crf=15 + strength * rng.uniform(0, 22), moved=moved)
     return small.astype(np.float32) / 255
+
+
+def film(
+    picture: NDArray[np.uint8], *, crf: float, moved: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """The picture as H.264 leaves it.
+
+    Args:
+        picture: (H, W, 3), uint8.
+        crf: x264's constant rate factor: 15 is good, 37 is bad.
+        moved: Make it the second frame of a clip, predicted from a first one that lies so many
+            rows and columns aside.
+    """
+    height, width = picture.shape[:2]
+    even: NDArray[np.uint8] = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+    frames = [even] if moved is None else [np.roll(even, moved, axis=(0, 1)), even]
+    encoder = VideoCodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = even.shape[1], even.shape[0], "yuv420p"
+    encoder.time_base, encoder.thread_count = Fraction(1, 30), 1
+    encoder.options = {"crf": f"{crf:.1f}", "preset": "veryfast", "tune": "zerolatency"}
+    decoder = VideoCodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    sent = [av.VideoFrame.from_ndarray(x.astype(np.uint8), format="rgb24") for x in frames]
+    packets = [packet for frame in [*sent, None] for packet in encoder.encode(frame)]
+    found = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
+    return found[-1].to_ndarray(format="rgb24").astype(np.uint8)[:height, :width]

@@ -104,42 +104,49 @@ def predict(network: MattingBase, triple: Triple) -> Array:
 
 
 def evaluate(
-    network: MattingBase, triples: Sequence[Triple], *, closed: int = 0, clip: bool = False
-) -> dict[str, dict[str, float]]:
-    """Each metric's mean, per method.
+    triples: Sequence[Triple],
+    network: MattingBase | None = None,
+    *,
+    baselines: bool = True,
+    closed: int = 0,
+    clip: bool = False,
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each method's name and the mean of each metric, as soon as they are known.
 
     Args:
-        network: In evaluation mode.
         triples: What to measure on.
+        network: In evaluation mode; None measures the baselines alone.
+        baselines: Measure the baselines, too.
         closed: On how many of the first triples to measure closed-form matting.
         clip: The triples are consecutive frames: measure flicker, too.
     """
-    apart = [difference(triple.src, triple.bgr) for triple in triples]
-    threshold = best_threshold(apart, [triple.pha for triple in triples])
-    keyed = [key(x, threshold) for x in apart]
-    mattes = {
-        "network": [predict(network, triple) for triple in tqdm(triples, "network")],
-        f"difference > {threshold}": keyed,
-    }
-    if closed:
-        pairs = zip(triples[:closed], keyed, strict=False)
-        mattes["closed form"] = [closed_form(t.src, k) for t, k in tqdm(pairs, "closed form")]
-    figures = {name: _figures(list(found), triples, clip=clip) for name, found in mattes.items()}
-    if closed:
-        figures[f"network, first {closed}"] = _figures(
-            mattes["network"][:closed], triples, clip=clip
-        )
-    return figures
+    some = triples[:closed]
+    if network is not None:
+        found = [predict(network, triple) for triple in tqdm(triples, "network")]
+        yield "network", _figures(found, triples, clip=clip)
+        if closed:
+            yield f"network, first {closed}", _figures(found, some, clip=clip)
+    if baselines:
+        apart = [difference(triple.src, triple.bgr) for triple in triples]
+        threshold = best_threshold(apart, [triple.pha for triple in triples])
+        name = f"difference > {threshold}"
+        keyed = [key(x, threshold) for x in apart]
+        yield name, _figures(keyed, triples, clip=clip)
+        if closed:
+            yield f"{name}, first {closed}", _figures(keyed, some, clip=clip)
+            pairs = tqdm(list(zip(some, keyed, strict=False)), "closed form")
+            matted = [closed_form(triple.src, k) for triple, k in pairs]
+            yield "closed form", _figures(matted, some, clip=clip)
 
 
 def _figures(found: list[Array], triples: Sequence[Triple], *, clip: bool) -> dict[str, float]:
-    truths = [triple.pha.astype(np.float32) / 255 for triple in triples[: len(found)]]
-    pairs = list(zip(found, truths, strict=True))
+    truths = [triple.pha.astype(np.float32) / 255 for triple in triples]
+    pairs = list(zip(found, truths, strict=False))
     figures = {
         name: float(np.mean([metric(pha, true) for pha, true in pairs]))
         for name, metric in METRICS.items()
     }
-    clean = [mad(*pair) for pair, t in zip(pairs, triples, strict=False) if t.clean]
+    clean = [mad(*pair) for pair, t in zip(pairs, triples, strict=True) if t.clean]
     if clean:
         figures["MAD clean"] = float(np.mean(clean))
     if clip:
@@ -160,6 +167,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=100, help="validation samples to make")
     parser.add_argument("--size", default="1024x576", help="of validation samples, WIDTHxHEIGHT")
     parser.add_argument("--closed-form", type=int, default=0, metavar="N", help="on the first N")
+    parser.add_argument(
+        "--only", choices=("network", "baselines"), help="leave the other out; default: both"
+    )
     return parser.parse_args(argv)
 
 
@@ -167,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = parse_args(argv)
     try:
-        network = network_from(read_state(args.checkpoint))
+        network = network_from(read_state(args.checkpoint)) if args.only != "baselines" else None
         width, height = (int(side) for side in args.size.split("x"))
         if args.clip:
             triples = clip_triples(*args.clip)
@@ -175,12 +185,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             triples = folder_triples(args.folder)
         else:
             triples = generated_triples(args.samples, (height, width))
-        figures = evaluate(network, list(triples), closed=args.closed_form, clip=bool(args.clip))
+        figures = evaluate(
+            list(tqdm(triples, "pictures")),
+            network,
+            baselines=args.only != "network",
+            closed=args.closed_form,
+            clip=bool(args.clip),
+        )
+        for method, values in figures:
+            row = (f"{name} {value:.2f}" for name, value in values.items())
+            print(f"{method:20}", *row, sep="  ", flush=True)
     except (OSError, ValueError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
-    for method, values in figures.items():
-        print(f"{method:20}", *(f"{name} {value:.2f}" for name, value in values.items()), sep="  ")
     return 0
 
 

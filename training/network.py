@@ -1,11 +1,14 @@
 """The network as the trainer runs it: in bfloat16, with clamps that let gradients through."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
 from model import MattingBase, MattingRefine
+
+Precision = Literal["bf16", "fp32"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class Prediction(NamedTuple):
@@ -59,20 +62,28 @@ class Trainee(nn.Module):
 def _coarse(network: MattingBase, src: Tensor, bgr: Tensor) -> tuple[Prediction, Tensor, Tensor]:
     deep, *skips = network.backbone(torch.cat([src, bgr], dim=1))
     decoded = network.decoder([network.aspp(deep), *skips])
-    pha, res, err, hid = decoded.split([1, 3, 1, 32], dim=1)
+    pha, res, err, hid = decoded.tensor_split([1, 4, 5], dim=1)
     pha, err, fgr = (clamp(x.float()) for x in (pha, err, res.float() + src.float()))
     return Prediction(pha, fgr, err), res, hid.relu()
 
 
-def run(trainee: Trainee, src: Tensor, bgr: Tensor) -> list[Prediction]:
-    """Run ``trainee`` in bfloat16 on ``src`` and ``bgr`` (B, 3, H, W) in [0, 1].
+def run(
+    trainee: Trainee, src: Tensor, bgr: Tensor, *, precision: Precision = "bf16"
+) -> list[Prediction]:
+    """Run ``trainee`` on ``src`` and ``bgr`` (B, 3, H, W) in [0, 1].
 
-    The weights stay float32 and are cast here, normalisation keeps its own in float32. That is
-    autocast without its detour through float32 at every resize, which costs a fifth of a CPU step.
+    In bfloat16 the weights stay float32 and are cast here, normalisation keeps its own in float32.
+    That is autocast without its detour through float32 at every resize, which costs a fifth of a
+    CPU step. A CPU without bfloat16 instructions emulates them, and is faster in float32.
     """
-    weights = {
-        name: value.bfloat16() if value.dim() == 4 or "conv4" in name else value
-        for name, value in trainee.named_parameters()
-    }
-    inputs = tuple(x.bfloat16() for x in (src, bgr))
-    return torch.func.functional_call(trainee, weights, inputs)
+    weights: dict[str, Tensor] = dict(trainee.named_parameters())
+    if not isinstance(trainee.network, MattingRefine):  # nobody reads the hidden channels
+        last = "network.decoder.conv4."
+        weights |= {name: x[:5] for name, x in weights.items() if name.startswith(last)}
+    if precision == "bf16":
+        src, bgr = src.bfloat16(), bgr.bfloat16()
+        weights = {
+            name: x.bfloat16() if x.dim() == 4 or "conv4" in name else x
+            for name, x in weights.items()
+        }
+    return list(torch.func.functional_call(trainee, weights, (src, bgr)))

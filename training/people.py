@@ -120,6 +120,7 @@ def _face(rng: Rng, canvas: Canvas, place: Placement, flesh: Array) -> None:
 def _hair(rng: Rng, canvas: Canvas, place: Placement, tress: Array, *, behind: bool) -> None:
     """A mass of hair with strands: behind the head down to the shoulders, or on top of it."""
     volume = rng.uniform(1.0, 1.35)
+    curly, wild = rng.random() < 0.3, rng.random() < 0.25
     if behind:
         length = rng.uniform(0.8, 4)
         angle = np.linspace(np.pi, 2 * np.pi, 12)
@@ -132,19 +133,23 @@ def _hair(rng: Rng, canvas: Canvas, place: Placement, tress: Array, *, behind: b
         fringe = np.array([(0.7, -0.1), (0.5, -0.55), (rng.uniform(-0.4, 0.4), -0.7), (-0.6, -0.5)])
         outline = np.concatenate([top, fringe])
     outline = outline + rng.normal(0, 0.05, outline.shape)
-    canvas.paint(canvas.polygon(place(smooth(outline, 1))), tress)
+    canvas.paint(canvas.polygon(place(smooth((0.85 if curly else 1) * outline, 1))), tress)
     count = int(rng.choice([40, 200, 600]) * (1 + place.scale / 30))  # a close-up shows more
     pick = rng.integers(0, len(outline if behind else top), count)
     roots = outline[pick] * rng.uniform(0.6, 1.0, (count, 1)) + rng.normal(0, 0.06, (count, 2))
     outward = roots / np.maximum(np.linalg.norm(roots, axis=1, keepdims=True), 0.1)
     outward += rng.normal(0, rng.uniform(0.1, 0.8), outward.shape)
     outward /= np.maximum(np.linalg.norm(outward, axis=1, keepdims=True), 0.1)
-    lengths = rng.exponential(rng.uniform(0.15, 0.7), count).clip(0, 2.5)
-    fall = rng.uniform(0, 1.5)
-    _paint_strands(rng, canvas, curls(rng, roots, outward, lengths, fall=fall), place, tress)
+    lengths = rng.exponential(rng.uniform(0.15, 0.7) if wild else rng.uniform(0.1, 0.3), count)
+    lengths[: count // 20] *= 3  # flying away
+    lines = curls(
+        rng, roots, outward, lengths.clip(0, 2.5),
+        fall=rng.uniform(0, 1.5), wave=0.4 if curly else 0.12,
+    )  # fmt: skip
+    _paint_strands(rng, canvas, lines, place, tress)
 
 
 def _paint_strands(rng: Rng, canvas: Canvas, lines: Points, place: Placement, tress: Array) -> None:
     lines = place(lines)
-    strength = rng.uniform(0.4, 1)
+    strength = rng.uniform(0.4, 1) * canvas.fineness
     canvas.paint(strength * canvas.strands(lines, scale=int(rng.integers(2, 4))), tress)

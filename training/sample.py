@@ -7,7 +7,7 @@ import numpy as np
 
 from . import degrade
 from .canvas import Canvas
-from .subjects import draw_subject, draw_thing
+from .subjects import draw_cord, draw_subject, draw_thing
 from .textures import Array, Rng, scene, texture
 
 
@@ -45,6 +45,8 @@ def make_sample(seed: int, index: int, height: int, width: int) -> Sample:
     if kind < 0.12:
         return _plain_sample(rng, height, width)
     place = scene(rng, height, width)
+    if rng.random() < 0.08:  # in the bright sun
+        place = 1 - rng.uniform(0.15, 0.6) * (1 - place)
     if rng.random() < 0.15:  # what looks like a subject belongs to the place: it is in both
         statue = Canvas(height, width)
         draw_subject(rng, statue, None)
@@ -62,6 +64,8 @@ def _populate(rng: Rng, canvas: Canvas, place: Array) -> None:
             y, x = rng.integers(canvas.height), rng.integers(canvas.width)
             near = place[y // 4 : y // 4 * 3 + 2, x // 4 : x // 4 * 3 + 2].mean(axis=(0, 1))
         draw_subject(rng, canvas, near)
+    if rng.random() < 0.2:
+        draw_cord(rng, canvas)
     if rng.random() < 0.06:  # camouflage: the stuff of another corner of the place
         shift = rng.integers(1, canvas.height), rng.integers(1, canvas.width)
         stuff = np.roll(place, shift, axis=(0, 1)) * rng.uniform(0.7, 1.3)
@@ -102,7 +106,7 @@ def _photograph(rng: Rng, place: Array, canvas: Canvas, *, clean: bool) -> Sampl
     if not clean:
         behind, plate = _differ(rng, place, canvas)
     src = fgr * covered + behind * (1 - covered)
-    wear = rng.uniform(0, 0.5 if clean else 1) * (rng.random() < 0.9)
+    wear = rng.uniform(0, 0.5 if clean else 1) * (rng.random() < 0.9) * canvas.fineness
     if not clean and rng.random() < 0.6:
         strength = rng.uniform(0.2, 1.6)
         plate = degrade.expose(rng, plate, strength=strength)

@@ -8,7 +8,7 @@ import numpy as np
 from .canvas import Canvas, Placement, Points, curls, ellipse, smooth
 from .materials import fill
 from .people import draw_person
-from .textures import Array, Rng, noise
+from .textures import Array, Rng, colour, noise
 
 
 def draw_subject(rng: Rng, canvas: Canvas, near: Array | None) -> None:
@@ -66,9 +66,11 @@ def draw_animal(rng: Rng, canvas: Canvas, near: Array | None) -> None:
         ([head, head + np.array([rng.uniform(0.3, 0.6), 0.1])], [thick * 0.6, thick * 0.3])
     )
     limbs.append(([head - (0.1, 0.2), head - (0.2, rng.uniform(0.3, 0.6))], [0.12, 0.08]))
+    lean = rng.uniform(0.3, 1)
     for x in (-0.8, -0.65, 0.65, 0.8):
-        foot = (x + rng.normal(0, 0.4), rng.uniform(0.7, 1.3))
-        limbs.append(([(x, 0.2), (x + rng.normal(0, 0.1), 0.6), foot], [0.25, 0.15, 0.1]))
+        foot = (x + rng.normal(0, 0.4), rng.uniform(0.7, 1.5))
+        radii = [0.25, 0.15 * lean, 0.1 * lean]
+        limbs.append(([(x, 0.2), (x + rng.normal(0, 0.1), 0.6), foot], radii))
     tail = rng.normal(0, 0.4, 2) - (1.5, 0.3)
     limbs.append(([(-0.9, -0.2), tail], [0.12, 0.08]))
     mask = np.zeros((canvas.height, canvas.width), np.float32)
@@ -115,6 +117,24 @@ def draw_thing(rng: Rng, canvas: Canvas, near: Array | None) -> None:
             where = centre + rng.normal(0, 0.35 * size, 2)
             mask = np.maximum(mask, canvas.polygon(where + _turned(rng, leaf)))
     canvas.paint(mask, material)
+
+
+def draw_cord(rng: Rng, canvas: Canvas) -> None:
+    """A lead, a strap, a cable: from a subject, if there is one, and mostly dark."""
+    longest = max(canvas.height, canvas.width)
+    rows, columns = np.nonzero(canvas.alpha[::4, ::4] > 0.5)
+    start, middle, end = rng.uniform((0, 0), (canvas.width, canvas.height), (3, 2))
+    if len(rows):
+        pick = rng.integers(len(rows), size=2)
+        start = 4.0 * np.array([columns[pick[0]], rows[pick[0]]])
+        if rng.random() < 0.5:  # both ends are held
+            end = 4.0 * np.array([columns[pick[1]], rows[pick[1]]])
+    middle = (start + end) / 2 + rng.normal(0, 0.25, 2) * np.linalg.norm(end - start)
+    t = np.linspace(0, 1, 24)[:, None]
+    line = (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
+    wide = longest * np.exp(rng.uniform(np.log(0.0007), np.log(0.006)))
+    shade = colour(rng) * (rng.uniform(0.1, 0.5) if rng.random() < 0.6 else 1)
+    canvas.paint(canvas.strands(line[None], scale=4, width=max(1, round(4 * wide))), shade)
 
 
 def _turned(rng: Rng, points: Points) -> Points:

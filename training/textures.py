@@ -146,6 +146,19 @@ def _clutter(rng: Rng, height: int, width: int, colours: Array) -> Array:
     return canvas.astype(np.float32) / 255
 
 
+def _foliage(rng: Rng, height: int, width: int, colours: Array) -> Array:
+    """Shrubs and trees: sunlit and dark leaves, with gaps to what is bright behind them."""
+    green = colours[0] * rng.uniform((0.5, 0.9, 0.2), (1.0, 1.2, 0.7))
+    tones = np.stack([0.1 * green, 0.4 * green, green, 1.4 * green + 0.1]).clip(0, 1)
+    cells = np.exp(rng.uniform(np.log(15), np.log(80)))
+    leaves = noise(rng, height, width, cells=cells, decay=rng.uniform(0.8, 1.1))
+    crowns = noise(rng, height, width, cells=rng.uniform(3, 10), decay=0.5)
+    picture = ramp((0.5 + 2 * (0.7 * leaves + 0.3 * crowns - 0.5)).clip(0, 1), tones)
+    if rng.random() < 0.4:
+        picture[leaves + 0.5 * crowns > rng.uniform(0.9, 1.2)] = colours[1] * 0.5 + 0.5
+    return picture
+
+
 def _polygons(rng: Rng, height: int, width: int, colours: Array) -> Array:
     canvas = (255 * _gradient(rng, height, width, colours)).astype(np.uint8)
     for _ in range(int(rng.integers(4, 25))):
@@ -173,7 +186,8 @@ def _text(rng: Rng, height: int, width: int, colours: Array) -> Array:
 _KINDS: dict[Callable[[Rng, int, int, Array], Array], float] = {
     _flat: 0.12,
     _gradient: 0.18,
-    _fractal: 0.24,
+    _fractal: 0.18,
+    _foliage: 0.06,
     _grain: 0.06,
     _stripes: 0.10,
     _bricks: 0.09,

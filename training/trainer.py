@@ -17,7 +17,7 @@ from model import MattingBase, MattingRefine
 
 from .data import VALIDATION_SEED, Batch, Samples, batches
 from .losses import matting_loss
-from .network import Trainee, run
+from .network import Precision, Trainee, run
 from .validation import Validation
 from .weights import load_weights, read_state
 
@@ -38,6 +38,9 @@ class Recipe:
         batch: Samples of a step.
         size: Height and width of a sample, in pixels.
         crop: Samples are made this many times as large, and cropped to ``size``.
+        precision: What a step computes in; ``bf16`` pays where the processor has it.
+        frozen: The normalisation's statistics stay as they were: for small batches, once they are
+            good. In stage ``refine`` those of the base do in any case.
         base_rate: In stage ``refine``, the base's learning rate relative to the refiner's. Its
             last layer learns as fast as the refiner: it makes the hidden channels, which nobody
             else reads.
@@ -52,6 +55,8 @@ class Recipe:
     batch: int = 12
     size: tuple[int, int] = (224, 224)
     crop: float = 1.0
+    precision: Precision = "bf16"
+    frozen: bool = False
     base_rate: float = 0.1
     lr: float = 1e-3
     final_lr: float = 1e-5
@@ -123,18 +128,23 @@ class Trainer:
             if validation and (self.step % validate_every == 0 or last):
                 self.trainee.eval()
                 picture = self.folder / f"validation_{self.step:06d}.jpg"
-                self._log(**validation.measure(self.trainee, self.device, picture=picture))
+                figures = validation.measure(
+                    self.trainee, self.device, precision=recipe.precision, picture=picture
+                )
+                self._log(**figures)
 
     def _optimise(self, batch: Batch) -> float:
         self.trainee.train()
         if isinstance(self.network, MattingRefine):  # few, large samples: the statistics stay
             self.network.eval()
-            self.network.refiner.train()
+            self.network.refiner.train(not self.recipe.frozen)
+        elif self.recipe.frozen:
+            self.network.eval()
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * self.recipe.learning_rate(self.step)
         src, bgr, pha, fgr = (batch[name].to(self.device) for name in ("src", "bgr", "pha", "fgr"))
         loss = torch.zeros((), device=self.device)
-        for predicted in run(self.trainee, src, bgr):
+        for predicted in run(self.trainee, src, bgr, precision=self.recipe.precision):
             coarse = predicted.err.shape == predicted.pha.shape
             size = predicted.pha.shape[2:]
             true = [

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .data import VALIDATION_SEED, Batch, to_tensors
-from .network import Trainee, run
+from .network import Precision, Trainee, run
 from .sample import make_sample
 
 
@@ -29,19 +29,25 @@ class Validation:
 
     @torch.no_grad()
     def measure(
-        self, trainee: Trainee, device: torch.device, *, picture: Path | None = None
+        self,
+        trainee: Trainee,
+        device: torch.device,
+        *,
+        precision: Precision = "bf16",
+        picture: Path | None = None,
     ) -> dict[str, float]:
         """Mean absolute alpha error, x1000: over all samples and over the clean ones.
 
         Args:
             trainee: In evaluation mode.
             device: Where it is.
+            precision: What it computes in.
             picture: Where to save source, plate, true and predicted alpha of the first samples.
         """
         errors, rows = [], []
         for index, sample in enumerate(self.samples):
             batch = {name: x[None].float().to(device) / 255 for name, x in sample.items()}
-            pha = run(trainee, batch["src"], batch["bgr"])[-1].pha
+            pha = run(trainee, batch["src"], batch["bgr"], precision=precision)[-1].pha
             errors.append(float((pha - batch["pha"]).abs().mean()))
             if index < 16:
                 rows.append(_row(batch, pha))

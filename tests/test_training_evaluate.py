@@ -1,0 +1,56 @@
+"""The command that measures a checkpoint and the baselines."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from model import MattingRefine
+from training.evaluate import main
+from training.weights import export
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two frames with a square that stands out from its plate, and its alpha."""
+    for kind in ("src", "bgr", "pha"):
+        (tmp_path / kind).mkdir()
+    for name in ("a", "b"):
+        plate = np.full((64, 96, 3), 100, np.uint8)
+        alpha = np.zeros((64, 96), np.uint8)
+        alpha[16:48, 32:64] = 255
+        frame = np.where(alpha[..., None] > 0, np.uint8(180), plate)
+        for kind, picture in (("src", frame), ("bgr", plate), ("pha", alpha)):
+            cv2.imwrite(str(tmp_path / kind / f"{name}.png"), picture)
+    return tmp_path
+
+
+def test_the_key_is_exact_where_it_can_be(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["no-weights", str(folder), "--only", "baselines"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("difference > ")
+    for name in ("MAD", "MSE", "SAD", "Grad", "Conn"):
+        assert f"{name} 0.00" in line
+
+
+def test_network_and_key_are_measured_on_the_same_pictures(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "weights.safetensors"
+    export(MattingRefine("mobilenetv2").state_dict(), weights)
+    assert main([str(weights), str(folder)]) == 0
+    network, key = capsys.readouterr().out.splitlines()
+    assert network.startswith("network ") and "MAD 0.00" not in network
+    assert key.startswith("difference > ") and "MAD 0.00" in key
+
+
+def test_a_picture_without_its_plate_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "bgr" / "b.png").unlink()
+    assert main(["no-weights", str(folder), "--only", "baselines"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "b.png" in error and "no plate" in error
