@@ -56,7 +56,7 @@ def _precision(rows: list[dict[str, Any]]) -> str:
         (
             (
                 row["clip"],
-                row["frames"],
+                str(row["frames"]),
                 row["precision"],
                 f"{row['mean']:.3f}",
                 f"{row['p99.9']:.2f}",

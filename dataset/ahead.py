@@ -19,26 +19,36 @@ def spare_threads() -> int:
 
 
 def map_ahead(
-    work: Callable[[S], T], items: Iterable[S], threads: int | None = None
+    work: Callable[[S], T],
+    items: Iterable[S],
+    threads: int | None = None,
+    *,
+    name: str = "read",
+    prepare: Callable[[], None] | None = None,
 ) -> Iterator[T]:
     """``work(item)`` for every item, in order, begun on threads before it is asked for.
 
     At most twice as many results as there are threads are in work or kept. What an item or its work
-    raises comes after all results before it.
+    raises comes after all results before it. Closing the iterator waits for what is in work.
 
     Args:
-        work: Called from several threads at once.
+        work: Called from several threads at once, for each item after those before it.
         items: Taken by the caller's thread.
         threads: By default :func:`spare_threads`; below 2, everything is done when it is asked for.
+        name: What the names of the threads begin with.
+        prepare: Called first on every thread.
     """
     threads = spare_threads() if threads is None else threads
     if threads < 2:
         yield from map(work, items)
         return
-    with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
+    pool = ThreadPoolExecutor(threads, name, prepare)
+    try:
         begun = (pool.submit(work, item) for item in items)
         for future in delayed(begun, 2 * threads - 1):
             yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def delayed(items: Iterable[T], by: int) -> Iterator[T]:

@@ -118,9 +118,10 @@ class FastMattingRefine(FastMattingBase):
         """
         height, width = src.shape[2:]
         small = int(height * self.backbone_scale), int(width * self.backbone_scale)
-        if self._plate is None or self._plate[0] is not bgr:
-            self._plate = bgr, _shrink(bgr, *small), self._padded(bgr)
-        _, bgr_sm, bgr_padded = self._plate
+        plate = self._plate
+        if plate is None or plate[0] is not bgr:
+            plate = self._plate = bgr, _shrink(bgr, *small), self._padded(bgr)
+        _, bgr_sm, bgr_padded = plate
         pha, res, err, hid = self._decode(_shrink(src, *small), bgr_sm)
         chosen = self.choose(err, height, width)
         levels = torch.cat([res, pha], dim=1) * 255 - self._opaque

@@ -1,7 +1,8 @@
 """Running the network: device, precision, padding, and what to do when memory runs out."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from threading import Lock
 from typing import Literal, get_args
 
 import torch
@@ -87,7 +88,8 @@ class Matter:
     """Predicts batches of frames of any size.
 
     Sizes that the network cannot take are padded with copies of the edge, and cropped afterwards. A
-    batch that does not fit into the device's memory is halved, and so are those after it.
+    batch that does not fit into the device's memory is halved, and so are those after it. On a CPU
+    several threads may call it at once.
 
     Args:
         network: A network as :func:`load_network` gives, or any that maps ``src`` and ``bgr`` to
@@ -116,7 +118,8 @@ class Matter:
         self._plain = network.eval()
         self._warn = warn
         self._largest_batch: int | None = None
-        self._plate: tuple[Tensor, Tensor] | None = None
+        self._plate: tuple[nn.Module, Tensor, Tensor] | None = None
+        self._changing = Lock()
         self._use(fast and device.type in ("cpu", "cuda"))
 
     def _use(self, fast: bool) -> None:
@@ -158,12 +161,13 @@ class Matter:
 
     def _try(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction | None:
         """Predict; None if something was changed so that another try is worth it."""
+        network = self.network
         try:
-            return self._predict(src.to(self.device), bgr)
+            return self._predict(network, src.to(self.device), bgr)
         except NotImplementedError as error:
-            if self.path == "plain" and self.device.type == "cpu":
-                raise
-            self._fall_back(error)
+            with self._changing:
+                if self.network is network:  # not changed by another thread meanwhile
+                    self._fall_back(error)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -172,6 +176,8 @@ class Matter:
 
     def _fall_back(self, error: NotImplementedError) -> None:
         """From the fast form to the plain one, and from the device to the CPU."""
+        if self.path == "plain" and self.device.type == "cpu":
+            raise error
         reason = str(error).partition("\n")[0]
         if self.path == "fast":
             self._warn(f"going on without the fast form of the network: {reason}")
@@ -196,16 +202,20 @@ class Matter:
         )
 
     @torch.inference_mode()
-    def _predict(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction:
+    def _predict(
+        self, network: nn.Module, src: Tensor, bgr: Tensor
+    ) -> Prediction | DetailPrediction:
+        plain = network is self._plain
         height, width = src.shape[2:]
-        if self._plate is None or self._plate[0] is not bgr:
-            self._plate = bgr, self._prepared(bgr.to(self.device))
-        frames, plates = self._prepared(src), self._plate[1]
+        plate = self._plate
+        if plate is None or plate[0] is not network or plate[1] is not bgr:
+            plate = self._plate = network, bgr, self._prepared(bgr.to(self.device), plain)
+        frames, plates = self._prepared(src, plain), plate[2]
         size = frames.shape[2], frames.shape[3]
-        if self.path == "plain":
+        if plain:
             plates = plates.expand_as(frames)
-        with exact_float32(), self._autocast():
-            output = self.network(frames, plates)
+        with self._arithmetic(plain):
+            output = network(frames, plates)
         if isinstance(output, FastOutput):
             frames, detail = frames[..., :height, :width], output.detail[:, :height, :width]
             return DetailPrediction(frames, detail, output.err_sm, output.ref_sm, size)
@@ -218,14 +228,18 @@ class Matter:
             padded_size=size,
         )
 
-    def _autocast(self) -> AbstractContextManager:
-        if self.path == "fast" or self._dtype is torch.float32:
-            return nullcontext()
-        return torch.autocast(self.device.type, self._dtype)
+    @contextmanager
+    def _arithmetic(self, plain: bool) -> Iterator[None]:
+        with ExitStack() as stack:
+            if self.device.type == "cuda":  # a setting of the process, not of a thread
+                stack.enter_context(exact_float32())
+            if plain and self._dtype is not torch.float32:
+                stack.enter_context(torch.autocast(self.device.type, self._dtype))
+            yield
 
-    def _prepared(self, frames: Tensor) -> Tensor:
+    def _prepared(self, frames: Tensor, plain: bool) -> Tensor:
         """Frames as the network takes them: of a type and a size that it knows."""
-        if self.path == "plain" or frames.dtype != torch.uint8:  # few operators know uint16
+        if plain or frames.dtype != torch.uint8:  # few operators know uint16
             frames = to_float(frames)
         if not isinstance(self._plain, MattingRefine):
             return frames

@@ -2,16 +2,18 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from dataset import DeviceFeed, FrameBatch, PairLoader, delayed
+from dataset import DeviceFeed, FrameBatch, PairLoader, delayed, map_ahead
 from model import DeviceError, Matter, is_out_of_memory
 from writers import (
     PREVIEW_NAME,
@@ -24,6 +26,7 @@ from writers import (
 )
 
 from .bottleneck import Stage, bottleneck, explain
+from .crew import Turns, batches_at_once, threads_kept
 from .flight import Landing, Moment, now, seconds_between
 from .preview import Preview
 
@@ -73,6 +76,14 @@ class MattingResult:
             logger.warning(message)
 
 
+class _Numbered(NamedTuple):
+    """A batch, its number, and that of its first frame."""
+
+    number: int
+    first: int
+    batch: FrameBatch
+
+
 @dataclass(frozen=True)
 class _Matted:
     """A batch, its pictures by kind, and when the device began and ended its work on them."""
@@ -99,9 +110,9 @@ class Run:
         progress: Called after every batch with the frames done and the frames expected.
         sinks: The open sinks, by kind.
         begun: Frames that each sink was given.
-        matted: Frames that were given to the device.
         network_seconds: Time that the device was at work.
-        waited_seconds: Time that the loop waited for the loader and for the device.
+        waited_seconds: Time that the loop waited for the loader, and for pictures, which includes
+            the loader.
     """
 
     loader: PairLoader
@@ -116,7 +127,6 @@ class Run:
     preview: Preview | None = None
     sinks: dict[Kind, FrameWriter] = field(default_factory=dict)
     begun: dict[Kind, int] = field(default_factory=dict)
-    matted: int = 0
     network_seconds: float = 0.0
     waited_seconds: dict[Stage, float] = field(default_factory=lambda: {"read": 0, "network": 0})
 
@@ -144,52 +154,72 @@ class Run:
         self._report("done", time.perf_counter() - started)
 
     def _loop(self) -> None:
-        for matted in delayed(self._mattes(), self._ahead):
-            with self._waiting_for("network"):
-                frames = {kind: landing.wait() for kind, landing in matted.frames.items()}
-                self.network_seconds += seconds_between(*matted.span)
-            done = self.result.frames + len(matted.batch.src)
-            if self.folder is not None:
-                self.folder.claim(done)
-            for kind, writer in self.sinks.items():
-                self.begun[kind] = done
-                writer.add_batch(frames[kind])
-            self.result.frames = done
-            self.result.repeated_frames += matted.batch.repeated
-            if self.progress is not None:
-                self.progress(done, self.expected)
+        with threads_kept(), closing(self._landed()) as landed:
+            while True:
+                with self._waiting_for("network"):
+                    batch, frames = next(landed, (None, {}))
+                if batch is None:
+                    return
+                done = self.result.frames + len(batch.src)
+                if self.folder is not None:
+                    self.folder.claim(done)
+                for kind, writer in self.sinks.items():
+                    self.begun[kind] = done
+                    writer.add_batch(frames[kind])
+                self.result.frames = done
+                self.result.repeated_frames += batch.repeated
+                if self.progress is not None:
+                    self.progress(done, self.expected)
 
     @property
     def _ahead(self) -> int:
         """Batches that a device is given before the first is waited for, so that it never idles."""
         return 2 if self.matter.device.type == "cuda" else 0
 
-    def _mattes(self) -> Iterator["_Matted"]:
-        """Batch after batch as the device makes it; on CUDA it may not be ready yet."""
-        feed = DeviceFeed(self.matter.device)
-        device = feed.device
+    def _landed(self) -> Generator[tuple[FrameBatch, dict[Kind, Tensor]]]:
+        """Batch after batch, with its pictures on the host."""
+        device = self.matter.device
+        feed = DeviceFeed(device)
         way_back = torch.cuda.Stream(device) if device.type == "cuda" else None
-        batches = iter(self.loader)
-        while True:
+        at_once, cores = batches_at_once(self.matter), torch.get_num_threads()
+        matte = partial(self._matte, feed, way_back, Turns())
+        if at_once == 1:
+            mattes = delayed(map(matte, self._batches()), self._ahead)
+        else:
+            share = partial(torch.set_num_threads, cores // at_once)
+            mattes = map_ahead(matte, self._batches(), at_once, name="network", prepare=share)
+        for matted in mattes:
+            frames = {kind: landing.wait() for kind, landing in matted.frames.items()}
+            self.network_seconds += seconds_between(*matted.span) / at_once
+            yield matted.batch, frames
+
+    def _batches(self) -> Iterator[_Numbered]:
+        batches, frames = iter(self.loader), 0
+        for number in count():
             with self._waiting_for("read"):
                 batch = next(batches, None)
             if batch is None:
                 return
-            with self._waiting_for("network"):
-                matted = self._matte(batch, feed, way_back)
-            yield matted
+            yield _Numbered(number, frames, batch)
+            frames += len(batch.src)
 
     def _matte(
-        self, batch: FrameBatch, feed: DeviceFeed, way_back: torch.cuda.Stream | None
+        self, feed: DeviceFeed, way_back: torch.cuda.Stream | None, turns: Turns, item: _Numbered
     ) -> "_Matted":
+        """From a batch to its pictures; on CUDA they may not be ready yet."""
+        number, first, batch = item
         start = now(feed.device)
-        frames = feed(batch)
-        matte = self.matter(frames.src, frames.bgr)
-        for step in self.steps:
-            matte = matte.with_pha(step(frames.src, matte.pha))
-        if self.preview is not None:
-            self.preview.add(self.matted, frames.src, frames.bgr, matte)
-        self.matted += len(batch.src)
+        try:
+            frames = feed(batch)
+            matte = self.matter(frames.src, frames.bgr)
+        except BaseException:
+            with turns.turn(number):  # those behind wait for it
+                raise
+        with turns.turn(number):
+            for step in self.steps:
+                matte = matte.with_pha(step(frames.src, matte.pha))
+            if self.preview is not None:
+                self.preview.add(first, frames.src, frames.bgr, matte)
         landings = {
             kind: Landing(to_levels(self.composers[kind](matte, frames.target)), way_back)
             for kind in self.sinks
@@ -199,8 +229,10 @@ class Run:
     @contextmanager
     def _waiting_for(self, stage: Stage) -> Iterator[None]:
         started = time.perf_counter()
-        yield
-        self.waited_seconds[stage] += time.perf_counter() - started
+        try:
+            yield
+        finally:
+            self.waited_seconds[stage] += time.perf_counter() - started
 
     def _report(self, status: str, seconds: float) -> None:
         result, aligner, matcher = self.result, self.loader.aligner, self.loader.matcher
@@ -213,6 +245,7 @@ class Run:
         }
         result.busy = {stage: round(busy / seconds, 3) for stage, busy in stages.items()}
         waited = {stage: spent / seconds for stage, spent in self.waited_seconds.items()}
+        waited["network"] -= waited["read"]  # which is done within
         waited["write"] = 1 - sum(waited.values())  # handing over, and closing
         result.waited = {stage: round(share, 3) for stage, share in waited.items()}
         result.bottleneck = explain(

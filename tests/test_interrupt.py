@@ -47,6 +47,11 @@ def started() -> Iterator[list[subprocess.Popen]]:
         process.communicate()
 
 
+def _hear_ctrl_c() -> None:
+    """Shells let what they start in the background ignore it, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupt(
     job: list[str], number: int, when: Callable[[], bool], started: list[subprocess.Popen]
 ) -> tuple[int, str]:
@@ -60,7 +65,8 @@ def interrupt(
         command,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "2"},  # with two, it mattes two frames at once
+        preexec_fn=_hear_ctrl_c,
     )
     started.append(process)
     deadline = time.monotonic() + 60

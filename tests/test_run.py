@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+import time
 
 import media
 import pytest
@@ -9,9 +11,10 @@ import torch
 
 from dataset import MediaError, PairLoader, open_source
 from inference_video import main, matte_video
-from model import Matter
-from pipeline import MattingResult, Run
+from model import Matter, load_network
+from pipeline import MattingResult, Preview, Run
 from pipeline.bottleneck import bottleneck, explain
+from pipeline.crew import batches_at_once
 from pipeline.flight import Landing, now, seconds_between
 from writers import MemoryWriter, composer
 
@@ -57,6 +60,82 @@ def test_frames_in_flight_arrive_before_an_error(tmp_path):
     with pytest.raises(MediaError):
         run.matte([("com", com)])
     assert result.frames == len(com.frames) == 4
+
+
+class Uneven(media.KnownNetwork):
+    """Takes longer for even frames, so that odd ones are ready before them; may fail at one."""
+
+    def __init__(self, fails_at=None):
+        super().__init__()
+        self.fails_at = fails_at
+
+    def forward(self, src, bgr):
+        number = media.read_number((255 * src[0].permute(1, 2, 0)).byte().numpy())
+        time.sleep(0.05 * (number % 2 == 0))
+        if number == self.fails_at:
+            raise ValueError(f"no frame {number}")
+        return super().forward(src, bgr)
+
+
+def run_at_once(tmp_path, monkeypatch, network):
+    monkeypatch.setattr("pipeline.run.batches_at_once", lambda matter: 2)
+    src, plate = media.make_clip(tmp_path / "a.mp4", 11), media.make_plate(tmp_path / "b.png")
+    run, result, com = run_ahead(src, plate)
+    run.matter = Matter(network, torch.device("cpu"), warn=print)
+    seen = []
+
+    def step(src, pha):
+        seen.append(media.read_number(src[0].permute(1, 2, 0).numpy()))
+        return pha
+
+    run.steps, run.preview = [step], Preview(11)
+    return run, result, com, seen
+
+
+def test_batches_matted_at_once_arrive_in_order(tmp_path, monkeypatch):
+    run, result, com, seen = run_at_once(tmp_path, monkeypatch, Uneven())
+    run.matte([("com", com)])
+    alone, _, wanted = run_ahead(tmp_path / "a.mp4", tmp_path / "b.png")
+    alone.matte([("com", wanted)])
+    assert torch.equal(com.frames, wanted.frames)
+    assert seen == list(range(result.frames)) == list(range(11))
+    assert run.preview.numbers == [1, 3, 5, 7, 9]
+    assert 0 < result.busy["network"] <= 1
+
+
+def test_batches_matted_at_once_arrive_before_an_error(tmp_path, monkeypatch):
+    run, result, com, seen = run_at_once(tmp_path, monkeypatch, Uneven(fails_at=5))
+    with pytest.raises(ValueError, match="no frame 5"):
+        run.matte([("com", com)])
+    assert result.frames == len(com.frames) == 5
+    assert seen[:5] == [0, 1, 2, 3, 4]
+    assert not [t for t in threading.enumerate() if t.name.startswith("network")]
+
+
+def test_the_fast_network_takes_batches_at_once(tmp_path, monkeypatch):
+    """As many as there are cores for; alpha is what it is one after another."""
+    before = torch.get_num_threads()
+    clip, plate = media.make_clip(tmp_path / "a.mp4", 7), media.make_plate(tmp_path / "b.png")
+    alphas, threads = [], []
+    try:
+        for cores in (1, 4):
+            torch.set_num_threads(cores)
+            pha = MemoryWriter()
+            matte_video(video_src=clip, video_bgr=plate, writers={"pha": pha}, device="cpu")
+            alphas.append(pha.frames.int())
+            threads.append(torch.get_num_threads())
+        matter = Matter(load_network(None), torch.device("cpu"), warn=print)
+        sizes = {}
+        for cores in (1, 2, 8, 12, 64):
+            torch.set_num_threads(cores)
+            sizes[cores] = batches_at_once(matter)
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [1, 4], "a run leaves PyTorch's threads as they were"
+    assert (alphas[0] - alphas[1]).abs().max() <= 1
+    assert sizes == {1: 1, 2: 2, 8: 2, 12: 3, 64: 4}
+    known = Matter(media.KnownNetwork(), torch.device("cpu"), warn=print)
+    assert batches_at_once(known) == 1, "a network that is not ours may not bear it"
 
 
 def test_a_landing_waits():
