@@ -28,6 +28,7 @@ from model.weights import SHA256
 from pipeline import (
     PREVIEW_FRAMES,
     Console,
+    Inputs,
     MattingResult,
     Preview,
     Run,
@@ -66,6 +67,9 @@ __all__ = [
     "parse_args",
 ]
 __version__ = "0.1.0"
+
+#: Sinks by kind, opened as they are taken.
+Sinks = Iterable[tuple[Kind, FrameWriter]]
 
 
 def matte_video(
@@ -140,41 +144,49 @@ def matte_video(
         crf=settings.crf,
         warn=result.warn,
     )
-    form = settings.form
-    folder: RunFolder | None = None
-    opening: Iterable[tuple[Kind, FrameWriter]]
+    composers = {kind: composer(kind, has_alpha=settings.form.has_alpha) for kind in kinds}
+    run = Run(loader, matter, composers, None, result, inputs.src.length_hint, progress)
+    run.steps = steps
     if writers is not None:
-        opening = writers.items()
+        opening: Sinks = writers.items()
     else:
         settings = replace(settings, frame_rate=clip.frame_rate, precision=matter.precision)
         facts = {"settings": asdict(settings), "device": str(run_on), "versions": _versions()}
-        outputs = [form.plan(kind, clip) for kind in kinds]
-        side = [Output("preview", PREVIEW_NAME)]
-        if isinstance(inputs.bgr, AutoPlate):
-            side.append(Output("plate", PLATE_NAME))
-        folder = RunFolder(
-            Path(settings.output_dir or ""),
-            [*outputs, *side],
-            overwrite=settings.overwrite,
-            inputs=files_read,
-            facts=facts,
-        )
-        named = [o for o in folder.outputs if settings.preview_only or o.kind != "preview"]
-        result.outputs = [folder.root / output.path for output in named]
-        opening = (
-            (kind, form.open(output, folder.root, clip))
-            for kind, output in zip(kinds, outputs, strict=True)
-        )
-    composers = {kind: composer(kind, has_alpha=form.has_alpha) for kind in kinds}
-    run = Run(loader, matter, composers, folder, result, inputs.src.length_hint, progress)
-    run.steps = steps
-    if folder is not None:
-        names = inputs.src.numbers if isinstance(inputs.src, PickedFrames) else ()
-        run.preview = Preview(inputs.src.length_hint, names)
+        opening = _open_folder(run, settings, clip, inputs, facts, files_read)
     if isinstance(inputs.bgr, AutoPlate):
         run.prepare = partial(_find_plate, inputs.bgr, run)
     run.matte(opening)
     return result
+
+
+def _open_folder(
+    run: Run,
+    settings: Settings,
+    clip: Clip,
+    inputs: Inputs,
+    facts: dict[str, Any],
+    files_read: Sequence[Path],
+) -> Sinks:
+    """Give the run its folder and its contact sheet; the sinks open one by one, when it begins."""
+    outputs = [settings.form.plan(kind, clip) for kind in run.composers]
+    side = [Output("preview", PREVIEW_NAME)]
+    if isinstance(inputs.bgr, AutoPlate):
+        side.append(Output("plate", PLATE_NAME))
+    run.folder = folder = RunFolder(
+        Path(settings.output_dir or ""),
+        [*outputs, *side],
+        overwrite=settings.overwrite,
+        inputs=files_read,
+        facts=facts,
+    )
+    named = [o for o in folder.outputs if settings.preview_only or o.kind != "preview"]
+    run.result.outputs = [folder.root / output.path for output in named]
+    names = inputs.src.numbers if isinstance(inputs.src, PickedFrames) else ()
+    run.preview = Preview(inputs.src.length_hint, names)
+    return (
+        (kind, settings.form.open(output, folder.root, clip))
+        for kind, output in zip(run.composers, outputs, strict=True)
+    )
 
 
 def _find_plate(plate: AutoPlate, run: Run) -> None:
