@@ -34,7 +34,7 @@ _RELIT, _RELIT_LEVELS = 0.05, 2.0
 #: share of a frame has to have them, after a gain no farther from 1 than this (as a logarithm).
 _STRUCTURED, _LEAST_RELIT, _WIDEST_GAIN = 0.02, 0.4, 0.5
 #: Share of a ghost's outlines from which it is one.
-_LEAST_GHOST = 0.16
+_LEAST_GHOST = 0.18
 #: Frames from which something in the plate can be told from the subject.
 _LEAST_FRAMES = 3
 

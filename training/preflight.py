@@ -13,7 +13,7 @@ from pipeline import look
 from .shots import FAULTS, Fault, make_shots
 
 #: The clips of the published table come from this seed, on which nothing was tuned.
-PUBLISHED_SEED = 2_000_000_057
+PUBLISHED_SEED = 2_000_000_071
 
 Verdicts = Counter[tuple[Fault, str]]
 
