@@ -11,6 +11,7 @@ from model import BACKBONES
 
 from . import plates, preflight
 from .network import PRECISIONS
+from .sample import PLAIN
 from .smoothing import flicker
 from .trainer import Recipe, Trainer
 from .weights import export, mean_state, read_state
@@ -31,6 +32,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--batch", type=int, default=12)
         train.add_argument("--size", type=_size, default=SIZES[stage])
         train.add_argument("--crop", type=float, default=1.0, help="samples are this much larger")
+        train.add_argument("--plain", type=float, default=PLAIN, help="see Recipe.plain")
         train.add_argument("--precision", choices=PRECISIONS, default="bf16")
         train.add_argument("--frozen", action="store_true", help="see Recipe.frozen")
         train.add_argument("--base-rate", type=float, default=0.1, help="see Recipe.base_rate")
@@ -101,6 +103,7 @@ def train(args: argparse.Namespace) -> None:
         batch=args.batch,
         size=args.size,
         crop=args.crop,
+        plain=args.plain,
         precision=args.precision,
         frozen=args.frozen,
         base_rate=args.base_rate,

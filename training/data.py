@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .sample import Sample, make_sample
+from .sample import PLAIN, Sample, make_sample
 
 #: Validation samples come from this seed; training refuses it.
 VALIDATION_SEED = 2_000_000_011
@@ -37,6 +37,7 @@ class Samples(Dataset[Batch]):
         last: One past the last step.
         size: Height and width in pixels.
         crop: Samples are made this many times as large and cropped at random to ``size``.
+        plain: As in :func:`make_sample`.
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class Samples(Dataset[Batch]):
         last: int,
         size: tuple[int, int],
         crop: float = 1,
+        plain: float = PLAIN,
     ):
-        self.seed, self.size, self.crop = seed, size, crop
+        self.seed, self.size, self.crop, self.plain = seed, size, crop, plain
         self.first, self.count = first * batch, (last - first) * batch
 
     def __len__(self) -> int:
@@ -60,7 +62,7 @@ class Samples(Dataset[Batch]):
         index = self.first + item
         height, width = self.size
         tall, wide = round(height * self.crop), round(width * self.crop)
-        sample = to_tensors(make_sample(self.seed, index, tall, wide))
+        sample = to_tensors(make_sample(self.seed, index, tall, wide, plain=self.plain))
         rng = np.random.default_rng([self.seed, index, 1])
         y, x = int(rng.integers(tall - height + 1)), int(rng.integers(wide - width + 1))
         return {k: v[:, y : y + height, x : x + width] for k, v in sample.items()}

@@ -10,6 +10,9 @@ from .canvas import Canvas
 from .subjects import draw_cord, draw_subject, draw_thing
 from .textures import Array, Rng, scene, texture
 
+#: The share of samples that show a plain thing before a plain wall.
+PLAIN = 0.12
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -30,7 +33,7 @@ class Sample:
     clean: bool
 
 
-def make_sample(seed: int, index: int, height: int, width: int) -> Sample:
+def make_sample(seed: int, index: int, height: int, width: int, *, plain: float = PLAIN) -> Sample:
     """Make sample ``index`` of the endless set that ``seed`` names.
 
     Args:
@@ -38,11 +41,12 @@ def make_sample(seed: int, index: int, height: int, width: int) -> Sample:
         index: Position in the set: not negative.
         height: Rows in pixels.
         width: Columns in pixels.
+        plain: The share of samples that show a plain thing before a plain wall.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
     kind = rng.random()
     clean = bool(rng.random() < 0.3)
-    if kind < 0.12:
+    if kind < plain:
         return _plain_sample(rng, height, width)
     place = scene(rng, height, width)
     if rng.random() < 0.08:  # in the bright sun
@@ -52,7 +56,7 @@ def make_sample(seed: int, index: int, height: int, width: int) -> Sample:
         draw_subject(rng, statue, None)
         place = place * (1 - statue.alpha[..., None]) + statue.colour
     canvas = Canvas(height, width)
-    if kind > 0.18:  # else nobody is there
+    if kind > plain + 0.06:  # else nobody is there
         _populate(rng, canvas, place)
     return _photograph(rng, place, canvas, clean=clean)
 

@@ -18,6 +18,7 @@ from model import MattingBase, MattingRefine
 from .data import VALIDATION_SEED, Batch, Samples, batches
 from .losses import matting_loss
 from .network import Precision, Trainee, run
+from .sample import PLAIN
 from .validation import Validation
 from .weights import load_weights, read_state
 
@@ -38,6 +39,8 @@ class Recipe:
         batch: Samples of a step.
         size: Height and width of a sample, in pixels.
         crop: Samples are made this many times as large, and cropped to ``size``.
+        plain: The share of samples with a plain thing before a plain wall. More than validation's
+            teaches faint differences, which few samples show and which cost most when missed.
         precision: What a step computes in; ``bf16`` pays where the processor has it.
         frozen: The normalisation's statistics stay as they were: for small batches, once they are
             good. In stage ``refine`` those of the base do in any case.
@@ -55,6 +58,7 @@ class Recipe:
     batch: int = 12
     size: tuple[int, int] = (224, 224)
     crop: float = 1.0
+    plain: float = PLAIN
     precision: Precision = "bf16"
     frozen: bool = False
     base_rate: float = 0.1
@@ -112,7 +116,7 @@ class Trainer:
         validation = Validation(recipe.stage, recipe.size) if validate_every else None
         samples = Samples(
             recipe.seed, batch=recipe.batch, first=self.step, last=recipe.steps,
-            size=recipe.size, crop=recipe.crop,
+            size=recipe.size, crop=recipe.crop, plain=recipe.plain,
         )  # fmt: skip
         supply = batches(samples, batch=recipe.batch, workers=workers)
         mean, begun = 0.0, time.monotonic()
