@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from model import MattingBase, MattingRefine, load_network
-from training.data import VALIDATION_SEED, to_tensors
+from training.data import VALIDATION_SEED, Samples, to_tensors
 from training.degrade import film
 from training.network import Trainee, clamp, run
 from training.sample import make_sample
@@ -137,6 +137,33 @@ def test_the_refiner_starts_from_a_base(tmp_path: Path) -> None:
     assert "decoder.conv4.weight" in moved and "aspp.convs.0.0.weight" in moved
     assert not any("running" in key for key in moved)
     assert after["refiner.bn1.num_batches_tracked"] == 2
+
+
+def test_the_refiner_learns_beside_a_base_that_stays(tmp_path: Path) -> None:
+    recipe = Recipe("refine", steps=2, batch=2, size=(64, 64), base_rate=0, precision="fp32")
+    trainer = Trainer(recipe, tmp_path)
+    before = {key: x.clone() for key, x in trainer.network.state_dict().items()}
+    trainer.train(workers=0, validate_every=0)
+    after = trainer.network.state_dict()
+    moved = {key for key, x in before.items() if not torch.equal(x, after[key])}
+    assert {"decoder.conv4.weight", "decoder.conv4.bias", "refiner.conv1.weight"} <= moved
+    assert all(key.startswith(("decoder.conv4", "refiner")) for key in moved)
+    old, new = before["decoder.conv4.weight"], after["decoder.conv4.weight"]
+    torch.testing.assert_close(new[:5], old[:5], rtol=1e-5, atol=0)
+    assert (new[5:] - old[5:]).abs().max() > 1e-5
+
+
+def test_a_pool_of_samples_comes_again_in_another_order() -> None:
+    samples = Samples(7, batch=2, first=0, last=6, size=(32, 32), pool=4)
+    again = Samples(7, batch=2, first=2, last=6, size=(32, 32), pool=4)
+    turns = [[samples[4 * turn + i]["src"] for i in range(4)] for turn in range(3)]
+    for turn in turns[1:]:
+        for picture in turn:
+            seen = [torch.equal(picture, x) or torch.equal(picture.flip(2), x) for x in turns[0]]
+            assert seen.count(True) == 1
+    assert any(not torch.equal(a, b) for a, b in zip(turns[0], turns[1], strict=True))
+    for name, picture in again[3].items():
+        assert torch.equal(picture, samples[7][name])
 
 
 def test_another_recipe_does_not_go_on_with_a_checkpoint(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW
 from tqdm import tqdm
 
@@ -41,12 +41,15 @@ class Recipe:
         crop: Samples are made this many times as large, and cropped to ``size``.
         plain: The share of samples with a plain thing before a plain wall. More than validation's
             teaches faint differences, which few samples show and which cost most when missed.
+        pool: How many different samples there are; 0: each step has its own. Drawing large ones
+            takes longer than training the refiner on them, and it is too small to learn a thousand
+            by heart.
         precision: What a step computes in; ``bf16`` pays where the processor has it.
         frozen: The normalisation's statistics stay as they were: for small batches, once they are
             good. In stage ``refine`` those of the base do in any case.
         base_rate: In stage ``refine``, the base's learning rate relative to the refiner's. Its
             last layer learns as fast as the refiner: it makes the hidden channels, which nobody
-            else reads.
+            else reads. At 0 the hidden channels are all of the base that learns.
         lr: Learning rate at the start (after a short warm-up).
         final_lr: Learning rate at the end.
         seed: Names the set of samples and draws the first weights.
@@ -59,6 +62,7 @@ class Recipe:
     size: tuple[int, int] = (224, 224)
     crop: float = 1.0
     plain: float = PLAIN
+    pool: int = 0
     precision: Precision = "bf16"
     frozen: bool = False
     base_rate: float = 0.1
@@ -117,6 +121,7 @@ class Trainer:
         samples = Samples(
             recipe.seed, batch=recipe.batch, first=self.step, last=recipe.steps,
             size=recipe.size, crop=recipe.crop, plain=recipe.plain,
+            pool=recipe.pool,
         )  # fmt: skip
         supply = batches(samples, batch=recipe.batch, workers=workers)
         mean, begun = 0.0, time.monotonic()
@@ -168,8 +173,13 @@ class Trainer:
         fast = [*self.network.refiner.parameters(), *self.network.decoder.conv4.parameters()]
         known = {id(x) for x in fast}
         slow = [x for x in self.network.parameters() if id(x) not in known]
-        rates = [{"params": fast, "rate": 1.0}, {"params": slow, "rate": self.recipe.base_rate}]
-        return [group for group in rates if group["rate"]]
+        if self.recipe.base_rate:
+            return [{"params": fast, "rate": 1.0}, {"params": slow, "rate": self.recipe.base_rate}]
+        for weight in slow:
+            weight.requires_grad_(False)
+        for weight in self.network.decoder.conv4.parameters():
+            weight.register_hook(_hidden_alone)
+        return [{"params": fast, "rate": 1.0}]
 
     def save(self) -> None:
         """Write the checkpoint; whoever kills the process leaves either the old or the new one."""
@@ -197,6 +207,13 @@ class Trainer:
     def _log(self, **entry: Any) -> None:
         with open(self.folder / "log.jsonl", "a") as log:
             log.write(json.dumps({"step": self.step, **entry}) + "\n")
+
+
+def _hidden_alone(gradient: Tensor) -> Tensor:
+    """The gradient of the base's last layer, without the channels that it shows."""
+    gradient = gradient.clone()
+    gradient[:5] = 0
+    return gradient
 
 
 def _build(recipe: Recipe) -> MattingBase:
