@@ -13,6 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+# As a program: until main() listens, Ctrl-C ends it there and then, without a traceback.
+if Path(sys.argv[0]).stem in ("inference_video", "inference-video") and (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler
+):
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 # Before PyTorch loads OpenMP, whose threads otherwise spin while they wait, and take the cores from
 # those that decode and encode.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -52,6 +52,23 @@ def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def test_ctrl_c_while_the_program_loads_shows_no_traceback(
+    started: list[subprocess.Popen],
+) -> None:
+    command = [sys.executable, "-X", "importtime", str(ROOT / "inference_video.py"), "--version"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_hear_ctrl_c
+    )
+    started.append(process)
+    for line in process.stderr:  # one for each module that has been imported
+        if line.split()[-1].startswith("torch"):
+            break
+    process.send_signal(signal.SIGINT)
+    version, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert version == "" and "Traceback" not in errors
+
+
 def interrupt(
     job: list[str], number: int, when: Callable[[], bool], started: list[subprocess.Popen]
 ) -> tuple[int, str]:
