@@ -17,7 +17,7 @@ from training.degrade import film
 from training.network import Trainee, clamp, run
 from training.sample import make_sample
 from training.trainer import CHECKPOINT, Recipe, Trainer
-from training.weights import export, mean_state, network_from, read_state
+from training.weights import export, mean_state, network_from, read_state, share_mean
 
 ROOT = Path(__file__).parent.parent
 
@@ -193,6 +193,28 @@ def test_mean_of_two_checkpoints() -> None:
     second = {"w": torch.tensor([2.0, 5.0]), "n": torch.tensor(4)}
     mean = mean_state([first, second])
     assert mean["w"].tolist() == [1.5, 4.0] and mean["n"] == 4
+
+
+def test_runs_side_by_side_go_on_from_their_mean(tmp_path: Path) -> None:
+    def trainer(seed: int, steps: int = 2) -> Trainer:
+        recipe = Recipe("base", steps=steps, batch=2, size=(32, 32), precision="fp32", seed=seed)
+        return Trainer(recipe, tmp_path / f"{seed}-{steps}")
+
+    def weight(trainer: Trainer) -> torch.Tensor:
+        return trainer.network.state_dict()["aspp.convs.0.0.weight"]
+
+    runs = [trainer(1), trainer(2)]
+    for run_ in runs:
+        run_.save()
+    paths = [run_.folder / CHECKPOINT for run_ in runs]
+    assert share_mean(paths) == 0
+    expected = (weight(runs[0]) + weight(runs[1])) / 2
+    for again in (trainer(1), trainer(2)):
+        assert torch.equal(weight(again), expected)
+    other = trainer(3, steps=5)
+    other.save()
+    with pytest.raises(ValueError, match="same place"):
+        share_mean([*paths, other.folder / CHECKPOINT])
 
 
 def test_the_built_in_weights_fit_their_digest_and_the_network() -> None:

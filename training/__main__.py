@@ -14,7 +14,7 @@ from .network import PRECISIONS
 from .sample import PLAIN
 from .smoothing import flicker
 from .trainer import Recipe, Trainer
-from .weights import export, mean_state, read_state
+from .weights import export, mean_state, read_state, share_mean
 
 SIZES = {"base": "256x160", "refine": "512x512"}
 
@@ -45,6 +45,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--workers", type=int, default=1, help="processes that draw samples")
         train.add_argument("--save-every", type=int, default=100, metavar="STEPS")
         train.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
+    mean = commands.add_parser("mean", help="runs side by side go on from their mean weights")
+    mean.add_argument("checkpoint", type=Path, nargs="+", help="at the same step; rewritten")
     export = commands.add_parser("export", help="write weights as float16 safetensors")
     export.add_argument("checkpoint", type=Path, nargs="+", help="of several, their mean")
     export.add_argument("weights", type=Path, help="a .safetensors file to write")
@@ -76,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "export":
             states = [read_state(path) for path in args.checkpoint]
             print(export(mean_state(states), args.weights), args.weights)
+        elif args.command == "mean":
+            print("at step", share_mean(args.checkpoint))
         elif args.command == "preflight":
             print(preflight.table(preflight.confusion(args.seed, args.clips, args.workers)))
         elif args.command == "smoothing":
