@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "ab1bc572bcedc5042c6c300bdde9ce50ba6b17d7728dc3c06160a6c62c45615a"
+SHA256 = "ada267aca46aeb732fcf1bb74bc05ad2ae5319936f2aa03ee7c58db2c29dda73"
