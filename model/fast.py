@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .folding import fold_batch_norms, select, widen
+from .folding import fold_batch_norms, read_difference, select, widen
 from .matting import BaseOutput, MattingBase, MattingRefine
 from .refiner import resize
 from .tiles import Tiles, bilinear, cells
@@ -51,6 +51,8 @@ class FastMattingBase(nn.Module):
         folded = fold_batch_norms(network)
         self.backbone, self.aspp, self.decoder = folded.backbone, folded.aspp, folded.decoder
         decoder = self.decoder
+        for conv in (_first_conv(self.backbone), decoder.conv4):
+            read_difference(conv)
         for name in ("conv1", "conv2", "conv3"):
             setattr(decoder, name, nn.Sequential(getattr(decoder, name), nn.ReLU(inplace=True)))
         decoder.relu = nn.Identity()
@@ -65,7 +67,7 @@ class FastMattingBase(nn.Module):
         return BaseOutput(pha, (res + src).clamp(0, 1), err, hid)
 
     def _decode(self, src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        pair = torch.cat([src, bgr.expand_as(src)], dim=1).to(self.dtype)
+        pair = torch.cat([src - bgr, bgr.expand_as(src)], dim=1).to(self.dtype)
         deep, *skips = self.backbone(pair.contiguous(memory_format=torch.channels_last))
         decoded = self.decoder([self.aspp(deep), *skips]).float()
         pha, res, err, hid = decoded[:, :37].split([1, 3, 1, 32], dim=1)
@@ -196,6 +198,10 @@ class FastMattingRefine(FastMattingBase):
         x = F.interpolate(self.first_half(x), scale_factor=2.0, mode="nearest")
         pair = F.pad(pair, (self.narrow - 2 * self.wide,) * 4)  # a crop
         return self.second_half(torch.cat([x, pair], dim=1)).permute(0, 2, 3, 1)
+
+
+def _first_conv(network: nn.Module) -> nn.Conv2d:
+    return next(module for module in network.modules() if isinstance(module, nn.Conv2d))
 
 
 def _shrink(frames: Tensor, height: int, width: int) -> Tensor:

@@ -53,6 +53,16 @@ def widen(conv: nn.Conv2d, *, inputs: int | None = None, outputs: int | None = N
     return wide
 
 
+def read_difference(conv: nn.Conv2d) -> None:
+    """Let ``conv``, whose last six inputs are ``src`` and ``bgr``, read ``src - bgr`` and ``bgr``.
+
+    The sum is the same. But half precision keeps a small difference that it would lose between two
+    large values, and weights that all but cancel become one small weight.
+    """
+    with torch.no_grad():
+        conv.weight[:, -3:] += conv.weight[:, -6:-3]
+
+
 def select(
     conv: nn.Conv2d, *, inputs: list[int] | None = None, outputs: list[int] | None = None
 ) -> nn.Conv2d:

@@ -8,6 +8,7 @@ import torch
 
 from dataset import open_source, read_image
 from model import DetailPrediction, Matter, MattingRefine, load_network
+from model.folding import read_difference
 from writers.quantize import to_uint8
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -84,6 +85,15 @@ def test_bits_batches_and_plates_make_no_difference(frames, plate):
         assert off.float().mean() < 1e-3, name
     other = one(src, 255 - bgr).cut_out()
     assert (other.int() - wanted.int()).abs().float().mean() > 5, "a new plate is seen"
+
+
+def test_a_convolution_reads_the_difference():
+    conv = torch.nn.Conv2d(8, 4, 3, padding=1)
+    other, src, bgr = torch.rand(2, 2, 9, 9), *torch.rand(2, 2, 3, 9, 9)
+    expected = conv(torch.cat([other, src, bgr], dim=1))
+    read_difference(conv)
+    found = conv(torch.cat([other, src - bgr, bgr], dim=1))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
