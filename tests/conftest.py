@@ -6,6 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+# As the program has it: idle threads of one test process leave the cores to the other's.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import media
 import pytest
 import torch
