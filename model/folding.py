@@ -14,8 +14,7 @@ Network = TypeVar("Network", bound=nn.Module)
 def fold_batch_norms(network: Network) -> Network:
     """A copy of ``network`` with every BatchNorm folded into the convolution before it.
 
-    Pairs are neighbours in an ``nn.Sequential``, or ``convN`` and ``bnN`` of one module, as
-    torchvision and this project name them.
+    Pairs are neighbours in an ``nn.Sequential``, or ``convN`` and ``bnN`` of one module.
     """
     network = copy.deepcopy(network).eval()
     for module in network.modules():

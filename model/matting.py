@@ -5,8 +5,8 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.segmentation.deeplabv3 import ASPP
 
+from .aspp import ASPP
 from .decoder import Decoder
 from .mobilenet import MobileNetV2Encoder
 from .patches import RefineMode

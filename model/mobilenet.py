@@ -1,30 +1,41 @@
-"""MobileNetV2 as a feature pyramid for a source and plate pair."""
+"""MobileNetV2 (Sandler et al., 2018) as a feature pyramid for a source and plate pair."""
 
 from torch import Tensor, nn
-from torchvision.models import MobileNetV2
+
+#: Expansion, channels, blocks, and stride of the first of them: the paper's table 2, but the last
+#: stride of 2 is 1, and the blocks behind it are dilated instead.
+_STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 1),
+    (6, 320, 1, 1),
+)
+#: From this block on depthwise convolutions are dilated.
+_DILATED_FROM = 15
 
 
-class MobileNetV2Encoder(MobileNetV2):
-    """A torchvision MobileNetV2 without its classifier, dilated to stay at 1/16."""
+class MobileNetV2Encoder(nn.Module):
+    """MobileNetV2 without its last 1x1 convolution and its classifier, dilated to stay at 1/16."""
 
     #: Channels at 1/16, 1/8, 1/4, 1/2 and 1.
     feature_channels = (320, 32, 24, 16, 6)
 
     def __init__(self) -> None:
         super().__init__()
-        del self.classifier
-        self.features: nn.Sequential
-        self.features[0][0] = nn.Conv2d(6, 32, kernel_size=3, stride=2, padding=1, bias=False)
-        self.features = self.features[:-1]  # without the 1x1 convolution to 1280 channels
-        self._depthwise(14).stride = (1, 1)
-        for block in (15, 16, 17):
-            self._depthwise(block).dilation = (2, 2)
-            self._depthwise(block).padding = (2, 2)
-
-    def _depthwise(self, block: int) -> nn.Conv2d:
-        layer = self.get_submodule(f"features.{block}.conv.1.0")
-        assert isinstance(layer, nn.Conv2d)
-        return layer
+        self.features = nn.Sequential(_conv(6, 32, kernel_size=3, stride=2))
+        below = 32
+        for expansion, channels, blocks, first_stride in _STAGES:
+            for block in range(blocks):
+                stride = 1 if block else first_stride
+                dilation = 2 if len(self.features) >= _DILATED_FROM else 1
+                self.features.append(_Block(below, channels, expansion, stride, dilation))
+                below = channels
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
     def forward(self, pair: Tensor) -> list[Tensor]:
         """Encode ``pair`` (B, 6, H, W): features at 1/16, 1/8, 1/4, 1/2, and ``pair`` itself."""
@@ -33,3 +44,36 @@ class MobileNetV2Encoder(MobileNetV2):
         eighth = self.features[4:7](quarter)
         sixteenth = self.features[7:](eighth)
         return [sixteenth, eighth, quarter, half, pair]
+
+
+class _Block(nn.Module):
+    """An inverted residual: widened, convolved channel by channel, and narrowed again."""
+
+    def __init__(self, below: int, channels: int, expansion: int, stride: int, dilation: int):
+        super().__init__()
+        wide = below * expansion
+        widen = [_conv(below, wide, kernel_size=1)] if expansion > 1 else []
+        self.conv = nn.Sequential(
+            *widen,
+            _conv(wide, wide, kernel_size=3, stride=stride, dilation=dilation, groups=wide),
+            nn.Conv2d(wide, channels, kernel_size=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        self.is_residual = stride == 1 and below == channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x) if self.is_residual else self.conv(x)
+
+
+def _conv(
+    below: int,
+    channels: int,
+    *,
+    kernel_size: int,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+) -> nn.Sequential:
+    padding = kernel_size // 2 * dilation
+    conv = nn.Conv2d(below, channels, kernel_size, stride, padding, dilation, groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU6(inplace=True))

@@ -33,6 +33,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--size", type=_size, default=SIZES[stage])
         train.add_argument("--crop", type=float, default=1.0, help="samples are this much larger")
         train.add_argument("--plain", type=float, default=PLAIN, help="see Recipe.plain")
+        train.add_argument("--alike", type=float, default=0, help="see Recipe.alike")
         train.add_argument("--pool", type=int, default=0, help="see Recipe.pool")
         train.add_argument("--precision", choices=PRECISIONS, default="bf16")
         train.add_argument("--frozen", action="store_true", help="see Recipe.frozen")
@@ -109,6 +110,7 @@ def train(args: argparse.Namespace) -> None:
         size=args.size,
         crop=args.crop,
         plain=args.plain,
+        alike=args.alike,
         pool=args.pool,
         precision=args.precision,
         frozen=args.frozen,

@@ -37,7 +37,7 @@ class Samples(Dataset[Batch]):
         last: One past the last step.
         size: Height and width in pixels.
         crop: Samples are made this many times as large and cropped at random to ``size``.
-        plain: As in :func:`make_sample`.
+        plain, alike: As in :func:`make_sample`.
         pool: How many different samples there are, kept in memory; after them they come again, in
             another order, mirrored or not. 0: no sample comes twice.
     """
@@ -52,9 +52,11 @@ class Samples(Dataset[Batch]):
         size: tuple[int, int],
         crop: float = 1,
         plain: float = PLAIN,
+        alike: float = 0,
         pool: int = 0,
     ):
-        self.seed, self.size, self.crop, self.plain, self.pool = seed, size, crop, plain, pool
+        self.seed, self.size, self.crop, self.pool = seed, size, crop, pool
+        self.plain, self.alike = plain, alike
         self.kept: dict[int, Batch] = {}
         self.first, self.count = first * batch, (last - first) * batch
 
@@ -78,7 +80,9 @@ class Samples(Dataset[Batch]):
     def _make(self, index: int) -> Batch:
         height, width = self.size
         tall, wide = round(height * self.crop), round(width * self.crop)
-        sample = to_tensors(make_sample(self.seed, index, tall, wide, plain=self.plain))
+        sample = to_tensors(
+            make_sample(self.seed, index, tall, wide, plain=self.plain, alike=self.alike)
+        )
         rng = np.random.default_rng([self.seed, index, 1])
         y, x = int(rng.integers(tall - height + 1)), int(rng.integers(wide - width + 1))
         return {k: v[:, y : y + height, x : x + width] for k, v in sample.items()}

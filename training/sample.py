@@ -33,7 +33,9 @@ class Sample:
     clean: bool
 
 
-def make_sample(seed: int, index: int, height: int, width: int, *, plain: float = PLAIN) -> Sample:
+def make_sample(
+    seed: int, index: int, height: int, width: int, *, plain: float = PLAIN, alike: float = 0
+) -> Sample:
     """Make sample ``index`` of the endless set that ``seed`` names.
 
     Args:
@@ -42,6 +44,7 @@ def make_sample(seed: int, index: int, height: int, width: int, *, plain: float 
         height: Rows in pixels.
         width: Columns in pixels.
         plain: The share of samples that show a plain thing before a plain wall.
+        alike: The share of subjects with parts in the colours of what is behind them there.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
     kind = rng.random()
@@ -58,6 +61,9 @@ def make_sample(seed: int, index: int, height: int, width: int, *, plain: float 
     canvas = Canvas(height, width)
     if kind > plain + 0.06:  # else nobody is there
         _populate(rng, canvas, place)
+        chance = np.random.default_rng([seed, index, 2])  # else it would change the other draws
+        if chance.random() < alike:
+            _liken(chance, canvas, place)
     return _photograph(rng, place, canvas, clean=clean)
 
 
@@ -82,6 +88,18 @@ def _populate(rng: Rng, canvas: Canvas, place: Array) -> None:
         sigma = rng.uniform(0.3, 0.004 * longest + 0.5)
         kernel = cv2.getGaussianKernel(2 * int(3 * sigma) + 1, sigma).astype(np.float32)
         canvas.blur(kernel @ kernel.T)
+
+
+def _liken(rng: Rng, canvas: Canvas, place: Array) -> None:
+    """Give parts of the subject the colours of what is behind them, as skin has before bricks."""
+    height, width = canvas.alpha.shape
+    coarse = rng.random(rng.integers((3, 4), (9, 12))).astype(np.float32)
+    hills = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    spots = ((hills - rng.uniform(0.5, 0.85)) * rng.uniform(3, 20)).clip(0, 1)
+    longest = max(height, width)
+    behind = cv2.GaussianBlur(place, (0, 0), longest * rng.uniform(0.005, 0.1))
+    share = (spots * rng.uniform(0.4, 0.95))[..., None]
+    canvas.colour += share * (canvas.alpha[..., None] * behind - canvas.colour)
 
 
 def _plain_sample(rng: Rng, height: int, width: int) -> Sample:

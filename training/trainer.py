@@ -41,6 +41,8 @@ class Recipe:
         crop: Samples are made this many times as large, and cropped to ``size``.
         plain: The share of samples with a plain thing before a plain wall. More than validation's
             teaches faint differences, which few samples show and which cost most when missed.
+        alike: The share of subjects with parts in the colours of what is behind them; validation
+            has none. Teaches that a thing goes on between its outlines.
         pool: How many different samples there are; 0: each step has its own. Drawing large ones
             takes longer than training the refiner on them, and it is too small to learn a thousand
             by heart.
@@ -62,6 +64,7 @@ class Recipe:
     size: tuple[int, int] = (224, 224)
     crop: float = 1.0
     plain: float = PLAIN
+    alike: float = 0
     pool: int = 0
     precision: Precision = "bf16"
     frozen: bool = False
@@ -121,7 +124,7 @@ class Trainer:
         samples = Samples(
             recipe.seed, batch=recipe.batch, first=self.step, last=recipe.steps,
             size=recipe.size, crop=recipe.crop, plain=recipe.plain,
-            pool=recipe.pool,
+            alike=recipe.alike, pool=recipe.pool,
         )  # fmt: skip
         supply = batches(samples, batch=recipe.batch, workers=workers)
         mean, begun = 0.0, time.monotonic()
