@@ -54,6 +54,20 @@ def test_a_clean_sample_is_its_own_compositing() -> None:
     assert found > 5
 
 
+def test_parts_of_a_subject_may_look_like_what_is_behind_them() -> None:
+    touched = 0
+    for index in range(40):
+        before = make_sample(7, index, 96, 96)
+        after = make_sample(7, index, 96, 96, alike=1)
+        np.testing.assert_array_equal(after.pha, before.pha)
+        np.testing.assert_array_equal(after.bgr, before.bgr)
+        near, far = (np.abs(x.src - x.bgr)[x.pha > 0.9].sum() for x in (after, before))
+        touched += near < 0.95 * far
+        if not before.pha.any():
+            np.testing.assert_array_equal(after.src, before.src)
+    assert touched > 10
+
+
 def test_subjects_are_as_varied_as_scenes() -> None:
     cover = np.array([make_sample(7, index, 64, 64).pha.mean() for index in range(150)])
     assert 0.03 < (cover == 0).mean() < 0.3
