@@ -41,6 +41,7 @@ from pipeline import (
     Settings,
     UsageError,
     alpha_steps,
+    check_resumable,
     logger,
     look_first,
     open_inputs,
@@ -60,6 +61,7 @@ from writers import (
     RunFolder,
     VideoWriter,
     composer,
+    read_report,
     save_png,
 )
 
@@ -108,8 +110,9 @@ def matte_video(
     settings.check()
     if settings.output_dir is None and writers is None:
         raise UsageError("--output-dir is needed")
-    if settings.preview_only and writers is not None:
-        raise UsageError("--preview-only writes to a folder; give output_dir and no writers")
+    for flag in ("preview_only", "resume"):
+        if getattr(settings, flag) and writers is not None:
+            raise UsageError(f"{flag} writes to a folder; give output_dir and no writers")
     if unknown := [kind for kind in writers or () if kind not in KINDS]:
         raise UsageError(f"writers for {', '.join(unknown)}: expected some of {', '.join(KINDS)}")
     result = MattingResult()
@@ -174,17 +177,23 @@ def _open_folder(
     files_read: Sequence[Path],
 ) -> Sinks:
     """Give the run its folder and its contact sheet; the sinks open one by one, when it begins."""
+    root = Path(settings.output_dir or "")
+    if settings.resume:
+        check_resumable(read_report(root), facts)
     outputs = [settings.form.plan(kind, clip) for kind in run.composers]
     side = [Output("preview", PREVIEW_NAME)]
     if isinstance(inputs.bgr, AutoPlate):
         side.append(Output("plate", PLATE_NAME))
     run.folder = folder = RunFolder(
-        Path(settings.output_dir or ""),
+        root,
         [*outputs, *side],
         overwrite=settings.overwrite,
+        resume=settings.resume,
         inputs=files_read,
         facts=facts,
     )
+    run.loader.skip = run.result.frames = run.result.resumed = folder.done
+    clip = replace(clip, done=folder.done)
     named = [o for o in folder.outputs if settings.preview_only or o.kind != "preview"]
     run.result.outputs = [folder.root / output.path for output in named]
     names = inputs.src.numbers if isinstance(inputs.src, PickedFrames) else ()
@@ -240,10 +249,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 traceback.print_exc()
             console.say(f"error: {_one_line(error)}")
             return 2 if isinstance(error, UsageError) else 1
-    speed = result.frames / result.seconds
     outputs = ", ".join(str(path) for path in result.outputs)
     console.say(
-        f"{result.frames} frames in {result.seconds:.1f} s ({speed:.1f} a second): {outputs}"
+        f"{result.frames - result.resumed} frames in {result.seconds:.1f} s "
+        f"({result.speed:.1f} a second): {outputs}"
     )
     console.say(result.bottleneck)
     return 0

@@ -33,9 +33,6 @@ class MobileNetV2Encoder(nn.Module):
                 dilation = 2 if len(self.features) >= _DILATED_FROM else 1
                 self.features.append(_Block(below, channels, expansion, stride, dilation))
                 below = channels
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
     def forward(self, pair: Tensor) -> list[Tensor]:
         """Encode ``pair`` (B, 6, H, W): features at 1/16, 1/8, 1/4, 1/2, and ``pair`` itself."""

@@ -23,9 +23,6 @@ class ResNetEncoder(nn.Module):
         self.layer2 = _stage(256, 128, layers[1], stride=2)
         self.layer3 = _stage(512, 256, layers[2], stride=2)
         self.layer4 = _stage(1024, 512, layers[3], dilation=2)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, pair: Tensor) -> list[Tensor]:
         """Encode ``pair`` (B, 6, H, W): features at 1/16, 1/8, 1/4, 1/2, and ``pair`` itself."""

@@ -7,6 +7,7 @@ from .opening import Inputs, open_inputs, open_network, pick_frames
 from .preflight import Look, PlateError, look, look_first
 from .preview import FRAMES as PREVIEW_FRAMES
 from .preview import Preview
+from .resume import check_resumable
 from .run import MattingResult, Run, logger
 from .settings import Settings, UsageError
 
@@ -23,6 +24,7 @@ __all__ = [
     "Settings",
     "UsageError",
     "alpha_steps",
+    "check_resumable",
     "logger",
     "look",
     "look_first",

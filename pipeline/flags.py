@@ -234,6 +234,11 @@ def _add_output_flags(group: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="remove what an earlier run wrote to the folder, and nothing else",
     )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where an earlier run into the folder stopped; for image sequences",
+    )
 
 
 def _add_device_flags(group: argparse._ArgumentGroup) -> None:

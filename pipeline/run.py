@@ -38,7 +38,8 @@ class MattingResult:
     """What a run did.
 
     Attributes:
-        frames: Frames matted.
+        frames: Frames matted, those of an earlier run that this one resumed included.
+        resumed: How many these were.
         seconds: Time that took, from the first frame read to the last file closed.
         outputs: The videos and folders written.
         warnings: Everything that was mended or assumed, one sentence each.
@@ -58,6 +59,7 @@ class MattingResult:
     """
 
     frames: int = 0
+    resumed: int = 0
     seconds: float = 0.0
     outputs: list[Path] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -68,6 +70,11 @@ class MattingResult:
     preflight: dict[str, Any] | None = None
     alignment: dict[str, float] | None = None
     matching: dict[str, float] | None = None
+
+    @property
+    def speed(self) -> float:
+        """Frames a second, of those that this run has matted."""
+        return (self.frames - self.resumed) / self.seconds
 
     def warn(self, message: str) -> None:
         """Keep a warning, and log it, once."""
@@ -140,6 +147,7 @@ class Run:
                 for kind, writer in opening:
                     self.sinks[kind] = stack.enter_context(writer)
                 stack.enter_context(self.loader)
+                self.begun = dict.fromkeys(self.sinks, self.result.frames)
                 self._loop()
         except BaseException as error:
             status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -194,7 +202,7 @@ class Run:
             yield matted.batch, frames
 
     def _batches(self) -> Iterator[_Numbered]:
-        batches, frames = iter(self.loader), 0
+        batches, frames = iter(self.loader), self.result.resumed
         for number in count():
             with self._waiting_for("read"):
                 batch = next(batches, None)
@@ -276,8 +284,9 @@ class Run:
             facts = {
                 "status": status,
                 "frames": result.frames,
+                "resumed": result.resumed,
                 "seconds": round(seconds, 3),
-                "frames_per_second": round(result.frames / seconds, 3),
+                "frames_per_second": round(result.speed, 3),
                 "busy": result.busy,
                 "waited": result.waited,
                 "bottleneck": {"stage": bottleneck(result.waited), "advice": result.bottleneck},

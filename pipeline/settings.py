@@ -52,6 +52,7 @@ class Settings:
     start_number: int = 0
     crf: int = 18
     overwrite: bool = False
+    resume: bool = False
     device: str = "auto"
     precision: Precision = "auto"
     batch_size: int = 1
@@ -101,9 +102,21 @@ class Settings:
             )
         if "ref" in self.output_types and self.model_type == "mattingbase":
             raise UsageError("--output-types ref needs --model-type mattingrefine")
+        if self.resume:
+            self._check_resume()
         for flag, value, fits, expected in self._ranges():
             if value is not None and not fits(value):
                 raise _refusal(flag, value, expected)
+
+    def _check_resume(self) -> None:
+        if not self.form.resumable:
+            raise UsageError(
+                f"--resume: {self.output_format} cannot be gone on with, image sequences can"
+            )
+        if self.overwrite:
+            raise UsageError("--resume keeps what --overwrite removes; give one of them")
+        if self.smooth_alpha:
+            raise UsageError("--resume: --smooth-alpha needs the frames before; give --overwrite")
 
     def _ranges(self) -> list[tuple[str, Any, Callable[[Any], object], str]]:
         """Flags whose value, if there is one, has to fit: flag, value, whether it fits, range."""

@@ -112,3 +112,20 @@ def test_importing_does_nothing(installed, tmp_path):
     assert (result.stderr, initialized) == ("", "False")
     assert Path(file).parent != ROOT
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_does_not_wait_for_what_it_does_not_use(tmp_path, checkpoint):
+    """Each of these takes a second or two to import, and PyTorch brings some of them on the sly."""
+    make_clip(tmp_path / "clip.mp4", 1)
+    make_plate(tmp_path / "plate.png")
+    job = f"""
+        --video-src clip.mp4 --video-bgr plate.png --output-dir out --device cpu
+        --model-checkpoint {checkpoint}
+    """.split()
+    code = (
+        f"import sys, inference_video; inference_video.main({job});"
+        "print(*{'kornia', 'sympy', 'torch._dynamo', 'torchvision'} & {*sys.modules})"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = run(sys.executable, "-c", code, cwd=tmp_path, env=environment)
+    assert result.stdout.strip() == "" and (tmp_path / "out/com.mp4").exists(), result.stderr

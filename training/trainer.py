@@ -221,5 +221,10 @@ def _hidden_alone(gradient: Tensor) -> Tensor:
 
 def _build(recipe: Recipe) -> MattingBase:
     if recipe.stage == "base":
-        return MattingBase(recipe.backbone)
-    return MattingRefine(recipe.backbone, refine_mode="full")
+        network = MattingBase(recipe.backbone)
+    else:
+        network = MattingRefine(recipe.backbone, refine_mode="full")
+    for module in network.backbone.modules():  # as He et al. start deep networks
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return network

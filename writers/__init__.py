@@ -5,7 +5,16 @@ from .factory import FORMATS
 from .formats import Clip, Composer, Format, composer
 from .images import ENCODERS, ImageSequenceWriter, save_png
 from .memory import MemoryWriter
-from .outputs import KINDS, PLATE_NAME, PREVIEW_NAME, Kind, Output, OutputsExistError
+from .outputs import (
+    KINDS,
+    PLATE_NAME,
+    PREVIEW_NAME,
+    Kind,
+    Output,
+    OutputsExistError,
+    listed_outputs,
+    read_report,
+)
 from .quantize import to_levels
 from .report import RunFolder
 from .video import VideoWriter
@@ -29,6 +38,8 @@ __all__ = [
     "VideoWriter",
     "WriteError",
     "composer",
+    "listed_outputs",
+    "read_report",
     "save_png",
     "to_levels",
 ]

@@ -45,6 +45,7 @@ class Clip:
         audio: A file with the sound of the clip; None without any.
         image_extension: For all images, where the user chose one.
         start_number: Number of the first image.
+        done: Frames that an earlier run has finished, and that this one does not write.
         crf: Quality of videos.
         warn: Told of what a sink leaves out.
     """
@@ -58,15 +59,24 @@ class Clip:
     start_number: int
     crf: int
     warn: Callable[[str], None]
+    done: int = 0
 
 
 @dataclass(frozen=True)
 class Format:
-    """An output format: which files it makes, which sink writes them, and whether with alpha."""
+    """An output format.
+
+    Attributes:
+        plan: Which files it makes of a kind of output.
+        open: Opens the sink that writes them.
+        has_alpha: Whether it holds alpha.
+        resumable: Whether frames can be added to what a stopped run has written.
+    """
 
     plan: Callable[[Kind, Clip], Output]
     open: Callable[[Output, Path, Clip], FrameWriter]
     has_alpha: bool
+    resumable: bool
 
 
 def composer(kind: Kind, *, has_alpha: bool) -> Composer:

@@ -148,8 +148,8 @@ def _plan(kind: Kind, clip: Clip) -> Output:
 def _open_output(output: Output, root: Path, clip: Clip) -> FrameWriter:
     assert output.extension is not None
     return ImageSequenceWriter(
-        root / output.path, output.extension, start_number=output.start_number
+        root / output.path, output.extension, start_number=output.start_number + clip.done
     )
 
 
-FORMAT = Format(_plan, _open_output, has_alpha=True)
+FORMAT = Format(_plan, _open_output, has_alpha=True, resumable=True)

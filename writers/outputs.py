@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -54,6 +55,17 @@ class Output:
                 whole = path.with_name(file_name(int(digits), self.extension))
                 if path in (whole, partial_name(whole)):
                     yield path
+
+    def finished(self, root: Path) -> int:
+        """Files of a sequence that are there, from its first up to the first gap."""
+        assert self.extension is not None, "one file is finished or not there"
+        there = {path.name for path in _files_in(root / self.path)}
+        names = (file_name(n, self.extension) for n in count(self.start_number))
+        return sum(1 for _ in takewhile(there.__contains__, names))
+
+    def is_at(self, other: "Output") -> bool:
+        """Whether both are the same files, however many."""
+        return replace(self, frames=0) == replace(other, frames=0)
 
     def conflicts(self, root: Path) -> Iterator[Path]:
         """Files that are already where this output goes, whoever wrote them."""
@@ -145,7 +157,12 @@ def listed_outputs(report: dict[str, Any]) -> list[Output]:
 
 
 def prepare_folder(
-    root: Path, outputs: Sequence[Output], *, overwrite: bool, inputs: Sequence[Path] = ()
+    root: Path,
+    outputs: Sequence[Output],
+    *,
+    overwrite: bool,
+    resume: bool = False,
+    inputs: Sequence[Path] = (),
 ) -> list[Output]:
     """Make room for new outputs.
 
@@ -153,10 +170,12 @@ def prepare_folder(
         root: The run's folder; it is created if it is not there.
         outputs: What is to be written.
         overwrite: Remove what an earlier run listed in its ``run.json``, and nothing else.
+        resume: Go on with outputs that an earlier run listed there.
         inputs: What the run reads, which must not be removed.
 
     Returns:
-        Outputs of earlier runs that stay; a preview makes room for the next one in any case.
+        Other outputs of earlier runs, which stay; a preview makes room for the next one in any
+        case.
 
     Raises:
         OutputsExistError: Something there would be lost or mixed up; nothing was removed.
@@ -167,14 +186,16 @@ def prepare_folder(
     gone = [output for output in earlier if output not in kept]
     removable = {path for output in gone for path in output.files(root)}
     _refuse_inputs(removable, inputs)
-    _refuse_conflicts(root, outputs, removable, overwrite=overwrite)
+    begun = [output for output in outputs if resume and any(map(output.is_at, kept))]
+    new = [output for output in outputs if output not in begun]
+    _refuse_conflicts(root, new, removable, overwrite=overwrite)
     try:
         for path in removable:
             path.unlink(missing_ok=True)
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"{error.filename}: {error.strerror}") from error
-    return kept
+    return [output for output in kept if not any(map(output.is_at, begun))]
 
 
 def _refuse_inputs(removable: set[Path], inputs: Sequence[Path]) -> None:
@@ -197,8 +218,9 @@ def _refuse_conflicts(
                 continue
             name = path.relative_to(root)
             if not overwrite:
+                either = "--overwrite" if output.extension is None else "--resume, --overwrite"
                 raise OutputsExistError(
-                    f"{root}: {name} is there already; give --overwrite, or another --output-dir"
+                    f"{root}: {name} is there already; give {either}, or another --output-dir"
                 )
             raise OutputsExistError(
                 f"{root}: {name} was not written by an earlier run, so that --overwrite "

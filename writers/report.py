@@ -21,8 +21,12 @@ class RunFolder:
         root: The folder; it is created if it is not there.
         outputs: What the run writes.
         overwrite: Remove what an earlier run listed in its ``run.json``, and nothing else.
+        resume: Go on with what an earlier run began, its sequences of images.
         inputs: What the run reads, which must not be removed.
         facts: What is known of the run from the start: its settings and the like.
+
+    Attributes:
+        done: Frames of which every file is there already; 0 unless ``resume``.
 
     Raises:
         OutputsExistError: Outputs of these kinds are there already.
@@ -35,15 +39,20 @@ class RunFolder:
         outputs: Sequence[Output],
         *,
         overwrite: bool,
+        resume: bool,
         inputs: Sequence[Path],
         facts: dict[str, Any],
     ):
         self.root = root
         self.outputs = list(outputs)
-        self._kept = prepare_folder(root, outputs, overwrite=overwrite, inputs=inputs)
+        self._kept = prepare_folder(
+            root, outputs, overwrite=overwrite, resume=resume, inputs=inputs
+        )
+        sequences = [output for output in outputs if output.extension is not None]
+        self.done = min((s.finished(root) for s in sequences), default=0) if resume else 0
         self._facts = facts
         self._claimed = 0
-        self.claim(1)  # before any sink makes its first file
+        self.claim(self.done + 1)  # before any sink makes its first file
 
     def claim(self, frames: int) -> None:
         """Say that all frames up to this count may be written from now on."""

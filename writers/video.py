@@ -227,4 +227,4 @@ def _open_output(output: Output, root: Path, clip: Clip) -> FrameWriter:
     )
 
 
-FORMAT = Format(_plan, _open_output, has_alpha=False)
+FORMAT = Format(_plan, _open_output, has_alpha=False, resumable=False)
