@@ -44,6 +44,7 @@ from pipeline import (
     check_resumable,
     logger,
     look_first,
+    made_from,
     open_inputs,
     open_network,
     pick_frames,
@@ -61,6 +62,7 @@ from writers import (
     RunFolder,
     VideoWriter,
     composer,
+    listed_outputs,
     read_report,
     save_png,
 )
@@ -110,9 +112,9 @@ def matte_video(
     settings.check()
     if settings.output_dir is None and writers is None:
         raise UsageError("--output-dir is needed")
-    for flag in ("preview_only", "resume"):
-        if getattr(settings, flag) and writers is not None:
-            raise UsageError(f"{flag} writes to a folder; give output_dir and no writers")
+    if (settings.preview_only or settings.resume) and writers is not None:
+        flag = "--preview-only" if settings.preview_only else "--resume"
+        raise UsageError(f"{flag} writes to a folder; give output_dir and no writers")
     if unknown := [kind for kind in writers or () if kind not in KINDS]:
         raise UsageError(f"writers for {', '.join(unknown)}: expected some of {', '.join(KINDS)}")
     result = MattingResult()
@@ -178,9 +180,12 @@ def _open_folder(
 ) -> Sinks:
     """Give the run its folder and its contact sheet; the sinks open one by one, when it begins."""
     root = Path(settings.output_dir or "")
-    if settings.resume:
-        check_resumable(read_report(root), facts)
     outputs = [settings.form.plan(kind, clip) for kind in run.composers]
+    if settings.form.resumable:
+        for output in outputs:
+            output.made_from = made_from(settings, files_read, output)
+    if settings.resume:
+        check_resumable(outputs, listed_outputs(read_report(root)))
     side = [Output("preview", PREVIEW_NAME)]
     if isinstance(inputs.bgr, AutoPlate):
         side.append(Output("plate", PLATE_NAME))
@@ -192,12 +197,13 @@ def _open_folder(
         inputs=files_read,
         facts=facts,
     )
-    run.loader.skip = run.result.frames = run.result.resumed = folder.done
-    clip = replace(clip, done=folder.done)
+    done = folder.done // settings.batch_size * settings.batch_size  # whole batches
+    run.result.frames = run.result.resumed = done
+    clip = replace(clip, done=done)
     named = [o for o in folder.outputs if settings.preview_only or o.kind != "preview"]
     run.result.outputs = [folder.root / output.path for output in named]
     names = inputs.src.numbers if isinstance(inputs.src, PickedFrames) else ()
-    run.preview = Preview(inputs.src.length_hint, names)
+    run.preview = Preview((inputs.src.length_hint or done) - done, names)
     return (
         (kind, settings.form.open(output, folder.root, clip))
         for kind, output in zip(run.composers, outputs, strict=True)
@@ -207,7 +213,7 @@ def _open_folder(
 def _find_plate(plate: AutoPlate, run: Run) -> None:
     """Find the plate before the first frame, and save it to the run's folder."""
     found = plate.find(lambda: run.progress(0, run.expected) if run.progress else None)
-    if run.folder is not None:
+    if run.folder is not None and not run.result.resumed:
         save_png(run.folder.root / PLATE_NAME, found)
 
 

@@ -38,8 +38,7 @@ class FrameBatch:
         src: (B, 3, H, W), the frames.
         bgr: (B, 3, H, W), their plates; for a still one (1, 3, H, W), the same tensor each time.
         times: Presentation time of each frame in seconds; None where the source has no clock.
-        repeated: Numbers of the frames that could not be decoded and repeat a neighbour; with the
-            first batch also of those that were skipped.
+        repeated: Numbers of the frames that could not be decoded and repeat a neighbour.
         target: What to composite over, (B, 3, H, W) or (1, 3, H, W) as the plate; None without one.
         homography: (B, 3, 3), maps pixels of the plate to pixels of the frame; None unless aligned.
         colour: (B, 2, 3), gain and offset for each channel of the plate, for levels in [0, 1]; None
@@ -80,7 +79,6 @@ class PairLoader:
         reads_images: The clip is no video.
         matcher: Counts what was matched; None unless ``match``.
         busy_seconds: Time spent on reading, without waiting for the consumer.
-        skip: Frames at the start that are read but not handed out.
 
     Raises:
         ValueError: The plate has another shape than the source, and no ``size`` was given.
@@ -106,7 +104,6 @@ class PairLoader:
         self.reads_images = src.time_base is None
         self.matcher = PlateMatcher() if match else None
         self.busy_seconds = 0.0
-        self.skip = 0
         self._src, self._bgr, self._target = src, bgr, target
         self._batch_size = batch_size
         self._static = align == "static"
@@ -185,22 +182,18 @@ class PairLoader:
         """Group pairs; an error is raised only after the frames before it were handed over."""
         pairs = self._pairs()
         group: list[_Pair] = []
-        repeated: list[int] = []
         try:
             for pair in pairs:
-                if pair.frame.repeated:
-                    repeated.append(pair.number)
-                if pair.number >= self.skip:
-                    group.append(pair)
+                group.append(pair)
                 if len(group) == self._batch_size:
-                    yield self._collate(group, repeated)
-                    group, repeated = [], []
+                    yield self._collate(group)
+                    group = []
         except Exception:
             if group:
-                yield self._collate(group, repeated)
+                yield self._collate(group)
             raise
         if group:
-            yield self._collate(group, repeated)
+            yield self._collate(group)
 
     def _pairs(self) -> Iterator["_Pair"]:
         bgrs = _held(self._bgr, lambda image: resize(image, self.size))
@@ -238,13 +231,13 @@ class PairLoader:
             return np.array([[1.0] * 3, [0.0] * 3])
         return colour
 
-    def _collate(self, group: list["_Pair"], repeated: list[int]) -> FrameBatch:
+    def _collate(self, group: list["_Pair"]) -> FrameBatch:
         targets = [pair.target for pair in group if pair.target is not None]
         return FrameBatch(
             src=self._stack([pair.src for pair in group]),
             bgr=self._stack_or_still("bgr", self._bgr, [pair.bgr for pair in group]),
             times=tuple(pair.frame.time for pair in group),
-            repeated=tuple(repeated),
+            repeated=tuple(pair.number for pair in group if pair.frame.repeated),
             target=(
                 self._stack_or_still("target", self._target, targets) if self._target else None
             ),

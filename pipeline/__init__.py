@@ -7,7 +7,7 @@ from .opening import Inputs, open_inputs, open_network, pick_frames
 from .preflight import Look, PlateError, look, look_first
 from .preview import FRAMES as PREVIEW_FRAMES
 from .preview import Preview
-from .resume import check_resumable
+from .resume import check_resumable, made_from
 from .run import MattingResult, Run, logger
 from .settings import Settings, UsageError
 
@@ -28,6 +28,7 @@ __all__ = [
     "logger",
     "look",
     "look_first",
+    "made_from",
     "open_inputs",
     "open_network",
     "pick_frames",

@@ -32,7 +32,8 @@ class Console(logging.Handler):
         self._line_interval = line_interval
         self.signal: int | None = None
         self._bar: tqdm | None = None
-        self._started = self._last_line = time.monotonic()
+        self._last_line = time.monotonic()
+        self._last_done, self._since = 0, (0, self._last_line)  # when there were how many frames
 
     def progress(self, done: int, expected: int | None) -> None:
         """Show how far the run is.
@@ -42,15 +43,20 @@ class Console(logging.Handler):
         """
         if self.signal is not None:
             raise KeyboardInterrupt
+        now = time.monotonic()
+        if done == self._last_done:  # the run has yet to begin
+            self._since = done, now
+        self._last_done = done
         if sys.stderr is not None and sys.stderr.isatty():
             if self._bar is None:
-                self._bar = tqdm(total=expected, unit="frame", dynamic_ncols=True)
+                self._bar = tqdm(total=expected, initial=done, unit="frame", dynamic_ncols=True)
             if self._bar.total is not None and done > self._bar.total:
                 self._bar.total = None  # the header promised too few
             self._bar.update(done - self._bar.n)
-        elif (now := time.monotonic()) - self._last_line >= self._line_interval:
+        elif now - self._last_line >= self._line_interval:
             self._last_line = now
-            self.say(_line(done, expected, now - self._started))
+            frames, started = done - self._since[0], self._since[1]
+            self.say(_line(done, expected, frames / (now - started) if frames else 0))
 
     def say(self, message: str) -> None:
         """Print a line on stderr, above the bar if there is one; nobody there is no error."""
@@ -93,9 +99,11 @@ class Console(logging.Handler):
         self.signal = number
 
 
-def _line(done: int, expected: int | None, seconds: float) -> str:
-    speed = done / seconds
-    if not expected or expected < done:
-        return f"{done} frames, {speed:.1f} a second"
-    left = (expected - done) / speed
-    return f"{done} of {expected} frames, {speed:.1f} a second, {left:.0f} s left"
+def _line(done: int, expected: int | None, speed: float) -> str:
+    left = (expected or 0) - done
+    line = f"{done} of {expected} frames" if left >= 0 else f"{done} frames"
+    if speed:
+        line += f", {speed:.1f} a second"
+    if speed and left >= 0:
+        line += f", {left / speed:.0f} s left"
+    return line

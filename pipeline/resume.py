@@ -1,42 +1,83 @@
 """Going on with a run that was stopped or killed."""
 
 import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from writers import KINDS, listed_outputs
+from model.weights import SHA256
+from writers import Output
 
-from .settings import UsageError
+from .settings import Settings, UsageError
 
-#: Settings that leave the frames as they are. Another device computes them a rounding apart.
-_FREE = {
-    *("output_dir", "output_types", "overwrite", "resume", "crf"),
-    *("device", "precision", "batch_size", "preflight", "strict", "preview_only"),
-}
+#: Settings that images don't depend on.
+_FREE = (
+    *("output_dir", "output_types", "output_format", "overwrite", "resume", "crf"),
+    *("frame_rate", "video_target_bgr", "device", "batch_size"),
+    *("preflight", "strict", "preview_only"),
+)
 
 
-def check_resumable(earlier: dict[str, Any], facts: dict[str, Any]) -> None:
-    """Refuse to go on under other settings than those that the frames there were made with.
+def made_from(settings: Settings, files: Iterable[Path], output: Output) -> dict[str, Any]:
+    """What makes the frames of an output what they are, as JSON holds it.
 
     Args:
-        earlier: What the ``run.json`` of the earlier run says; empty if there is none.
-        facts: What this run will say there: ``settings`` and ``versions``.
+        settings: With what the checkpoint, the clip and the device decided.
+        files: What the run reads.
+        output: The output, as planned.
+    """
+    flags = {name: _named(x) for name, x in asdict(settings).items() if name not in _FREE}
+    flags |= {"preprocess_alignment": settings.align, "image_extension": output.extension}
+    weights = SHA256 if settings.model_checkpoint == "built-in" else None
+    there = dict(_fingerprint(path) for path in files if path.exists())
+    facts = {"flags": flags, "files": there, "weights": weights}
+    return dict(json.loads(json.dumps(facts, default=str)))
+
+
+def _named(value: Any) -> Any:
+    """The value of a flag, whatever folder the program was called from."""
+    is_path = isinstance(value, str | Path) and Path(value).exists()
+    return str(Path(value).resolve()) if is_path else value
+
+
+def _fingerprint(path: Path) -> tuple[str, list[int]]:
+    """A path, and how to tell that what is there has changed: its bytes and its last change."""
+    parts = [file.stat() for file in (path, *(path.iterdir() if path.is_dir() else ()))]
+    return str(path.resolve()), [
+        sum(part.st_size for part in parts),
+        max(part.st_mtime_ns for part in parts),
+    ]
+
+
+def check_resumable(planned: Sequence[Output], earlier: Sequence[Output]) -> None:
+    """Refuse to go on with frames that were made in another way.
 
     Raises:
-        UsageError: A setting that decides what frames look like is another now.
+        UsageError: An input or a setting that decides what frames look like is another now.
     """
-    if not any(output.kind in KINDS for output in listed_outputs(earlier)):
-        return
-    before = earlier.get("settings") or {}
-    now = json.loads(json.dumps(facts["settings"], default=str))
-    for name, value in now.items():
-        if name not in _FREE and before.get(name, value) != value:
-            flag = f"--{name.replace('_', '-')}"
+    for output in planned:
+        for before in earlier:
+            if before.kind == output.kind and before.extension and output.made_from:
+                _compare(before.made_from or {}, output.made_from)
+
+
+def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
+    flags, files = before.get("flags"), before.get("files")
+    if not isinstance(flags, dict) or not isinstance(files, dict):
+        raise UsageError("--resume: run.json does not say what its frames are from; --overwrite?")
+    for name, value in now["flags"].items():
+        if name not in flags or flags[name] != value:
             raise UsageError(
-                f"{flag} {value}: the run to resume had {before[name]}; give that again, or "
-                "--overwrite"
+                f"--resume: --{name.replace('_', '-')} is {_said(value)}, and was "
+                f"{_said(flags.get(name))} in the earlier run; give that again, or --overwrite"
             )
-    weights = "built-in weights"
-    if now["model_checkpoint"] == "built-in" and (
-        earlier["versions"].get(weights) != facts["versions"][weights]
-    ):
-        raise UsageError("--resume: the earlier run had other built-in weights; give --overwrite")
+    for path, fingerprint in now["files"].items():
+        if files.get(path) != fingerprint:
+            raise UsageError(f"--resume: {path} has changed since the earlier run; --overwrite?")
+    if before.get("weights") != now["weights"]:
+        raise UsageError("--resume: the built-in weights were others then; --overwrite?")
+
+
+def _said(value: object) -> str:
+    return {"None": "not given", "True": "on", "False": "off"}.get(str(value), str(value))

@@ -73,8 +73,8 @@ class MattingResult:
 
     @property
     def speed(self) -> float:
-        """Frames a second, of those that this run has matted."""
-        return (self.frames - self.resumed) / self.seconds
+        """Frames a second, of those that this run has matted; 0 before its end."""
+        return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
 
     def warn(self, message: str) -> None:
         """Keep a warning, and log it, once."""
@@ -147,7 +147,6 @@ class Run:
                 for kind, writer in opening:
                     self.sinks[kind] = stack.enter_context(writer)
                 stack.enter_context(self.loader)
-                self.begun = dict.fromkeys(self.sinks, self.result.frames)
                 self._loop()
         except BaseException as error:
             status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -202,13 +201,18 @@ class Run:
             yield matted.batch, frames
 
     def _batches(self) -> Iterator[_Numbered]:
-        batches, frames = iter(self.loader), self.result.resumed
-        for number in count():
+        batches, frames, numbers = iter(self.loader), 0, count()
+        while True:
             with self._waiting_for("read"):
                 batch = next(batches, None)
             if batch is None:
                 return
-            yield _Numbered(number, frames, batch)
+            if frames >= self.result.resumed:
+                yield _Numbered(next(numbers), frames, batch)
+            else:  # read for what is learned from one frame to the next
+                self.result.repeated_frames += batch.repeated
+                if self.progress is not None:
+                    self.progress(self.result.resumed, self.expected)
             frames += len(batch.src)
 
     def _matte(

@@ -115,8 +115,10 @@ class Settings:
             )
         if self.overwrite:
             raise UsageError("--resume keeps what --overwrite removes; give one of them")
+        if self.preview_only:
+            raise UsageError("--preview-only has nothing to --resume; give one of them")
         if self.smooth_alpha:
-            raise UsageError("--resume: --smooth-alpha needs the frames before; give --overwrite")
+            raise UsageError("--smooth-alpha needs all frames before; it does not go with --resume")
 
     def _ranges(self) -> list[tuple[str, Any, Callable[[Any], object], str]]:
         """Flags whose value, if there is one, has to fit: flag, value, whether it fits, range."""

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import media
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from media import KnownNetwork
 from PIL import Image
 from torch import Tensor, nn
 
-from dataset import Frame, FrameSource, PairLoader
 from inference_video import MattingResult, UsageError, main, matte_video
 from model import BaseOutput
 
@@ -93,7 +93,7 @@ def test_it_goes_on_from_the_first_gap(folder):
     (folder / "out/pha/01004.png").unlink()
     (folder / "out/com/01010.png.part").write_bytes(b"half a file")
     result = matte(folder, resume=True, start_number=1001, batch_size=2)
-    assert result.resumed == 3
+    assert result.resumed == 2, "in whole batches"
     assert files(folder / "out") == files(folder / "whole")
 
 
@@ -151,12 +151,107 @@ def test_other_settings_are_refused(folder):
     stopped(folder, 5)
     before = files(folder / "out")
     Image.open(folder / "plate.png").save(folder / "other.png")
-    with pytest.raises(UsageError, match=r"--video-bgr .*other.png: .*plate.png; .*--overwrite"):
-        matte(folder, resume=True, video_bgr=folder / "other.png")
-    with pytest.raises(UsageError, match="--start-number 7: the run to resume had 0"):
-        matte(folder, resume=True, start_number=7)
+    cases = {
+        r"--video-bgr is .*other.png, and was .*plate.png in": {"video_bgr": folder / "other.png"},
+        "--start-number is 7, and was 0 in": {"start_number": 7},
+        "--match-plate is on, and was off": {"match_plate": True},
+        "--video-resize is .*, and was not given": {"video_resize": (32, 24)},
+        "--image-extension is jpg, and was png": {
+            "image_extension": "jpg",
+            "output_types": ["pha"],
+        },
+    }
+    for message, flags in cases.items():
+        with pytest.raises(UsageError, match=message):
+            matte(folder, resume=True, **flags)
     assert files(folder / "out") == before
-    matte(folder, resume=True, device="cpu", precision="fp32", batch_size=3)
+
+
+def test_settings_that_change_nothing_may_change(folder, monkeypatch):
+    matte(folder, "whole")
+    stopped(folder, 7)
+    monkeypatch.chdir(folder)
+    assert matte(Path(), resume=True, device="cpu", batch_size=3, strict=True).resumed == 6
+    assert files(folder / "out") == files(folder / "whole")
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "plate.png"])
+def test_inputs_that_have_changed_are_refused(folder, name):
+    stopped(folder, 5)
+    if name == "clip.mp4":
+        media.make_clip(folder / name, 4, size=SIZE)
+    else:
+        media.make_plate(folder / name, (96, 128))
+    with pytest.raises(UsageError, match=f"{name} has changed"):
+        matte(folder, resume=True)
+
+
+def test_a_run_between_does_not_hide_what_was_begun(folder):
+    """Each output remembers what it was made from."""
+    matte(folder, "whole")
+    stopped(folder, 5, output_types=["com"])
+    other = dict(match_plate=True, network=PlateShown())
+    matte(folder, output_types=["fgr"], **other)
+    matte(folder, preview_only=True, **other)
+    assert matte(folder, resume=True).resumed == 0, "com is there, pha is not"
+    found = files(folder / "out")
+    assert {name: found[name] for name in files(folder / "whole")} == files(folder / "whole")
+    with pytest.raises(UsageError, match="--match-plate"):
+        matte(folder, resume=True, output_types=["com", "fgr"])
+
+
+def test_a_resumed_run_that_is_stopped_disowns_nothing(folder):
+    matte(folder, "whole")
+    stopped(folder, 9)
+    (folder / "out/com/00002.png").unlink()
+    stopped(folder, 4, resume=True)
+    assert {o["frames"] for o in report(folder / "out")["outputs"][:2]} == {9}
+    assert matte(folder, resume=True).resumed == 9
+    assert files(folder / "out") == files(folder / "whole")
+    matte(folder, overwrite=True)
+    assert files(folder / "out") == files(folder / "whole")
+
+
+@pytest.mark.parametrize("left", [b"", bytes(300)])
+def test_files_that_a_power_cut_has_damaged_are_made_again(folder, left):
+    matte(folder, "whole")
+    stopped(folder, 9)
+    (folder / "out/com/00004.png").write_bytes(left)
+    assert matte(folder, resume=True).resumed == 4
+    assert files(folder / "out") == files(folder / "whole")
+
+
+def test_a_retouched_plate_and_the_sheet_are_kept(folder):
+    flags = dict(video_bgr="auto", output_types=["com"])
+    stopped(folder, FRAMES - 1, **flags)
+    (folder / "out/plate.png").write_bytes(b"retouched")
+    sheet = (folder / "out/preview.png").read_bytes()
+    matte(folder, resume=True, **flags)
+    (folder / "out/preview.png").write_bytes(sheet)
+    matte(folder, resume=True, **flags)
+    assert (folder / "out/preview.png").read_bytes() == sheet
+    assert (folder / "out/plate.png").read_bytes() == b"retouched"
+
+
+def test_ctrl_c_works_while_frames_are_read_over(folder):
+    stopped(folder, 9)
+    with pytest.raises(KeyboardInterrupt):
+        matte(folder, resume=True, stop_after=9)
+    assert len(files(folder / "out")) == 18
+
+
+def test_frames_that_could_not_be_decoded_are_listed(folder):
+    data = bytearray((folder / "clip.mp4").read_bytes())
+    with av.open(str(folder / "clip.mp4")) as container:
+        packets = [p for p in container.demux(video=0) if p.size]
+    start = packets[3].pos
+    data[start + 8 : start + packets[3].size] = bytes(packets[3].size - 8)
+    (folder / "clip.mp4").write_bytes(data)
+    whole = matte(folder, "whole").repeated_frames
+    assert whole and max(whole) < 9
+    stopped(folder, 9)
+    assert matte(folder, resume=True).repeated_frames == whole
+    assert matte(folder, resume=True).repeated_frames == whole
 
 
 @pytest.mark.parametrize(
@@ -164,7 +259,8 @@ def test_other_settings_are_refused(folder):
     [
         ({"overwrite": True}, "give one of them"),
         ({"output_format": "video", "image_extension": None}, "image sequences can"),
-        ({"smooth_alpha": True}, "needs the frames before"),
+        ({"smooth_alpha": True}, "needs all frames before"),
+        ({"preview_only": True}, "nothing to --resume"),
         ({"writers": {}}, "no writers"),
     ],
 )
@@ -177,29 +273,6 @@ def test_what_it_does_not_go_with(folder, flags, message):
 def test_files_of_others_are_not_gone_on_with(folder):
     (folder / "out/com").mkdir(parents=True)
     (folder / "out/com/00000.png").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"com/00000.png is there already"):
+    with pytest.raises(FileExistsError, match=r"com/00000.png was not written by an earlier run"):
         matte(folder, resume=True)
     assert (folder / "out/com/00000.png").read_text() == "mine"
-
-
-def test_skipped_frames_that_repeat_a_neighbour_are_listed():
-    class Damaged(FrameSource):
-        name, size = "clip", (2, 2)
-
-        def __iter__(self):
-            for number in range(8):
-                image = np.full((2, 2, 3), number, np.uint8)
-                yield Frame(image, repeated=number in (1, 2, 6))
-
-    class Plate(FrameSource):
-        name, size, still = "plate", (2, 2), True
-
-        def __iter__(self):
-            yield Frame(np.zeros((2, 2, 3), np.uint8))
-
-    loader = PairLoader(Damaged(), Plate(), batch_size=3, warn=print)
-    loader.skip = 4
-    with loader:
-        batches = list(loader)
-    assert [batch.src[:, 0, 0, 0].tolist() for batch in batches] == [[4, 5, 6], [7]]
-    assert [batch.repeated for batch in batches] == [(1, 2, 6), ()]

@@ -200,7 +200,7 @@ class Trainer:
     def _resume(self) -> None:
         path = self.folder / CHECKPOINT
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["recipe"] != asdict(self.recipe):
+        if Recipe(**state["recipe"]) != self.recipe:
             raise ValueError(f"{path} was begun under another recipe: {state['recipe']}")
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])

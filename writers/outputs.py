@@ -1,10 +1,11 @@
 """The folder of a run: what may be written there, and what an earlier run left."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -20,6 +21,8 @@ PLATE_NAME = "plate.png"
 PREVIEW_NAME = "preview.png"
 
 REPORT_NAME = "run.json"
+#: The last bytes of whole files, by extension.
+_ENDINGS = {"png": b"IEND\xaeB`\x82", "jpg": b"\xff\xd9", "jpeg": b"\xff\xd9"}
 _NUMBERED = re.compile(r"\d{5,}\.\w+")
 
 
@@ -34,6 +37,7 @@ class Output:
         start_number: Number of the sequence's first file.
         frames: Frames in the video or files in the sequence; while a run goes on, those that it may
             have begun to write.
+        made_from: The inputs and settings that make its frames what they are; None if unknown.
     """
 
     kind: Kind | SideKind
@@ -41,6 +45,7 @@ class Output:
     extension: str | None = None
     start_number: int = 0
     frames: int = 0
+    made_from: dict[str, Any] | None = None
 
     def files(self, root: Path) -> Iterator[Path]:
         """Every file that may belong to this output, half-written ones included."""
@@ -57,15 +62,22 @@ class Output:
                     yield path
 
     def finished(self, root: Path) -> int:
-        """Files of a sequence that are there, from its first up to the first gap."""
+        """Whole files of a sequence that are there, from its first up to the first gap."""
         assert self.extension is not None, "one file is finished or not there"
-        there = {path.name for path in _files_in(root / self.path)}
-        names = (file_name(n, self.extension) for n in count(self.start_number))
-        return sum(1 for _ in takewhile(there.__contains__, names))
+        folder, extension = root / self.path, self.extension
+        paths = (folder / file_name(n, extension) for n in count(self.start_number))
+        return sum(1 for _ in takewhile(_is_whole, paths))
+
+    def reach(self, root: Path) -> int:
+        """Files of a sequence from its first to the last that is there, gaps included."""
+        numbers = (int(path.name.partition(".")[0]) for path in self.files(root))
+        return max(numbers, default=self.start_number - 1) - self.start_number + 1
 
     def is_at(self, other: "Output") -> bool:
         """Whether both are the same files, however many."""
-        return replace(self, frames=0) == replace(other, frames=0)
+        return (self.kind, self.path, self.extension, self.start_number) == (
+            *(other.kind, other.path, other.extension, other.start_number),
+        )
 
     def conflicts(self, root: Path) -> Iterator[Path]:
         """Files that are already where this output goes, whoever wrote them."""
@@ -82,6 +94,7 @@ class Output:
             and (self.extension is None or self.path == self.kind)
             and isinstance(self.start_number, int)
             and isinstance(self.frames, int)
+            and isinstance(self.made_from, dict | None)
         )
 
 
@@ -97,6 +110,18 @@ def file_name(number: int, extension: str) -> str:
 def partial_name(path: Path) -> Path:
     """Where a file is written before it gets its final name."""
     return path.with_name(f"{path.name}.part")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file ends as it should; after a power cut, a file may be empty or full of zeros."""
+    ending = _ENDINGS.get(path.suffix[1:], b"")
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - len(ending)))
+            return size > 0 and file.read() == ending
+    except OSError:
+        return False
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -170,32 +195,30 @@ def prepare_folder(
         root: The run's folder; it is created if it is not there.
         outputs: What is to be written.
         overwrite: Remove what an earlier run listed in its ``run.json``, and nothing else.
-        resume: Go on with outputs that an earlier run listed there.
+        resume: Leave what an earlier run listed there to be gone on with.
         inputs: What the run reads, which must not be removed.
 
     Returns:
-        Other outputs of earlier runs, which stay; a preview makes room for the next one in any
-        case.
+        Outputs of earlier runs that stay; a preview makes room for the next one.
 
     Raises:
         OutputsExistError: Something there would be lost or mixed up; nothing was removed.
         WriteError: The folder cannot be created.
     """
     earlier = listed_outputs(read_report(root))
-    kept = [] if overwrite else [output for output in earlier if output.kind != "preview"]
+    kept = [] if overwrite else [o for o in earlier if resume or o.kind != "preview"]
     gone = [output for output in earlier if output not in kept]
     removable = {path for output in gone for path in output.files(root)}
     _refuse_inputs(removable, inputs)
-    begun = [output for output in outputs if resume and any(map(output.is_at, kept))]
-    new = [output for output in outputs if output not in begun]
-    _refuse_conflicts(root, new, removable, overwrite=overwrite)
+    new = [o for o in outputs if not (resume and any(map(o.is_at, kept)))]
+    _refuse_conflicts(root, new, removable, overwrite=overwrite, resume=resume)
     try:
         for path in removable:
             path.unlink(missing_ok=True)
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"{error.filename}: {error.strerror}") from error
-    return [output for output in kept if not any(map(output.is_at, begun))]
+    return kept
 
 
 def _refuse_inputs(removable: set[Path], inputs: Sequence[Path]) -> None:
@@ -210,19 +233,20 @@ def _refuse_inputs(removable: set[Path], inputs: Sequence[Path]) -> None:
 
 
 def _refuse_conflicts(
-    root: Path, outputs: Sequence[Output], removable: set[Path], *, overwrite: bool
+    root: Path, outputs: Sequence[Output], removable: set[Path], *, overwrite: bool, resume: bool
 ) -> None:
     for output in outputs:
         for path in output.conflicts(root):
             if path in removable:
                 continue
             name = path.relative_to(root)
-            if not overwrite:
-                either = "--overwrite" if output.extension is None else "--resume, --overwrite"
+            if overwrite or resume:
+                flag = "--overwrite" if overwrite else "--resume"
                 raise OutputsExistError(
-                    f"{root}: {name} is there already; give {either}, or another --output-dir"
+                    f"{root}: {name} was not written by an earlier run, so that {flag} "
+                    "leaves it alone; move it away, or give another --output-dir"
                 )
+            flags = "--overwrite" if output.extension is None else "--resume, --overwrite"
             raise OutputsExistError(
-                f"{root}: {name} was not written by an earlier run, so that --overwrite "
-                "leaves it alone; move it away, or give another --output-dir"
+                f"{root}: {name} is there already; give {flags}, or another --output-dir"
             )

@@ -21,12 +21,13 @@ class RunFolder:
         root: The folder; it is created if it is not there.
         outputs: What the run writes.
         overwrite: Remove what an earlier run listed in its ``run.json``, and nothing else.
-        resume: Go on with what an earlier run began, its sequences of images.
+        resume: Go on with the sequences that an earlier run began.
         inputs: What the run reads, which must not be removed.
         facts: What is known of the run from the start: its settings and the like.
 
     Attributes:
-        done: Frames of which every file is there already; 0 unless ``resume``.
+        done: Frames of which every file is there already, from the first up to the first gap; 0
+            unless ``resume``.
 
     Raises:
         OutputsExistError: Outputs of these kinds are there already.
@@ -45,11 +46,13 @@ class RunFolder:
     ):
         self.root = root
         self.outputs = list(outputs)
-        self._kept = prepare_folder(
-            root, outputs, overwrite=overwrite, resume=resume, inputs=inputs
-        )
-        sequences = [output for output in outputs if output.extension is not None]
-        self.done = min((s.finished(root) for s in sequences), default=0) if resume else 0
+        earlier = prepare_folder(root, outputs, overwrite=overwrite, resume=resume, inputs=inputs)
+        self._kept = [output for output in earlier if not any(map(output.is_at, outputs))]
+        begun = [output for output in earlier if output not in self._kept and output.extension]
+        whole = {output.kind: output.finished(root) for output in begun}
+        self._reach = {output.kind: output.reach(root) for output in begun}
+        sequences = [output.kind for output in outputs if output.extension is not None]
+        self.done = min((whole.get(kind, 0) for kind in sequences), default=0)
         self._facts = facts
         self._claimed = 0
         self.claim(self.done + 1)  # before any sink makes its first file
@@ -57,7 +60,7 @@ class RunFolder:
     def claim(self, frames: int) -> None:
         """Say that all frames up to this count may be written from now on."""
         if frames > self._claimed:
-            self._claimed = frames + _CLAIM
+            self._claimed = max(frames + _CLAIM, *self._reach.values(), 0)
             for output in self.outputs:
                 output.frames = self._claimed
             self._write({"status": "running"})
@@ -78,7 +81,7 @@ class RunFolder:
             facts: What is known of the run at its end.
         """
         for output in self.outputs:
-            output.frames = begun.get(output.kind, 0)
+            output.frames = max(begun.get(output.kind, 0), self._reach.get(output.kind, 0))
         self._write(facts)
 
     def _write(self, facts: dict[str, Any]) -> None:
