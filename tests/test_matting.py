@@ -132,6 +132,10 @@ def test_run_json_tells_of_the_run(tmp_path):
     report = json.loads((tmp_path / "out/run.json").read_text())
     assert report["status"] == "done" and report["frames"] == 3 and report["device"] == "cpu"
     assert report["outputs"][2]["path"] == "preview.png"
+    sources = {
+        Path(path).name for o in report["outputs"][:2] for path in o.pop("made_from")["files"]
+    }
+    assert sources == {"src", "plate.png"}
     assert report["outputs"][:2] == [
         {"kind": "com", "path": "com", "extension": "png", "start_number": 1001, "frames": 3},
         {"kind": "pha", "path": "pha", "extension": "jpg", "start_number": 1001, "frames": 3},
