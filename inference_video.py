@@ -212,8 +212,9 @@ def _open_folder(
 
 def _find_plate(plate: AutoPlate, run: Run) -> None:
     """Find the plate before the first frame, and save it to the run's folder."""
-    found = plate.find(lambda: run.progress(0, run.expected) if run.progress else None)
-    if run.folder is not None and not run.result.resumed:
+    done = run.result.resumed
+    found = plate.find(lambda: run.progress(done, run.expected) if run.progress else None)
+    if run.folder is not None and not done:
         save_png(run.folder.root / PLATE_NAME, found)
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import ROOT
@@ -20,6 +21,17 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(capsys):
     assert re.fullmatch(r"1 of 4 frames, \d+\.\d a second, \d+ s left", lines[0])
     assert all(re.fullmatch(r"\d frames, \d+\.\d a second", line) for line in lines[1:])
     assert len(lines) == 3
+
+
+def test_the_speed_is_that_of_the_frames_made_now(capsys):
+    with Console(line_interval=0) as console:
+        for done in (5000, 5000, 5000):  # of an earlier run
+            console.progress(done, 10000)
+        time.sleep(0.05)
+        console.progress(5001, 10000)
+    *before, last = capsys.readouterr().err.splitlines()
+    assert before[1:] == ["5000 of 10000 frames"] * 2
+    assert 0 < float(last.split()[4]) <= 20
 
 
 def test_lines_come_at_intervals(capsys):

@@ -212,6 +212,15 @@ def test_a_resumed_run_that_is_stopped_disowns_nothing(folder):
     assert files(folder / "out") == files(folder / "whole")
 
 
+def test_a_resumed_run_that_is_stopped_before_its_first_frame_disowns_nothing(folder):
+    flags = dict(video_bgr="auto", output_types=["com"])
+    stopped(folder, 5, **flags)
+    stopped(folder, 5, resume=True, **flags)  # while it looks for the plate
+    assert report(folder / "out")["outputs"][0]["frames"] == 5
+    matte(folder, overwrite=True, **flags)
+    assert len(files(folder / "out")) == FRAMES
+
+
 @pytest.mark.parametrize("left", [b"", bytes(300)])
 def test_files_that_a_power_cut_has_damaged_are_made_again(folder, left):
     matte(folder, "whole")
