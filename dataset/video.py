@@ -67,7 +67,7 @@ class VideoSource(FrameSource):
         pictures = (picture for picture, _ in decode(path, _say_nothing) if picture)
         first = next(pictures, None)
         if first is None:
-            raise MediaError(f"{path}: not one frame of this video can be decoded")
+            raise _undecodable(path)
         self.start = None if first.pts is None else first.pts * self._tick
         self._turn = _turn_of(first)
         self._coded_size = (first.height, first.width)
@@ -115,6 +115,8 @@ class VideoSource(FrameSource):
                 nothing_yet.append(time)
             if previous is not None:
                 yield previous
+        if previous is None:  # though the first one could be decoded before
+            raise _undecodable(self.path)
 
     def _decoded(self, item: tuple[int, Decoded]) -> tuple[np.ndarray | None, int | None]:
         """The picture as RGB, (H, W, 3); None stays None."""
@@ -150,6 +152,10 @@ class VideoSource(FrameSource):
 
 def _say_nothing(message: str) -> None:
     """For a look at the first picture only; the warnings come when the frames are read."""
+
+
+def _undecodable(path: Path) -> MediaError:
+    return MediaError(f"{path}: not one frame of this video can be decoded")
 
 
 def _turn_of(picture: av.VideoFrame) -> tuple[bool, bool, bool]:

@@ -7,6 +7,7 @@ import struct
 import sys
 import tempfile
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -18,9 +19,9 @@ import pytest
 import torch
 from media import KnownNetwork, make_clip, make_plate, read_number, read_video
 from PIL import Image
-from processes import Finished, run_forked
+from processes import Finished, run_program
 
-from dataset import VideoSource, read_image
+from dataset import MediaError, VideoSource, read_image
 from inference_video import matte_video
 from model import BaseOutput, DeviceError
 from writers import FrameWriter
@@ -54,7 +55,7 @@ def run(folder: Path, *more: object, before=None, **flags: object) -> Finished:
         for name, value in flags.items()
         for part in ("--" + name.replace("_", "-"), *(value if type(value) is tuple else [value]))
     ]
-    return run_forked(*argv, *more, cwd=folder, before=before)
+    return run_program(*argv, *more, cwd=folder, before=before)
 
 
 def matte(folder: Path, src: Path, **options):
@@ -194,6 +195,13 @@ def test_a_header_that_claims_more_frames_is_not_trusted(folder):
 
 
 # Damage in mid-stream
+
+
+def test_a_clip_that_is_damaged_while_it_is_open_is_no_clip_without_frames(folder):
+    clip = VideoSource(make_clip(folder / "clip.mp4", 3), lambda _: None)
+    damage(folder / "clip.mp4", 0, 1, 2)
+    with pytest.raises(MediaError, match=r"clip\.mp4: not one frame of this video can be decoded"):
+        list(clip)
 
 
 def test_frames_after_damage_keep_their_numbers(folder):
@@ -621,7 +629,7 @@ def test_a_wrong_command_line_has_status_2(folder, name):
 
 
 def test_missing_flags_have_status_2(folder):
-    assert_error(run_forked("--video-src", "clip.mp4", cwd=folder), 2, "--video-bgr, --output-dir")
+    assert_error(run_program("--video-src", "clip.mp4", cwd=folder), 2, "--video-bgr, --output-dir")
 
 
 def test_a_traceback_comes_with_debug_only(folder):
@@ -777,16 +785,19 @@ def test_a_target_that_is_neither_file_nor_colour_is_named(folder):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is on Linux alone")
 @pytest.mark.parametrize(
-    ("size", "batch", "warnings"), [((2160, 3840), 2, 1), ((4320, 7680), 1, 0)], ids=["4K", "8K"]
+    ("megabytes", "batch", "warnings"),
+    [(500, 2, 1), (200, 1, 0)],
+    ids=["network", "before"],
 )
-def test_too_little_memory_says_what_to_set(folder, size, batch, warnings):
+def test_too_little_memory_says_what_to_set(folder, megabytes, batch, warnings):
     """In the network, where the batch is halved first, and before it, on the way there."""
+    size = 1440, 2560
     make_clip(folder / "large.mp4", batch, size=size, options={"preset": "ultrafast"})
     make_plate(folder / "large.png", size)
     result = run(
         folder,
         "--no-preflight",
-        before=processes.little_memory,
+        before=partial(processes.little_memory, megabytes),
         video_src="large.mp4",
         video_bgr="large.png",
         batch_size=batch,

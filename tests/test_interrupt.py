@@ -1,18 +1,18 @@
 """Ctrl-C, SIGTERM and SIGKILL in the middle of a run: whatever has its name is whole."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import pytest
 from conftest import ROOT
 from media import make_clip, make_plate, read_number, read_video
+from processes import start_program, two_threads
 
 from inference_video import main
 
@@ -37,29 +37,16 @@ def job(tmp_path: Path, checkpoint: Path) -> list[str]:
     ]
 
 
-@pytest.fixture
-def started() -> Iterator[list[subprocess.Popen]]:
-    """Processes that are not left running when a test fails."""
-    processes: list[subprocess.Popen] = []
-    yield processes
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
 def _hear_ctrl_c() -> None:
     """Shells let what they start in the background ignore it, and that is inherited."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_ctrl_c_while_the_program_loads_shows_no_traceback(
-    started: list[subprocess.Popen],
-) -> None:
+def test_ctrl_c_while_the_program_loads_shows_no_traceback():
     command = [sys.executable, "-X", "importtime", str(ROOT / "inference_video.py"), "--version"]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_hear_ctrl_c
     )
-    started.append(process)
     for line in process.stderr:  # one for each module that has been imported
         if line.split()[-1].startswith("torch"):
             break
@@ -70,30 +57,21 @@ def test_ctrl_c_while_the_program_loads_shows_no_traceback(
 
 
 def interrupt(
-    job: list[str], number: int, when: Callable[[], bool], started: list[subprocess.Popen]
-) -> tuple[int, str]:
+    job: list[str], number: int, when: Callable[[], bool], folder: Path
+) -> tuple[int | None, str]:
     """Start the program, send it a signal as soon as ``when()`` holds, and wait for its end.
 
     Returns:
         The exit status and what stands on stderr.
     """
-    command = [sys.executable, str(ROOT / "inference_video.py"), *job]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "2"},  # with two, it mattes two frames at once
-        preexec_fn=_hear_ctrl_c,
-    )
-    started.append(process)
+    program = start_program(*job, cwd=folder, before=two_threads)
     deadline = time.monotonic() + 60
-    while not when():
-        assert process.poll() is None, process.stderr.read()
+    while program.running and not when():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
-    return process.returncode, stderr
+    program.send_signal(number)
+    finished = program.wait()
+    return finished.returncode, finished.stderr
 
 
 def written(out: Path, kind: str) -> list[Path]:
@@ -111,10 +89,10 @@ def listed(out: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_sequence_is_whole(tmp_path, job, started, number, status):
+def test_a_stopped_sequence_is_whole(tmp_path, job, number, status):
     out = tmp_path / "out"
     job += ["--output-format", "image_sequences", "--image-extension", "png"]
-    code, stderr = interrupt(job, number, lambda: len(written(out, "fgr")) > 5, started)
+    code, stderr = interrupt(job, number, lambda: len(written(out, "fgr")) > 5, tmp_path)
     assert code == status
     assert "Traceback" not in stderr
     assert "what was written until now is kept" in stderr
@@ -131,7 +109,7 @@ def test_a_stopped_sequence_is_whole(tmp_path, job, started, number, status):
     assert report["frames"] == count
 
 
-def test_a_stopped_video_plays(tmp_path, job, started):
+def test_a_stopped_video_plays(tmp_path, job):
     out = tmp_path / "out"
     parts = [out / f"{kind}.mp4.part" for kind in KINDS]
 
@@ -142,7 +120,7 @@ def test_a_stopped_video_plays(tmp_path, job, started):
         time.sleep(1)
         return True
 
-    code, stderr = interrupt(job, signal.SIGINT, lambda: begun() and later(), started)
+    code, stderr = interrupt(job, signal.SIGINT, lambda: begun() and later(), tmp_path)
     assert code == 130
     assert "Traceback" not in stderr
     count = listed(out)["com"]
@@ -157,10 +135,10 @@ def test_a_stopped_video_plays(tmp_path, job, started):
     )
 
 
-def test_what_a_killed_run_has_named_is_whole_and_overwrite_cleans_up(tmp_path, job, started):
+def test_what_a_killed_run_has_named_is_whole_and_overwrite_cleans_up(tmp_path, job):
     out = tmp_path / "out"
     job += ["--output-format", "image_sequences", "--image-extension", "png"]
-    code, _ = interrupt(job, signal.SIGKILL, lambda: len(written(out, "fgr")) > 5, started)
+    code, _ = interrupt(job, signal.SIGKILL, lambda: len(written(out, "fgr")) > 5, tmp_path)
     assert code == -signal.SIGKILL
     for kind in KINDS:
         for number, file in enumerate(written(out, kind)):
@@ -179,10 +157,10 @@ def test_what_a_killed_run_has_named_is_whole_and_overwrite_cleans_up(tmp_path, 
     assert left == sorted([*frames, "notes.txt", "preview.png", "run.json"])
 
 
-def test_overwrite_cleans_up_after_a_killed_video(tmp_path, job, started):
+def test_overwrite_cleans_up_after_a_killed_video(tmp_path, job):
     out = tmp_path / "out"
     parts = [out / f"{kind}.mp4.part" for kind in KINDS]
-    code, _ = interrupt(job, signal.SIGKILL, lambda: parts[0].exists(), started)
+    code, _ = interrupt(job, signal.SIGKILL, lambda: parts[0].exists(), tmp_path)
     assert code == -signal.SIGKILL
     assert not (out / "com.mp4").exists()
     make_clip(tmp_path / "clip.mp4", 2)

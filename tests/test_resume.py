@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,9 +10,9 @@ import media
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 from media import KnownNetwork
 from PIL import Image
+from processes import start_program
 from torch import Tensor, nn
 
 from inference_video import MattingResult, UsageError, main, matte_video
@@ -131,12 +129,11 @@ def test_a_killed_run_goes_on(folder, monkeypatch):
     media.make_clip(folder / "clip.mp4", 60, size=SIZE)
     job = ["--video-src", "clip.mp4", "--video-bgr", "plate.png", "--output-dir", "out"]
     job += ["--output-format", "image_sequences", "--no-preflight"]
-    program = [sys.executable, ROOT / "inference_video.py", *job]
-    victim = subprocess.Popen(program, cwd=folder, stderr=subprocess.DEVNULL)
-    while victim.poll() is None and not (folder / "out/com/00004.png").exists():
+    victim = start_program(*job, cwd=folder)
+    while victim.running and not (folder / "out/com/00004.png").exists():
         time.sleep(0.005)
     victim.send_signal(signal.SIGKILL)
-    assert victim.wait() == -signal.SIGKILL
+    assert victim.wait().returncode == -signal.SIGKILL
     assert len(files(folder / "out")) < 60
     monkeypatch.chdir(folder)
     assert main([*job, "--resume"]) == 0
