@@ -2,19 +2,22 @@
 
 import argparse
 import sys
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from model import BACKBONES
+from model import BACKBONES, MattingRefine
 
 from . import plates, preflight
 from .network import PRECISIONS
 from .sample import PLAIN
 from .smoothing import flicker
 from .trainer import Recipe, Trainer
-from .weights import export, mean_state, read_state, share_mean
+from .weights import export, mean_state, network_from, read_state, share_mean
+from .windows import WindowPool, write_windows
 
 SIZES = {"base": "256x160", "refine": "512x512"}
 
@@ -46,6 +49,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--workers", type=int, default=1, help="processes that draw samples")
         train.add_argument("--save-every", type=int, default=100, metavar="STEPS")
         train.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
+        if stage == "refine":
+            train.add_argument("--windows", type=Path, help="learn from these, and not from --size")
+    windows = commands.add_parser("windows", help="cut windows out of samples, for refine")
+    windows.add_argument("folder", type=Path, help="is filled; goes on where it was interrupted")
+    windows.add_argument("--init", type=Path, required=True, help="the weights that err in them")
+    windows.add_argument("--samples", type=int, default=1000)
+    windows.add_argument("--first", type=int, default=0, help="sample, for processes side by side")
+    windows.add_argument("--alike", type=float, default=0, help="see Recipe.alike")
+    windows.add_argument("--seed", type=int, default=1)
+    windows.add_argument("--threads", type=int, default=1)
     mean = commands.add_parser("mean", help="runs side by side go on from their mean weights")
     mean.add_argument("checkpoint", type=Path, nargs="+", help="at the same step; rewritten")
     export = commands.add_parser("export", help="write weights as float16 safetensors")
@@ -85,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(preflight.table(preflight.confusion(args.seed, args.clips, args.workers)))
         elif args.command == "smoothing":
             print(flicker(args.clips))
+        elif args.command == "windows":
+            cut(args)
         elif args.command == "plates":
             figures = plates.measure(
                 clips=args.clips, frames=args.frames, size=args.size, device=args.device
@@ -98,10 +113,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def cut(args: argparse.Namespace) -> None:
+    """Run ``windows`` with parsed ``args``."""
+    torch.set_num_threads(args.threads)
+    network = network_from(read_state(args.init))
+    if not isinstance(network, MattingRefine):
+        raise ValueError(f"{args.init}: has no refiner")
+    done = write_windows(
+        network,
+        args.folder,
+        seed=args.seed,
+        first=args.first,
+        samples=args.samples,
+        alike=args.alike,
+    )
+    deque(tqdm(done, total=args.samples, mininterval=5), maxlen=0)
+
+
 def train(args: argparse.Namespace) -> None:
     """Run ``base`` or ``refine`` with parsed ``args``."""
     if args.threads:
         torch.set_num_threads(args.threads)
+    windows = WindowPool(args.windows) if args.command == "refine" and args.windows else None
     recipe = Recipe(
         stage=args.command,
         backbone=args.backbone,
@@ -111,6 +144,7 @@ def train(args: argparse.Namespace) -> None:
         crop=args.crop,
         plain=args.plain,
         alike=args.alike,
+        windows=len(windows) if windows is not None else 0,
         pool=args.pool,
         precision=args.precision,
         frozen=args.frozen,
@@ -119,7 +153,7 @@ def train(args: argparse.Namespace) -> None:
         final_lr=args.final_lr,
         seed=args.seed,
     )
-    trainer = Trainer(recipe, args.folder, init=args.init, device=args.device)
+    trainer = Trainer(recipe, args.folder, init=args.init, windows=windows, device=args.device)
     trainer.train(
         workers=args.workers, save_every=args.save_every, validate_every=args.validate_every
     )

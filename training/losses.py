@@ -7,7 +7,14 @@ from torch.nn import functional as F
 from .network import Prediction
 
 
-def matting_loss(predicted: Prediction, pha: Tensor, fgr: Tensor, *, with_err: bool) -> Tensor:
+def matting_loss(
+    predicted: Prediction,
+    pha: Tensor,
+    fgr: Tensor,
+    *,
+    with_err: bool,
+    weight: Tensor | float = 1.0,
+) -> Tensor:
     """How far a prediction is from the truth: a scalar.
 
     L1 on alpha, L1 on the Sobel gradients of alpha (weighted 5, as they are small), L1 on the
@@ -18,11 +25,12 @@ def matting_loss(predicted: Prediction, pha: Tensor, fgr: Tensor, *, with_err: b
         pha: (B, 1, H, W) in [0, 1], the true alpha.
         fgr: (B, 3, H, W) in [0, 1], the true foreground.
         with_err: Include the error map; the refined result has none of its own.
+        weight: (B, 1, H, W), what each pixel of alpha and foreground counts.
     """
-    loss = F.l1_loss(predicted.pha, pha)
-    loss = loss + 5 * F.l1_loss(sobel(predicted.pha), sobel(pha))
+    loss = (weight * (predicted.pha - pha).abs()).mean()
+    loss = loss + 5 * (weight * (sobel(predicted.pha) - sobel(pha)).abs()).mean()
     seen = (pha > 0.01).float()
-    loss = loss + 0.5 * (seen * (predicted.fgr - fgr)).abs().mean()
+    loss = loss + 0.5 * (weight * seen * (predicted.fgr - fgr).abs()).mean()
     if with_err:
         wrong = (predicted.pha.detach() - pha).abs()
         loss = loss + F.mse_loss(predicted.err, wrong)

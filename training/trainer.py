@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ from .network import Precision, Trainee, run
 from .sample import PLAIN
 from .validation import Validation
 from .weights import load_weights, read_state
+from .windows import WindowPool, refine_windows
 
 Stage = Literal["base", "refine"]
 
@@ -43,6 +45,7 @@ class Recipe:
             teaches faint differences, which few samples show and which cost most when missed.
         alike: The share of subjects with parts in the colours of what is behind them; validation
             has none. Teaches that a thing goes on between its outlines.
+        windows: How many windows the refiner learns from, instead of samples; 0: none.
         pool: How many different samples there are; 0: each step has its own. Drawing large ones
             takes longer than training the refiner on them, and it is too small to learn a thousand
             by heart.
@@ -65,6 +68,7 @@ class Recipe:
     crop: float = 1.0
     plain: float = PLAIN
     alike: float = 0
+    windows: int = 0
     pool: int = 0
     precision: Precision = "bf16"
     frozen: bool = False
@@ -76,6 +80,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.seed == VALIDATION_SEED:
             raise ValueError(f"seed {self.seed} is that of the validation samples")
+        if self.windows and (self.stage != "refine" or self.base_rate):
+            raise ValueError("windows are for the refine stage at a base rate of 0")
         if self.stage == "refine" and (self.size[0] % 4 or self.size[1] % 4):
             raise ValueError(f"size {self.size[0]}x{self.size[1]} is not a multiple of 4")
 
@@ -92,12 +98,22 @@ class Trainer:
         recipe: What to do. A folder's checkpoint goes on only under the recipe that it began with.
         folder: Created if need be.
         init: A checkpoint or a state dict to start from; missing refiner weights stay as drawn.
+        windows: As many as the recipe says, if it does.
         device: Where to train.
     """
 
     def __init__(
-        self, recipe: Recipe, folder: Path, *, init: Path | None = None, device: str = "cpu"
+        self,
+        recipe: Recipe,
+        folder: Path,
+        *,
+        init: Path | None = None,
+        windows: WindowPool | None = None,
+        device: str = "cpu",
     ):
+        if recipe.windows != (len(windows) if windows is not None else 0):
+            raise ValueError(f"there are not {recipe.windows} windows, and the recipe has so many")
+        self.windows = windows
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
@@ -121,14 +137,10 @@ class Trainer:
         """
         recipe = self.recipe
         validation = Validation(recipe.stage, recipe.size) if validate_every else None
-        samples = Samples(
-            recipe.seed, batch=recipe.batch, first=self.step, last=recipe.steps,
-            size=recipe.size, crop=recipe.crop, plain=recipe.plain,
-            alike=recipe.alike, pool=recipe.pool,
-        )  # fmt: skip
-        supply = batches(samples, batch=recipe.batch, workers=workers)
         mean, begun = 0.0, time.monotonic()
-        for batch in tqdm(supply, initial=self.step, total=recipe.steps, mininterval=5):
+        for batch in tqdm(
+            self._supply(workers), initial=self.step, total=recipe.steps, mininterval=5
+        ):
             loss = self._optimise(batch)
             mean = 0.98 * mean + 0.02 * loss if mean else loss
             self.step += 1
@@ -145,6 +157,19 @@ class Trainer:
                 )
                 self._log(**figures)
 
+    def _supply(self, workers: int) -> Iterator[Batch]:
+        """The batches of the steps that remain."""
+        recipe = self.recipe
+        if self.windows is not None:
+            steps = range(self.step, recipe.steps)
+            return (self.windows.batch(recipe.seed, step, recipe.batch) for step in steps)
+        samples = Samples(
+            recipe.seed, batch=recipe.batch, first=self.step, last=recipe.steps,
+            size=recipe.size, crop=recipe.crop, plain=recipe.plain,
+            alike=recipe.alike, pool=recipe.pool,
+        )  # fmt: skip
+        return batches(samples, batch=recipe.batch, workers=workers)
+
     def _optimise(self, batch: Batch) -> float:
         self.trainee.train()
         if isinstance(self.network, MattingRefine):  # few, large samples: the statistics stay
@@ -154,7 +179,16 @@ class Trainer:
             self.network.eval()
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * self.recipe.learning_rate(self.step)
-        src, bgr, pha, fgr = (batch[name].to(self.device) for name in ("src", "bgr", "pha", "fgr"))
+        batch = {name: x.to(self.device) for name, x in batch.items()}
+        loss = self._loss(batch) if self.windows is None else self._loss_in_windows(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        return float(loss.detach())
+
+    def _loss(self, batch: Batch) -> Tensor:
+        src, bgr, pha, fgr = (batch[name] for name in ("src", "bgr", "pha", "fgr"))
         loss = torch.zeros((), device=self.device)
         for predicted in run(self.trainee, src, bgr, precision=self.recipe.precision):
             coarse = predicted.err.shape == predicted.pha.shape
@@ -164,11 +198,18 @@ class Trainer:
                 for x in (pha, fgr)
             ]
             loss = loss + matting_loss(predicted, *true, with_err=coarse)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
-        return float(loss.detach())
+        return loss
+
+    def _loss_in_windows(self, windows: Batch) -> Tensor:
+        assert isinstance(self.network, MattingRefine)
+        refined = nn.functional.interpolate(windows["ref"], scale_factor=4.0, mode="nearest")
+        return matting_loss(
+            refine_windows(self.network, windows),
+            windows["pha"],
+            windows["fgr"],
+            with_err=False,
+            weight=0.2 + 0.8 * refined,  # other settings refine more
+        )
 
     def _groups(self) -> list[dict[str, Any]]:
         if not isinstance(self.network, MattingRefine):

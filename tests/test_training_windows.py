@@ -1,0 +1,137 @@
+"""Windows for the refiner: what it sees in them, how they are kept, and what it learns."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.weights import BUILTIN
+from training import windows
+from training.__main__ import main
+from training.data import Batch, to_tensors
+from training.sample import make_sample
+from training.trainer import Recipe, Trainer
+from training.weights import network_from, read_state
+from training.windows import WindowPool, cut_windows, refine_windows
+
+HEIGHT, WIDTH = 192, 320
+
+
+@pytest.fixture(scope="module")
+def network():
+    return network_from(read_state(BUILTIN))
+
+
+@pytest.fixture(scope="module")
+def sample() -> Batch:
+    return to_tensors(make_sample(3, 0, HEIGHT, WIDTH))
+
+
+def batch_of(cut: list[Batch]) -> Batch:
+    batch = {name: torch.stack([window[name] for window in cut]).float() for name in cut[0]}
+    return {k: x / 255 if k in ("src", "bgr", "fgr", "pha") else x for k, x in batch.items()}
+
+
+def place_of(window: Batch, sample: Batch) -> tuple[int, int]:
+    """Row and column of a window in its sample."""
+    for row in range(0, HEIGHT - 63, 4):
+        for column in range(0, WIDTH - 63, 4):
+            found = sample["fgr"][:, row : row + 64, column : column + 64]
+            if torch.equal(found, window["fgr"]):
+                return row, column
+    raise AssertionError("the window shows no part of the sample")
+
+
+def test_in_a_window_the_refiner_sees_what_it_sees_in_the_frame(network, sample):
+    cut = cut_windows(network, sample, 3, np.random.default_rng(0))
+    assert len(cut) == 3
+    with torch.inference_mode():
+        found = refine_windows(network, batch_of(cut))
+        whole = network(sample["src"][None] / 255, sample["bgr"][None] / 255)
+    for number, window in enumerate(cut):
+        row, column = place_of(window, sample)
+        part = ..., slice(row, row + 64), slice(column, column + 64)
+        small = ..., slice(row // 4, row // 4 + 16), slice(column // 4, column // 4 + 16)
+        assert torch.equal(window["src"][:, 6:-6, 6:-6], sample["src"][part])
+        assert torch.equal(window["pha"], sample["pha"][part])
+        assert torch.equal(window["ref"][0].bool(), whole.ref_sm[0, 0][small].bool())
+        refined = window["ref"].repeat_interleave(4, 1).repeat_interleave(4, 2).bool()[0]
+        assert refined.sum() >= 6 * 16
+        for name in ("pha", "fgr"):
+            difference = getattr(whole, name)[0][part] - getattr(found, name)[number]
+            assert difference[:, refined].abs().max() < 1e-3, "features are kept in float16"
+
+
+def test_where_nothing_is_refined_no_window_is_cut(network, sample):
+    still = sample | {"src": torch.full_like(sample["src"], 90)}
+    still["bgr"] = still["src"]
+    with torch.inference_mode():
+        pair = still["src"][None] / 255
+        chosen = int(network(pair, pair).ref_sm.sum())
+    cut = cut_windows(network, still, 9, np.random.default_rng(0))
+    assert all(window["ref"].sum() >= 6 for window in cut)
+    assert len(cut) <= chosen / 6
+
+
+@pytest.fixture
+def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(windows, "SIZES", ((HEIGHT, WIDTH),))
+    monkeypatch.setattr(windows, "_SAMPLES_A_FILE", 2)
+    assert main(cutting(tmp_path / "pool", 4)) == 0
+    return tmp_path / "pool"
+
+
+def cutting(folder: Path, samples: int) -> list[str]:
+    init = ["--init", str(BUILTIN)]
+    return ["windows", str(folder), *init, "--samples", str(samples), "--seed", "3"]
+
+
+def test_windows_are_the_same_after_an_interruption(pool, capsys):
+    first, second = sorted(pool.iterdir())
+    contents = first.read_bytes(), second.read_bytes()
+    assert contents[0] != contents[1]
+    second.rename(pool / "000003_000002.partial")
+    first.write_bytes(b"not touched")
+    assert main(cutting(pool, 4)) == 0
+    assert first.read_bytes() == b"not touched" and second.read_bytes() == contents[1]
+    assert main(["windows", str(pool / "none"), "--init", str(pool / "none.pth")]) == 1
+    assert "none.pth" in capsys.readouterr().err
+
+
+def test_the_refiner_learns_in_windows_and_the_base_shows_what_it_showed(pool, tmp_path, sample):
+    options = "--batch 8 --steps 16 --lr 2e-3 --precision fp32 --validate-every 0 --threads 1"
+    command = ["refine", str(tmp_path / "run"), "--init", str(BUILTIN), "--windows", str(pool)]
+    assert main([*command, *options.split(), "--base-rate", "0"]) == 0
+    before, after = (
+        network_from(read_state(path)) for path in (BUILTIN, tmp_path / "run/checkpoint.pt")
+    )
+    cut = WindowPool(pool).batch(seed=0, step=0, count=16)
+
+    def wrong(network) -> float:
+        with torch.inference_mode():
+            return float((refine_windows(network, cut).pha - cut["pha"]).abs().mean())
+
+    assert wrong(after) < 0.8 * wrong(before)
+    src, bgr = sample["src"][None] / 255, sample["bgr"][None] / 255
+    with torch.inference_mode():
+        theirs, ours = before(src, bgr), after(src, bgr)
+    assert torch.allclose(theirs.pha_sm, ours.pha_sm, atol=1e-3)
+    assert not torch.allclose(theirs.pha, ours.pha, atol=1e-2)
+
+
+def test_the_windows_of_a_step_depend_on_the_seed_and_the_step_alone(pool):
+    kept = WindowPool(pool)
+    one, again, other = (kept.batch(1, step, 5)["pha"] for step in (7, 7, 8))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+    assert len(kept.batch(1, 0, len(kept) + 5)["pha"]) == len(kept) + 5
+
+
+def test_what_does_not_go_together_is_refused(pool, tmp_path, capsys):
+    assert main(["refine", str(tmp_path / "a"), "--windows", str(tmp_path)]) == 1
+    assert "no windows" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="base rate of 0"):
+        Recipe("refine", windows=8)
+    recipe = Recipe("refine", windows=len(WindowPool(pool)) + 1, base_rate=0)
+    with pytest.raises(ValueError, match="windows, and the recipe has"):
+        Trainer(recipe, tmp_path / "b", windows=WindowPool(pool))

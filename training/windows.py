@@ -1,0 +1,178 @@
+"""Windows where the base errs: what the refiner learns from, cut out ahead of its training.
+
+Most pixels of a frame never reach the refiner, and a frame is a single scene. A window is what it
+works on; it holds what the base sees there, so that a step needs no pass of the base, and dozens of
+scenes fit into a batch.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from model import MattingRefine
+
+from .data import Batch, to_tensors
+from .network import Prediction, clamp
+from .sample import make_sample
+
+#: Side of a window in pixels, and in the 4x4 patches that the refiner chooses.
+SIDE, PATCHES = 64, 16
+#: Pixels that a window holds beyond its sides: of the pictures; of the base's features, at 1/4.
+_AROUND, _FEATURES_AROUND = 6, 4
+#: Height and width of samples; hair is as thin in small ones, and they are drawn faster.
+SIZES = ((360, 640), (432, 576), (320, 512), (480, 640), (576, 1024), (720, 1280))
+#: The share of a sample that is refined: that of 80,000 pixels in 1024x576.
+_REFINED = 80_000 / (1024 * 576)
+#: Windows are saved by so many samples.
+_SAMPLES_A_FILE = 50
+
+
+def cut_windows(
+    network: MattingRefine, sample: Batch, count: int, rng: np.random.Generator
+) -> list[Batch]:
+    """Cut up to ``count`` windows out of a sample, the likelier the more of them is refined.
+
+    Args:
+        network: Its base decides; in evaluation mode.
+        sample: ``src bgr fgr`` (3, H, W) and ``pha`` (1, H, W), uint8, in multiples of 4.
+        count: Windows at most; those of which next to nothing is refined are left out.
+        rng: Shifts the grid of windows, and draws from it.
+
+    Returns:
+        Of each window, ``src`` and ``bgr`` (3, 76, 76), ``fgr`` (3, 64, 64), ``pha`` (1, 64, 64)
+        and ``ref`` (1, 16, 16), 1 where the network refines, uint8; and ``features``
+        (C, 24, 24), float16, what the last layer of the base reads.
+    """
+    src, bgr = (sample[name][None].float() / 255 for name in ("src", "bgr"))
+    height, width = src.shape[2:]
+    network.refiner.sample_pixels = round(_REFINED * height * width)
+    seen: list[Tensor] = []
+    hook = network.decoder.conv4.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    with hook, torch.inference_mode():
+        ref = network(src, bgr).ref_sm[0].byte()
+    features = seen[0][0].half()
+    top, left = rng.integers(_FEATURES_AROUND, PATCHES, 2).tolist()
+    ends = (length // 4 - PATCHES - _FEATURES_AROUND + 1 for length in (height, width))
+    rows, columns = map(range, (top, left), ends, (PATCHES, PATCHES))
+    places = [(y, x) for y in rows for x in columns]
+    refined = np.array([_part(ref, y, x, PATCHES).sum() for y, x in places], dtype=float)
+    refined[refined < 6] = 0
+    count = min(count, int(np.count_nonzero(refined)))
+    if not count:
+        return []
+    windows = []
+    for place in rng.choice(len(places), count, replace=False, p=refined / refined.sum()):
+        y, x = places[place]
+        window = {name: _part(sample[name], 4 * y, 4 * x, SIDE, _AROUND) for name in ("src", "bgr")}
+        window |= {name: _part(sample[name], 4 * y, 4 * x, SIDE) for name in ("fgr", "pha")}
+        window["ref"] = _part(ref, y, x, PATCHES)
+        window["features"] = _part(features, y, x, PATCHES, _FEATURES_AROUND)
+        windows.append({name: part.clone() for name, part in window.items()})
+    return windows
+
+
+def _part(x: Tensor, row: int, column: int, side: int, around: int = 0) -> Tensor:
+    return x[
+        :,
+        row - around : row + side + around,
+        column - around : column + side + around,
+    ]
+
+
+def write_windows(
+    network: MattingRefine,
+    folder: Path,
+    *,
+    seed: int,
+    first: int,
+    samples: int,
+    alike: float = 0,
+) -> Iterator[int]:
+    """Save windows of the samples ``first`` to ``first + samples - 1`` of ``seed``.
+
+    Files that are there already stay: after an interruption, it goes on behind them.
+
+    Args:
+        network: As in :func:`cut_windows`.
+        folder: Created if need be.
+        seed: Names the set of samples.
+        first: The first sample; processes side by side take different ones.
+        samples: How many, in whole files of 50.
+        alike: As in :func:`make_sample`.
+
+    Yields:
+        The number of each sample that is done.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.setNumThreads(1)
+    for begin in range(first, first + samples, _SAMPLES_A_FILE):
+        path = folder / f"{seed:06d}_{begin:06d}.safetensors"
+        if path.exists():
+            continue
+        cut: list[Batch] = []
+        for index in range(begin, begin + _SAMPLES_A_FILE):
+            rng = np.random.default_rng([seed, index, 3])
+            height, width = SIZES[rng.integers(len(SIZES))]
+            sample = to_tensors(make_sample(seed, index, height, width, alike=alike))
+            cut += cut_windows(network, sample, max(4, height * width // 65_000), rng)
+            yield index
+        if not cut:
+            continue
+        partial = path.with_suffix(".partial")
+        save_file({name: torch.stack([x[name] for x in cut]) for name in cut[0]}, partial)
+        os.replace(partial, path)
+
+
+class WindowPool:
+    """The windows of a folder, in memory.
+
+    Raises:
+        ValueError: There are none.
+    """
+
+    def __init__(self, folder: Path):
+        files = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
+        if not files:
+            raise ValueError(f"{folder}: no windows; python -m training windows makes them")
+        self._windows = {name: torch.cat([file[name] for file in files]) for name in files[0]}
+
+    def __len__(self) -> int:
+        return len(self._windows["pha"])
+
+    def batch(self, seed: int, step: int, count: int) -> Batch:
+        """The ``count`` windows of step ``step``: float32, the pictures and ``ref`` in [0, 1]."""
+        rng = np.random.default_rng([seed, step, 4])
+        index = torch.from_numpy(np.sort(rng.choice(len(self), count, replace=count > len(self))))
+        batch = {name: x[index].float() for name, x in self._windows.items()}
+        return {
+            name: (x / 255 if name in ("src", "bgr", "fgr", "pha") else x).contiguous(
+                memory_format=torch.channels_last
+            )
+            for name, x in batch.items()
+        }
+
+
+def refine_windows(network: MattingRefine, windows: Batch) -> Prediction:
+    """What ``network`` makes of ``windows``: (B, C, 64, 64), the error aside, which is 0.
+
+    The same as in whole frames: convolutions without padding use the margins up.
+    """
+    refiner, decoder = network.refiner, network.decoder
+    decoded = F.conv2d(windows["features"], decoder.conv4.weight, decoder.conv4.bias)
+    pha, res, _, hid = decoded.split([1, 3, 1, 32], dim=1)
+    coarse = torch.cat([hid.relu(), clamp(pha), res], dim=1)
+    pair = torch.cat([windows["src"], windows["bgr"]], dim=1)
+    half = F.interpolate(coarse, scale_factor=2.0, mode="bilinear")[..., 3:-3, 3:-3]
+    context = torch.cat([half, F.avg_pool2d(pair, 2)], dim=1)
+    x = F.interpolate(refiner._first_half(context), scale_factor=2.0, mode="nearest")
+    y = refiner._second_half(torch.cat([x, pair[..., 4:-4, 4:-4]], dim=1))
+    src = windows["src"][..., _AROUND:-_AROUND, _AROUND:-_AROUND]
+    pha = clamp(y[:, :1])
+    return Prediction(pha, clamp(y[:, 1:] + src), torch.zeros_like(pha))
