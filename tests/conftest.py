@@ -29,6 +29,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return media.make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "half.pth")
 
 
+@pytest.fixture
+def folder(tmp_path: Path, checkpoint: Path) -> Path:
+    """A folder with a clip of five frames, its plate and a checkpoint."""
+    media.make_clip(tmp_path / "clip.mp4", 5)
+    media.make_plate(tmp_path / "plate.png")
+    (tmp_path / "half.pth").hardlink_to(checkpoint)
+    return tmp_path
+
+
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
