@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "ada267aca46aeb732fcf1bb74bc05ad2ae5319936f2aa03ee7c58db2c29dda73"
+SHA256 = "e95686a346073296b3f22cfd910cb5305a775f0cd953cd116b6056aca73ad94c"
