@@ -24,6 +24,8 @@ _DTYPES = {
 
 #: How PyTorch says it on MPS and on the CPU, where it has no exception of its own for it.
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
+#: All that oneDNN says when it finds no memory for the code of a convolution.
+_NO_ROOM_FOR_CODE = "could not create a primitive"
 
 
 class DeviceError(RuntimeError):
@@ -34,7 +36,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device, or the host, has too little memory."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(w in str(error) for w in _OUT_OF_MEMORY)
+    text = str(error)
+    told = text == _NO_ROOM_FOR_CODE or any(words in text for words in _OUT_OF_MEMORY)
+    return isinstance(error, RuntimeError) and told
 
 
 def resolve_device(name: str) -> torch.device:

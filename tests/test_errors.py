@@ -21,6 +21,7 @@ from runs import assert_error, matte, numbers, report, run
 
 from dataset import MediaError, VideoSource
 from model import BaseOutput, DeviceError
+from model.matter import is_out_of_memory
 from writers import FrameWriter
 
 
@@ -362,6 +363,11 @@ def test_memory_for_not_one_frame_says_what_to_set(folder):
         matte(folder, folder / "clip.mp4", network=SmallDevice(0), batch_size=2)
 
 
+def test_memory_for_the_code_of_a_convolution_is_memory_too():
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for a pool"))
+
+
 def test_memory_that_ends_outside_of_the_network_says_what_to_set(folder):
     class Greedy(FrameWriter):
         def add_batch(self, frames):
@@ -422,7 +428,7 @@ def test_a_target_that_is_neither_file_nor_colour_is_named(folder):
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is on Linux alone")
 @pytest.mark.parametrize(
     ("megabytes", "batch", "warnings"),
-    [(500, 2, 1), (200, 1, 0)],
+    [(800, 2, 1), (200, 1, 0)],
     ids=["network", "before"],
 )
 def test_too_little_memory_says_what_to_set(folder, megabytes, batch, warnings):
