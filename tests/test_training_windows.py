@@ -9,7 +9,7 @@ import torch
 from model.weights import BUILTIN
 from training import windows
 from training.__main__ import main
-from training.data import Batch, to_tensors
+from training.data import VALIDATION_SEED, Batch, to_tensors
 from training.sample import make_sample
 from training.trainer import Recipe, Trainer
 from training.weights import network_from, read_state
@@ -130,6 +130,8 @@ def test_the_windows_of_a_step_depend_on_the_seed_and_the_step_alone(pool):
 def test_what_does_not_go_together_is_refused(pool, tmp_path, capsys):
     assert main(["refine", str(tmp_path / "a"), "--windows", str(tmp_path)]) == 1
     assert "no windows" in capsys.readouterr().err
+    unseen = [*cutting(tmp_path / "c", 4)[:-1], str(VALIDATION_SEED)]
+    assert main(unseen) == 1 and "validation" in capsys.readouterr().err
     with pytest.raises(ValueError, match="base rate of 0"):
         Recipe("refine", windows=8)
     recipe = Recipe("refine", windows=len(WindowPool(pool)) + 1, base_rate=0)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from model import MattingRefine
 
-from .data import Batch, to_tensors
+from .data import VALIDATION_SEED, Batch, to_tensors
 from .network import Prediction, clamp
 from .sample import make_sample
 
@@ -40,7 +40,7 @@ def cut_windows(
     """Cut up to ``count`` windows out of a sample, the likelier the more of them is refined.
 
     Args:
-        network: Its base decides; in evaluation mode.
+        network: Its base decides; in evaluation mode. The pixels that it refines are set.
         sample: ``src bgr fgr`` (3, H, W) and ``pha`` (1, H, W), uint8, in multiples of 4.
         count: Windows at most; those of which next to nothing is refined are left out.
         rng: Shifts the grid of windows, and draws from it.
@@ -109,7 +109,12 @@ def write_windows(
 
     Yields:
         The number of each sample that is done.
+
+    Raises:
+        ValueError: The seed is that of the validation samples.
     """
+    if seed == VALIDATION_SEED:
+        raise ValueError(f"seed {seed} is that of the validation samples")
     folder.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     for begin in range(first, first + samples, _SAMPLES_A_FILE):
