@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from model import MattingBase, MattingRefine, load_network
-from training.data import VALIDATION_SEED, Samples, to_tensors
+from training.data import VALIDATION_SEED, Samples, shrunk, to_tensors
 from training.degrade import film
 from training.network import Trainee, clamp, run
-from training.sample import make_sample
+from training.sample import Sample, make_sample
 from training.trainer import CHECKPOINT, Recipe, Trainer
 from training.weights import export, mean_state, network_from, read_state, share_mean
 
@@ -66,6 +66,45 @@ def test_parts_of_a_subject_may_look_like_what_is_behind_them() -> None:
         if not before.pha.any():
             np.testing.assert_array_equal(after.src, before.src)
     assert touched > 10
+
+
+def test_a_further_shadow_falls_on_the_scene_alone() -> None:
+    touched = 0
+    for index in range(40):
+        before = make_sample(7, index, 96, 96)
+        after = make_sample(7, index, 96, 96, shaded=1)
+        np.testing.assert_array_equal(after.pha, before.pha)
+        np.testing.assert_array_equal(after.bgr, before.bgr)
+        if before.clean or not before.pha.any():
+            np.testing.assert_array_equal(after.src, before.src)
+            continue
+        darker = (before.src - after.src).mean(axis=2)
+        assert darker.min() > -0.2  # what the encoder makes of it
+        touched += (darker > 0.02).mean() > 0.01
+        if (solid := before.pha == 1).any():
+            assert np.abs(darker[solid]).mean() < 0.01
+    assert touched > 10
+
+
+def test_a_shrunk_sample_is_its_own_compositing() -> None:
+    rng = np.random.default_rng(1)
+    pha, fgr = rng.random((12, 20), np.float32), rng.random((12, 20, 3), np.float32)
+    pha[:6, :6] = 0
+    bgr = np.full_like(fgr, 0.3)
+    src = pha[..., None] * fgr + (1 - pha[..., None]) * bgr
+    small = shrunk(Sample(src, bgr, pha, fgr, clean=True), 2)
+    assert small.src.shape == (6, 10, 3) and small.pha[0, 0] == 0
+    covered = small.pha[..., None]
+    np.testing.assert_allclose(small.src, covered * small.fgr + (1 - covered) * 0.3, atol=1e-5)
+    np.testing.assert_allclose(small.pha[5, 9], pha[10:, 18:].mean(), atol=1e-6)
+
+
+def test_samples_drawn_larger_come_in_the_asked_size() -> None:
+    drawn = Samples(7, batch=1, first=0, last=2, size=(32, 48), crop=1.5, shrink=2)[1]
+    assert {name: x.shape[1:] for name, x in drawn.items()} == dict.fromkeys(drawn, (32, 48))
+    whole = Samples(7, batch=1, first=0, last=2, size=(96, 144))[1]["src"].float()
+    once = Samples(7, batch=1, first=0, last=2, size=(48, 72), shrink=2)[1]["src"].float()
+    assert (torch.nn.functional.avg_pool2d(whole, 2) - once).abs().max() <= 1
 
 
 def test_subjects_are_as_varied_as_scenes() -> None:

@@ -35,8 +35,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--batch", type=int, default=12)
         train.add_argument("--size", type=_size, default=SIZES[stage])
         train.add_argument("--crop", type=float, default=1.0, help="samples are this much larger")
+        train.add_argument("--shrink", type=int, default=1, help="see Recipe.shrink")
         train.add_argument("--plain", type=float, default=PLAIN, help="see Recipe.plain")
         train.add_argument("--alike", type=float, default=0, help="see Recipe.alike")
+        train.add_argument("--shaded", type=float, default=0, help="see Recipe.shaded")
         train.add_argument("--pool", type=int, default=0, help="see Recipe.pool")
         train.add_argument("--precision", choices=PRECISIONS, default="bf16")
         train.add_argument("--frozen", action="store_true", help="see Recipe.frozen")
@@ -57,6 +59,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     windows.add_argument("--samples", type=int, default=1000)
     windows.add_argument("--first", type=int, default=0, help="sample, for processes side by side")
     windows.add_argument("--alike", type=float, default=0, help="see Recipe.alike")
+    windows.add_argument("--shaded", type=float, default=0, help="see Recipe.shaded")
     windows.add_argument("--seed", type=int, default=1)
     windows.add_argument("--threads", type=int, default=1)
     mean = commands.add_parser("mean", help="runs side by side go on from their mean weights")
@@ -126,6 +129,7 @@ def cut(args: argparse.Namespace) -> None:
         first=args.first,
         samples=args.samples,
         alike=args.alike,
+        shaded=args.shaded,
     )
     deque(tqdm(done, total=args.samples, mininterval=5), maxlen=0)
 
@@ -142,8 +146,10 @@ def train(args: argparse.Namespace) -> None:
         batch=args.batch,
         size=args.size,
         crop=args.crop,
+        shrink=args.shrink,
         plain=args.plain,
         alike=args.alike,
+        shaded=args.shaded,
         windows=len(windows) if windows is not None else 0,
         pool=args.pool,
         precision=args.precision,

@@ -23,6 +23,20 @@ def to_tensors(sample: Sample) -> Batch:
     return {**batch, "pha": _pack(sample.pha[..., None])}
 
 
+def shrunk(sample: Sample, by: int) -> Sample:
+    """The sample with the mean of every ``by`` x ``by`` pixels as one."""
+    if by == 1:
+        return sample
+    size = sample.pha.shape[1] // by, sample.pha.shape[0] // by
+    covered = sample.pha[..., None]
+    src, bgr, pha, seen = (
+        cv2.resize(x, size, interpolation=cv2.INTER_AREA)
+        for x in (sample.src, sample.bgr, sample.pha, sample.fgr * covered)
+    )
+    fgr = (seen / np.maximum(pha, 1e-3)[..., None]).clip(0, 1)
+    return Sample(src, bgr, pha, fgr, sample.clean)
+
+
 def _pack(picture: np.ndarray) -> Tensor:
     return torch.from_numpy((picture * 255 + 0.5).astype(np.uint8)).permute(2, 0, 1)
 
@@ -37,7 +51,8 @@ class Samples(Dataset[Batch]):
         last: One past the last step.
         size: Height and width in pixels.
         crop: Samples are made this many times as large and cropped at random to ``size``.
-        plain, alike: As in :func:`make_sample`.
+        shrink: Samples are drawn this many times as large, and shrunk.
+        plain, alike, shaded: As in :func:`make_sample`.
         pool: How many different samples there are, kept in memory; after them they come again, in
             another order, mirrored or not. 0: no sample comes twice.
     """
@@ -51,12 +66,15 @@ class Samples(Dataset[Batch]):
         last: int,
         size: tuple[int, int],
         crop: float = 1,
+        shrink: int = 1,
         plain: float = PLAIN,
         alike: float = 0,
+        shaded: float = 0,
         pool: int = 0,
     ):
         self.seed, self.size, self.crop, self.pool = seed, size, crop, pool
-        self.plain, self.alike = plain, alike
+        self.shrink = shrink
+        self.shares = {"plain": plain, "alike": alike, "shaded": shaded}
         self.kept: dict[int, Batch] = {}
         self.first, self.count = first * batch, (last - first) * batch
 
@@ -80,9 +98,8 @@ class Samples(Dataset[Batch]):
     def _make(self, index: int) -> Batch:
         height, width = self.size
         tall, wide = round(height * self.crop), round(width * self.crop)
-        sample = to_tensors(
-            make_sample(self.seed, index, tall, wide, plain=self.plain, alike=self.alike)
-        )
+        drawn = make_sample(self.seed, index, tall * self.shrink, wide * self.shrink, **self.shares)
+        sample = to_tensors(shrunk(drawn, self.shrink))
         rng = np.random.default_rng([self.seed, index, 1])
         y, x = int(rng.integers(tall - height + 1)), int(rng.integers(wide - width + 1))
         return {k: v[:, y : y + height, x : x + width] for k, v in sample.items()}

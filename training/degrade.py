@@ -95,6 +95,24 @@ def shadow(rng: Rng, alpha: Array) -> Array:
     return light
 
 
+def near_shadow(rng: Rng, alpha: Array) -> Array:
+    """How much light (H, W) in (0, 1] is left where a subject stands, or close behind it.
+
+    Args:
+        rng: Source of randomness.
+        alpha: (H, W), the subject's coverage.
+    """
+    height, width = alpha.shape
+    longest = max(height, width)
+    depth = rng.uniform(0.1, 0.75)
+    if rng.random() < 0.5:
+        return 1 - depth * _footprint(rng, alpha)
+    right, down = rng.normal(0, 0.03 * longest, 2)
+    cast = cv2.warpAffine(alpha, np.array([[1, 0, right], [0, 1, down]]), (width, height))
+    sigma = longest * np.exp(rng.uniform(np.log(0.004), np.log(0.03)))
+    return 1 - depth * cv2.GaussianBlur(cast, (0, 0), sigma)
+
+
 def _footprint(rng: Rng, alpha: Array) -> Array:
     """The soft, flat shadow (H, W) in [0, 1] under a subject that stands on the ground."""
     height, width = alpha.shape

@@ -34,7 +34,14 @@ class Sample:
 
 
 def make_sample(
-    seed: int, index: int, height: int, width: int, *, plain: float = PLAIN, alike: float = 0
+    seed: int,
+    index: int,
+    height: int,
+    width: int,
+    *,
+    plain: float = PLAIN,
+    alike: float = 0,
+    shaded: float = 0,
 ) -> Sample:
     """Make sample ``index`` of the endless set that ``seed`` names.
 
@@ -45,6 +52,7 @@ def make_sample(
         width: Columns in pixels.
         plain: The share of samples that show a plain thing before a plain wall.
         alike: The share of subjects with parts in the colours of what is behind them there.
+        shaded: The share of subjects with a further shadow close by, unless the sample is clean.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
     kind = rng.random()
@@ -64,7 +72,9 @@ def make_sample(
         chance = np.random.default_rng([seed, index, 2])  # else it would change the other draws
         if chance.random() < alike:
             _liken(chance, canvas, place)
-    return _photograph(rng, place, canvas, clean=clean)
+    chance = np.random.default_rng([seed, index, 3])
+    light = degrade.near_shadow(chance, canvas.alpha) if chance.random() < shaded else None
+    return _photograph(rng, place, canvas, clean=clean, light=light)
 
 
 def _populate(rng: Rng, canvas: Canvas, place: Array) -> None:
@@ -120,13 +130,17 @@ def _plain_sample(rng: Rng, height: int, width: int) -> Sample:
     return _photograph(rng, place, canvas, clean=True)
 
 
-def _photograph(rng: Rng, place: Array, canvas: Canvas, *, clean: bool) -> Sample:
+def _photograph(
+    rng: Rng, place: Array, canvas: Canvas, *, clean: bool, light: Array | None = None
+) -> Sample:
     pha = canvas.alpha.clip(0, 1)
     covered = pha[..., None]
     fgr = np.where(covered > 1e-3, canvas.colour / np.maximum(covered, 1e-3), 0).clip(0, 1)
     behind, plate = place, place
     if not clean:
         behind, plate = _differ(rng, place, canvas)
+        if light is not None:
+            behind = behind * light[..., None]
     src = fgr * covered + behind * (1 - covered)
     wear = rng.uniform(0, 0.5 if clean else 1) * (rng.random() < 0.9) * canvas.fineness
     if not clean and rng.random() < 0.6:

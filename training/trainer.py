@@ -41,10 +41,14 @@ class Recipe:
         batch: Samples of a step.
         size: Height and width of a sample, in pixels.
         crop: Samples are made this many times as large, and cropped to ``size``.
+        shrink: Samples are drawn this many times as large and shrunk, as the network shrinks what
+            its base sees: hair and noise are finer there than in a small drawing.
         plain: The share of samples with a plain thing before a plain wall. More than validation's
             teaches faint differences, which few samples show and which cost most when missed.
         alike: The share of subjects with parts in the colours of what is behind them; validation
             has none. Teaches that a thing goes on between its outlines.
+        shaded: The share of subjects with a further shadow under or close behind them; validation
+            has none.
         windows: How many windows the refiner learns from, instead of samples; 0: none.
         pool: How many different samples there are; 0: each step has its own. Drawing large ones
             takes longer than training the refiner on them, and it is too small to learn a thousand
@@ -66,8 +70,10 @@ class Recipe:
     batch: int = 12
     size: tuple[int, int] = (224, 224)
     crop: float = 1.0
+    shrink: int = 1
     plain: float = PLAIN
     alike: float = 0
+    shaded: float = 0
     windows: int = 0
     pool: int = 0
     precision: Precision = "bf16"
@@ -165,8 +171,8 @@ class Trainer:
             return (self.windows.batch(recipe.seed, step, recipe.batch) for step in steps)
         samples = Samples(
             recipe.seed, batch=recipe.batch, first=self.step, last=recipe.steps,
-            size=recipe.size, crop=recipe.crop, plain=recipe.plain,
-            alike=recipe.alike, pool=recipe.pool,
+            size=recipe.size, crop=recipe.crop, shrink=recipe.shrink, plain=recipe.plain,
+            alike=recipe.alike, shaded=recipe.shaded, pool=recipe.pool,
         )  # fmt: skip
         return batches(samples, batch=recipe.batch, workers=workers)
 

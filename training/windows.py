@@ -94,6 +94,7 @@ def write_windows(
     first: int,
     samples: int,
     alike: float = 0,
+    shaded: float = 0,
 ) -> Iterator[int]:
     """Save windows of the samples ``first`` to ``first + samples - 1`` of ``seed``.
 
@@ -105,7 +106,7 @@ def write_windows(
         seed: Names the set of samples.
         first: The first sample; processes side by side take different ones.
         samples: How many, in whole files of 50.
-        alike: As in :func:`make_sample`.
+        alike, shaded: As in :func:`make_sample`.
 
     Yields:
         The number of each sample that is done.
@@ -125,7 +126,7 @@ def write_windows(
         for index in range(begin, begin + _SAMPLES_A_FILE):
             rng = np.random.default_rng([seed, index, 3])
             height, width = SIZES[rng.integers(len(SIZES))]
-            sample = to_tensors(make_sample(seed, index, height, width, alike=alike))
+            sample = to_tensors(make_sample(seed, index, height, width, alike=alike, shaded=shaded))
             cut += cut_windows(network, sample, max(4, height * width // 65_000), rng)
             yield index
         if not cut:
