@@ -1,9 +1,10 @@
 """Every picture of a video stream, in presentation order."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 
 import av
@@ -14,6 +15,10 @@ from av.video.stream import VideoStream
 
 from .ledger import DamagedError, Decoded, Ledger, begins_anywhere
 from .sources import MediaError, Warn
+
+#: Packets that show whether their times are those of decoding.
+_LOOK = 64
+_TAGGED = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 @contextmanager
@@ -64,9 +69,13 @@ def decode(path: Path, warn: Warn) -> Iterator[Decoded]:
 
 def _decode_pass(path: Path, warn: Warn, *, careful: bool) -> Iterator[Decoded]:
     with open_video(path) as (container, stream):
+        packets = _demux(container, stream)
+        begin = list(islice(packets, _LOOK if stream.codec_context.has_b_frames else 0))
+        timed = _out_of_order(begin)
+        careful = careful or not timed  # damage shows too late to begin again
         stream.thread_type = "SLICE" if careful else "AUTO"
-        ledger = Ledger(stream, careful, tuned_in=begins_anywhere(container))
-        for packet in _demux(container, stream):
+        ledger = Ledger(stream, careful, tuned_in=begins_anywhere(container), timed=timed)
+        for packet in chain(begin, packets):
             yield from ledger.decode(packet)
         yield from ledger.finish()
         promised = _promised(container, stream, ledger)
@@ -75,6 +84,15 @@ def _decode_pass(path: Path, warn: Warn, *, careful: bool) -> Iterator[Decoded]:
                 f"{path}: the header promises {promised} frames, {ledger.shown} could be read; "
                 "the file may be cut off"
             )
+
+
+def _out_of_order(packets: list[Packet]) -> bool:
+    """Whether packets of reordered pictures bring the times at which these are shown.
+
+    They do not in AVI, nor in some MXF and ASF files: there, times rise from packet to packet.
+    """
+    times = [packet.pts for packet in packets if packet.size]
+    return not times or any(x is None or y is None or y < x for x, y in pairwise(times))
 
 
 def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
@@ -90,20 +108,26 @@ def _promised(container: InputContainer, stream: VideoStream, ledger: Ledger) ->
     length = length_hint(container, stream) or 0
     if stream.frames:
         return min(stream.frames - ledger.hidden, length)
-    rate = stream.average_rate or stream.guessed_rate
-    if not container.duration or not rate or ledger.last is None or stream.time_base is None:
+    rate, seconds = stream.average_rate or stream.guessed_rate, _seconds(container, stream)
+    if not seconds or not rate or ledger.last is None or stream.time_base is None:
         return 0
     start = stream.start_time or 0
     covered = (ledger.last - start) * stream.time_base + 1 / rate
-    seconds = Fraction(container.duration, av.time_base)
     return round(ledger.shown * seconds / covered) if covered < seconds * 19 / 20 else 0
 
 
 def length_hint(container: InputContainer, stream: VideoStream) -> int | None:
     """Frames to expect by the duration in the header; None if there is none."""
-    rate = stream.average_rate or stream.guessed_rate
-    if rate and stream.duration and stream.time_base:
-        return int(stream.duration * stream.time_base * rate + 0.5)
-    if rate and container.duration:
-        return int(container.duration * rate / av.time_base + 0.5)
-    return stream.frames or None
+    rate, seconds = stream.average_rate or stream.guessed_rate, _seconds(container, stream)
+    return int(seconds * rate + Fraction(1, 2)) if rate and seconds else stream.frames or None
+
+
+def _seconds(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """How long the stream is by the header, which may know no more than how long the file is."""
+    tag = _TAGGED.fullmatch(stream.metadata.get("DURATION", ""))  # Matroska, where sound may go on
+    if tag:
+        hours, minutes, seconds = map(Fraction, tag.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    if stream.duration and stream.time_base:
+        return stream.duration * stream.time_base
+    return Fraction(container.duration, av.time_base) if container.duration else None

@@ -43,8 +43,10 @@ class Ledger:
     damage, a time may be late (the decoder hands out its neighbours first: they wait for it), or
     lost (given up after some others: nothing is shown in its place). Only codecs with one picture
     in each packet tell by their times; for the others, and for fields with packets of their own,
-    the decoder's errors are counted instead. Recordings joined in one file start anew, each with
-    its own clock, which is shifted behind the one before.
+    the decoder's errors are counted instead. Where packets do not say when their pictures are shown
+    but when they are decoded, pictures take these times in turn; what has not come out by the next
+    key picture is lost. Recordings joined in one file start anew, each with its own clock, which is
+    shifted behind the one before.
 
     Attributes:
         shown: Pictures that came out, lost ones included.
@@ -55,12 +57,14 @@ class Ledger:
         stream: What is decoded.
         careful: Keep the place of what is damaged; else damage ends the pass.
         tuned_in: The stream may begin between two key pictures.
+        timed: Packets say when their pictures are shown.
     """
 
-    def __init__(self, stream: VideoStream, careful: bool, *, tuned_in: bool):
+    def __init__(self, stream: VideoStream, careful: bool, *, tuned_in: bool, timed: bool):
         self._stream = stream
         self._careful = careful
         self._tuned_in = tuned_in
+        self._timed = timed
         self._strict = stream.codec_context.name in _ONE_PICTURE_A_PACKET
         self._shift = 0
         self._last_dts: int | None = None
@@ -73,6 +77,7 @@ class Ledger:
         """Start with an empty decoder."""
         self._start: int | None = None
         self._awaited: list[int] = []
+        self._inside: set[int] = set()  # the decoder, by the times of their packets
         self._early: list[tuple[int, int, av.VideoFrame]] = []
         self._given_up: set[int] = set()
         self._cut_off: set[int] = set()
@@ -110,9 +115,9 @@ class Ledger:
     def finish(self) -> Iterator[Decoded]:
         """What is left, except what a broken-off file holds of its last picture."""
         yield from self._in_order(patience=0)
-        for time in sorted(set(self._awaited) - self._cut_off):
+        for time in sorted(set(self._awaited if self._timed else self._inside) - self._cut_off):
             if self._strict and self.shown:
-                yield self._lose(time)
+                yield self._lose(time if self._timed else self._next_time())
 
     def _register(self, packet: Packet) -> None:
         if self._start is None and (packet.is_keyframe or not self._tuned_in):
@@ -123,6 +128,7 @@ class Ledger:
             # What comes before the start has nothing to build on; players leave it out.
             if self._start is not None and packet.pts >= self._start:
                 heapq.heappush(self._awaited, packet.pts)
+                self._inside.add(packet.pts)
             if packet.is_corrupt:
                 self._cut_off.add(packet.pts)
 
@@ -131,6 +137,10 @@ class Ledger:
             for _ in range(self._failures):
                 yield self._lose(None)
             yield self._show(picture, None)
+        elif not self._timed:
+            for _ in range(self._lost_before(picture, picture.pts)):
+                yield self._lose(self._next_time())
+            yield self._show(picture, self._next_time())
         elif not self._strict or picture.interlaced_frame:  # a field may have its own packet
             for time in self._awaited_before(picture.pts)[: self._failures]:
                 yield self._lose(time)
@@ -155,6 +165,22 @@ class Ledger:
             self._awaited_before(time)
             if time not in self._given_up:
                 yield self._show(picture, time)
+
+    def _lost_before(self, picture: av.VideoFrame, time: int) -> int:
+        """How many pictures are lost for good, where times are those of decoding."""
+        self._inside.discard(time)
+        if not self._strict or picture.interlaced_frame:
+            self._inside.clear()
+            return self._failures
+        if not picture.key_frame:
+            return 0
+        lost = {other for other in self._inside if other < time}
+        self._inside -= lost
+        return len(lost)
+
+    def _next_time(self) -> int | None:
+        """The first time that is awaited, for a picture that does not bring its own."""
+        return heapq.heappop(self._awaited) if self._awaited else None
 
     def _awaited_before(self, time: int) -> list[int]:
         """Strike off what was awaited up to a time, and say what should have come before it."""

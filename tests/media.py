@@ -51,6 +51,7 @@ def make_clip(
     time_base: Fraction | None = None,
     matrix: list[int] | None = None,
     sound: str | None = None,
+    sound_lasts: int | None = None,
     tags: dict[str, int] | None = None,
 ) -> Path:
     """Encode ``count`` numbered pictures, at a rate or at given ``times`` in seconds."""
@@ -72,7 +73,7 @@ def make_clip(
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
         if audio is not None:
-            for packet in _tone(audio, count / rate):
+            for packet in _tone(audio, sound_lasts or count / rate):
                 container.mux(packet)
     return path
 

@@ -112,19 +112,29 @@ def test_a_clip_cut_off_in_the_middle_is_matted_until_there(folder, suffix):
 
 
 def test_a_header_that_claims_more_frames_is_not_trusted(folder):
-    """The length in the header of a Matroska file, doubled."""
+    """The lengths in the header of a Matroska file, of the file and of its video, doubled."""
     clip = make_clip(folder / "clip.mkv", 30)
     data = bytearray(clip.read_bytes())
     duration = data.index(b"\x44\x89\x88") + 3  # the element's name and its size of 8 bytes
     (milliseconds,) = struct.unpack_from(">d", data, duration)
     struct.pack_into(">d", data, duration, milliseconds * 2)
-    clip.write_bytes(data)
+    assert milliseconds == 1200
+    clip.write_bytes(data.replace(b"00:00:01.200", b"00:00:02.400"))
     result = run(folder, video_src="clip.mkv")
     assert result.returncode == 0
     assert numbers(folder / "out/com") == list(range(30))
     (warning,) = report(folder / "out")["warnings"]
     assert "promises 60 frames, 30 could be read" in warning
     assert warning in result.stderr
+
+
+@pytest.mark.parametrize(("suffix", "sound"), [(".mkv", "aac"), (".mp4", "aac"), (".avi", "mp3")])
+def test_sound_that_goes_on_after_the_pictures_is_no_loss(folder, suffix, sound):
+    make_clip(folder / f"clip{suffix}", 20, sound=sound, sound_lasts=3)
+    result = run(folder, video_src=f"clip{suffix}")
+    assert result.returncode == 0
+    assert numbers(folder / "out/com") == list(range(20))
+    assert report(folder / "out")["warnings"] == []
 
 
 # Damage in mid-stream
@@ -169,6 +179,21 @@ def test_there_are_as_many_frames_as_packets(tmp_path, damaged, options):
     for number, frame in enumerate(frames):
         if frame.repeated and number and not frames[0].repeated:
             assert shown[number] == shown[number - 1]
+
+
+@pytest.mark.parametrize("damaged", [[7], [8], [39], [3, 9, 15, 16, 17, 22], [1, 38, 39]], ids=str)
+def test_after_damage_frames_without_times_are_in_step_from_a_key_picture_on(tmp_path, damaged):
+    """AVI says in which order pictures are decoded, not when they are shown."""
+    clip = damage(make_clip(tmp_path / "clip.avi", 40, options={"g": "8", "bf": "3"}), *damaged)
+    frames = list(VideoSource(clip, lambda message: None))
+    shown = [read_number(frame.image) for frame in frames]
+    sound = [
+        n for n in range(40) if not any(n // 8 == (d + 3) // 8 or n // 8 == d // 8 for d in damaged)
+    ]
+    assert len(frames) == 40
+    assert [shown[number] for number in sound] == sound
+    assert sum(frame.repeated for frame in frames) >= len(damaged) - 1
+    assert [frame.time - frames[0].time for frame in frames] == [Fraction(n, 25) for n in range(40)]
 
 
 def test_an_intact_frame_that_the_decoder_gives_late_is_shown(tmp_path):

@@ -43,6 +43,8 @@ CLIPS = {
     "mpeg-4 with B-frames": dict(
         count=30, codec="mpeg4", suffix=".avi", options={"bf": "2", "b": "3M"}
     ),
+    "avi with B-frames": dict(count=40, suffix=".avi", options={"bf": "3"}),
+    "mxf with B-frames": dict(count=90, suffix=".mxf", options={"bf": "3", "g": "12"}),
     "variable rate": dict(
         count=40,
         times=[Fraction(n * n + 90 * n, 3000) for n in range(40)],
@@ -99,7 +101,7 @@ def test_video_has_the_count_the_rate_and_the_times_of_the_clip(tmp_path, name):
         network=SourceNetwork(),
     )
     pictures, times = read_video(tmp_path / "out/fgr.mp4")
-    wanted = read_video(src)[1]  # as the file has them, unless its format rounds
+    wanted = sorted(read_video(src)[1])  # as the file has them, unless its format rounds
     if src.suffix in (".mkv", ".webm"):
         wanted = [Fraction(n) / CLIPS[name].get("rate", 25) for n in range(len(wanted))]
     assert [read_number(picture) for picture in pictures] == list(range(CLIPS[name]["count"]))
