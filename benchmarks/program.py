@@ -41,8 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _ours(settings: dict[str, Any], progress: Any) -> tuple[float, dict[str, Any]]:
     """The program; ``stand_in`` and ``slow_disk`` in the settings stand for other parts of it."""
     from inference_video import matte_video
+    from pipeline import return_large_blocks
 
     imported = time.perf_counter()
+    return_large_blocks()
     if settings.pop("stand_in", False):
         from .standin import DifferenceNetwork
 

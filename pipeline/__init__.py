@@ -3,6 +3,7 @@
 from .console import Console
 from .finish import AlphaSmoother, alpha_steps
 from .flags import read_flags
+from .heap import return_large_blocks
 from .opening import Inputs, open_inputs, open_network, pick_frames
 from .preflight import Look, PlateError, look, look_first
 from .preview import FRAMES as PREVIEW_FRAMES
@@ -33,4 +34,5 @@ __all__ = [
     "open_network",
     "pick_frames",
     "read_flags",
+    "return_large_blocks",
 ]

@@ -1,15 +1,19 @@
 """Memory does not grow with the length of the clip."""
 
+import mmap
+import platform
 import sys
 import time
 from pathlib import Path
 
 import media
+import numpy as np
 import pytest
 from media import KnownNetwork
 from processes import Forked
 
 from inference_video import matte_video
+from pipeline import return_large_blocks
 from writers import ImageSequenceWriter, VideoWriter
 
 SIZE = (360, 640)
@@ -56,6 +60,30 @@ def peak(folder: Path, frames: int, kind: str) -> int:
     count, kilobytes = map(int, done.stdout.split())
     assert count == frames
     return kilobytes
+
+
+def kept_of_a_freed_block() -> None:
+    """Print how much of a freed block of 24 MiB, with another behind it, the process keeps."""
+    return_large_blocks()
+    first = np.ones(3 * 2**20)
+    del first  # from here on, glibc by itself keeps blocks of this size
+    before = resident()
+    block = np.ones(3 * 2**20 - 2**10)
+    behind = np.ones(2**14)
+    assert resident() - before > 22 * 2**20
+    del block
+    print(resident() - before - behind.nbytes)
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others have ways of their own")
+def test_large_blocks_are_returned(tmp_path):
+    done = Forked(kept_of_a_freed_block, cwd=tmp_path).wait()
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 4 * 2**20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
