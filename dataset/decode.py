@@ -71,7 +71,7 @@ def _decode_pass(path: Path, warn: Warn, *, careful: bool) -> Iterator[Decoded]:
     with open_video(path) as (container, stream):
         packets = _demux(container, stream)
         begin = list(islice(packets, _LOOK if stream.codec_context.has_b_frames else 0))
-        timed = _out_of_order(begin)
+        timed = _say_when_shown(begin)
         careful = careful or not timed  # damage shows too late to begin again
         stream.thread_type = "SLICE" if careful else "AUTO"
         ledger = Ledger(stream, careful, tuned_in=begins_anywhere(container), timed=timed)
@@ -86,7 +86,7 @@ def _decode_pass(path: Path, warn: Warn, *, careful: bool) -> Iterator[Decoded]:
             )
 
 
-def _out_of_order(packets: list[Packet]) -> bool:
+def _say_when_shown(packets: list[Packet]) -> bool:
     """Whether packets of reordered pictures bring the times at which these are shown.
 
     They do not in AVI, nor in some MXF and ASF files: there, times rise from packet to packet.

@@ -128,7 +128,8 @@ class Ledger:
             # What comes before the start has nothing to build on; players leave it out.
             if self._start is not None and packet.pts >= self._start:
                 heapq.heappush(self._awaited, packet.pts)
-                self._inside.add(packet.pts)
+                if not self._timed:
+                    self._inside.add(packet.pts)
             if packet.is_corrupt:
                 self._cut_off.add(packet.pts)
 
@@ -138,9 +139,12 @@ class Ledger:
                 yield self._lose(None)
             yield self._show(picture, None)
         elif not self._timed:
-            for _ in range(self._lost_before(picture, picture.pts)):
-                yield self._lose(self._next_time())
-            yield self._show(picture, self._next_time())
+            count = self._lost_before(picture, picture.pts) + 1
+            # Of fields with packets of their own, nobody knows which belong together.
+            times = [None if picture.interlaced_frame else self._next_time() for _ in range(count)]
+            for time in times[:-1]:
+                yield self._lose(time)
+            yield self._show(picture, times[-1])
         elif not self._strict or picture.interlaced_frame:  # a field may have its own packet
             for time in self._awaited_before(picture.pts)[: self._failures]:
                 yield self._lose(time)
