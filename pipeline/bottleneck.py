@@ -18,6 +18,7 @@ def explain(
     on_cuda: bool,
     images_in: bool,
     aligned: bool,
+    plate: float = 0,
     written: Collection[tuple[str, str]],
 ) -> str:
     """Say which stage took longest, and what would help.
@@ -27,6 +28,7 @@ def explain(
         on_cuda: Whether the network ran on a CUDA device.
         images_in: Whether the clip was a folder of images.
         aligned: Whether the plate was laid over each frame.
+        plate: Share of the time, within that for reading, in which a plate was made of the clip.
         written: Kind and extension of every output; empty for sinks of the caller's own.
     """
     stage = bottleneck(waited)
@@ -35,6 +37,10 @@ def explain(
         fewer = "fewer --model-refine-sample-pixels" if on_cuda else "a CUDA device"
         return f"the network {share}; {fewer} or a smaller --video-resize would help"
     if stage == "read":
+        if plate > waited["read"] / 2:
+            return (
+                f"reading the clip for a plate {share}; --video-bgr plate.png spares that next time"
+            )
         if aligned:
             return f"reading and aligning {share}; more cores, or a camera that stands still, help"
         remedy = "JPEG instead of PNG or TIFF" if images_in else "an intermediate codec"

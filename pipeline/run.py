@@ -110,13 +110,14 @@ class Run:
         composers: How to make the frames of each kind of output.
         folder: Where ``run.json`` goes; None keeps none.
         result: Filled in as the run goes on.
-        prepare: Done before the first frame.
+        prepare: Done before the first frame: a plate is made.
         steps: What is done to alpha (B, 1, H, W), given the frames (B, 3, H, W), batch by batch.
         preview: Collects pictures for the contact sheet, which goes to the folder.
         expected: Frames to expect, if known.
         progress: Called after every batch with the frames done and the frames expected.
         sinks: The open sinks, by kind.
         begun: Frames that each sink was given.
+        prepare_seconds: Time that ``prepare`` took.
         network_seconds: Time that the device was at work.
         waited_seconds: Time that the loop waited for the loader, and for pictures, which includes
             the loader.
@@ -134,6 +135,7 @@ class Run:
     preview: Preview | None = None
     sinks: dict[Kind, FrameWriter] = field(default_factory=dict)
     begun: dict[Kind, int] = field(default_factory=dict)
+    prepare_seconds: float = 0.0
     network_seconds: float = 0.0
     waited_seconds: dict[Stage, float] = field(default_factory=lambda: {"read": 0, "network": 0})
 
@@ -144,6 +146,7 @@ class Run:
             with ExitStack() as stack:
                 if self.prepare is not None:
                     self.prepare()
+                    self.prepare_seconds = time.perf_counter() - started
                 for kind, writer in opening:
                     self.sinks[kind] = stack.enter_context(writer)
                 stack.enter_context(self.loader)
@@ -258,6 +261,7 @@ class Run:
         result.busy = {stage: round(busy / seconds, 3) for stage, busy in stages.items()}
         waited = {stage: spent / seconds for stage, spent in self.waited_seconds.items()}
         waited["network"] -= waited["read"]  # which is done within
+        waited["read"] += self.prepare_seconds / seconds
         waited["write"] = 1 - sum(waited.values())  # handing over, and closing
         result.waited = {stage: round(share, 3) for stage, share in waited.items()}
         result.bottleneck = explain(
@@ -265,6 +269,7 @@ class Run:
             on_cuda=self.matter.device.type == "cuda",
             images_in=self.loader.reads_images,
             aligned=aligner is not None,
+            plate=self.prepare_seconds / seconds,
             written=self.folder.written() if self.folder is not None else (),
         )
         if result.repeated_frames:

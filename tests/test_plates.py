@@ -5,6 +5,7 @@ import re
 import tracemalloc
 from fractions import Fraction
 from pathlib import Path
+from time import sleep
 
 import media
 import numpy as np
@@ -151,6 +152,21 @@ def test_auto_end_to_end_and_the_plate_given_back(tmp_path, checkpoint, monkeypa
     assert main(last) == 0
     left = ["com.mp4", "mine.txt", "preview.png", "run.json"]
     assert sorted(p.name for p in Path("out").iterdir()) == left
+
+
+def test_the_time_that_a_plate_takes_counts_as_reading(tmp_path, checkpoint, monkeypatch):
+    find = AutoPlate.find
+
+    def slowly(self, *rest):
+        sleep(1)
+        return find(self, *rest)
+
+    monkeypatch.setattr(AutoPlate, "find", slowly)
+    src, out = make_clip(tmp_path / "shot.mp4", 4), tmp_path / "out"
+    run = ["--video-src", src, "--video-bgr", "auto", "--output-dir", out]
+    assert main([*map(str, run), "--model-checkpoint", str(checkpoint)]) == 0
+    report = json.loads((out / "run.json").read_text())
+    assert report["waited"]["read"] * report["seconds"] > 0.99
 
 
 def test_a_plate_that_is_not_of_an_earlier_run_stays(tmp_path, checkpoint, capsys):

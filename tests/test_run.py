@@ -203,6 +203,18 @@ WAITED = {
             "help",
         ),
         (
+            "read",
+            {"plate": 0.6},
+            "reading the clip for a plate took 80% of the time; --video-bgr plate.png spares that "
+            "next time",
+        ),
+        (
+            "read",
+            {"plate": 0.1},
+            "reading the clip took 80% of the time; an intermediate codec or a faster disk would "
+            "help",
+        ),
+        (
             "write",
             {"written": [("com", "png")]},
             "writing png took 70% of the time; more cores or a faster disk would help",
