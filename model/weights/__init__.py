@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "3c6b3fbb48fad4db61e3d1b9d150c162d999455d11c7d8d019eb50f43f796ad6"
+SHA256 = "e95686a346073296b3f22cfd910cb5305a775f0cd953cd116b6056aca73ad94c"
