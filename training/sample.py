@@ -72,7 +72,7 @@ def make_sample(
         chance = np.random.default_rng([seed, index, 2])  # else it would change the other draws
         if chance.random() < alike:
             _liken(chance, canvas, place)
-    chance = np.random.default_rng([seed, index, 3])
+    chance = np.random.default_rng([seed, index, 4])  # 1 and 3 crop and cut elsewhere
     light = degrade.near_shadow(chance, canvas.alpha) if chance.random() < shaded else None
     return _photograph(rng, place, canvas, clean=clean, light=light)
 
