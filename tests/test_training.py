@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -71,8 +72,8 @@ def test_parts_of_a_subject_may_look_like_what_is_behind_them() -> None:
 def test_a_further_shadow_falls_on_the_scene_alone() -> None:
     touched = 0
     for index in range(40):
-        before = make_sample(7, index, 96, 96)
-        after = make_sample(7, index, 96, 96, shaded=1)
+        before = make_sample(7, index, 96, 96, plain=0)
+        after = make_sample(7, index, 96, 96, plain=0, shaded=1)
         np.testing.assert_array_equal(after.pha, before.pha)
         np.testing.assert_array_equal(after.bgr, before.bgr)
         if before.clean or not before.pha.any():
@@ -84,6 +85,19 @@ def test_a_further_shadow_falls_on_the_scene_alone() -> None:
         if (solid := before.pha == 1).any():
             assert np.abs(darker[solid]).mean() < 0.01
     assert touched > 10
+
+
+def test_a_shadow_falls_on_a_plain_wall_too() -> None:
+    def uneven(sample: Sample) -> bool:
+        """Whether the wall is darker in some places than its plate, and not in others."""
+        change = cv2.blur((sample.bgr - sample.src).mean(axis=2), (9, 9))
+        wall = change[cv2.blur(sample.pha, (9, 9)) == 0]
+        return bool(wall.size) and np.ptp(wall) > 0.03
+
+    for shaded, least, most in ((0, 0, 0), (1, 10, 30)):
+        samples = [make_sample(7, index, 96, 96, plain=1, shaded=shaded) for index in range(30)]
+        assert all(sample.clean is not bool(shaded) for sample in samples)
+        assert least <= sum(map(uneven, samples)) <= most
 
 
 def test_a_shrunk_sample_is_its_own_compositing() -> None:

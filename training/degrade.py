@@ -96,7 +96,7 @@ def shadow(rng: Rng, alpha: Array) -> Array:
 
 
 def near_shadow(rng: Rng, alpha: Array) -> Array:
-    """How much light (H, W) in (0, 1] is left where a subject stands, or close behind it.
+    """How much light (H, W, 3) in (0, 1] is left where a subject stands, or close behind it.
 
     Args:
         rng: Source of randomness.
@@ -104,13 +104,15 @@ def near_shadow(rng: Rng, alpha: Array) -> Array:
     """
     height, width = alpha.shape
     longest = max(height, width)
-    depth = rng.uniform(0.1, 0.75)
+    depth = np.exp(rng.uniform(np.log(0.03), np.log(0.75)))
     if rng.random() < 0.5:
-        return 1 - depth * _footprint(rng, alpha)
-    right, down = rng.normal(0, 0.03 * longest, 2)
-    cast = cv2.warpAffine(alpha, np.array([[1, 0, right], [0, 1, down]]), (width, height))
-    sigma = longest * np.exp(rng.uniform(np.log(0.004), np.log(0.03)))
-    return 1 - depth * cv2.GaussianBlur(cast, (0, 0), sigma)
+        cast = _footprint(rng, alpha)
+    else:
+        right, down = rng.normal(0, 0.03 * longest, 2)
+        cast = cv2.warpAffine(alpha, np.array([[1, 0, right], [0, 1, down]]), (width, height))
+        cast = cv2.GaussianBlur(cast, (0, 0), longest * np.exp(rng.uniform(*np.log([0.004, 0.03]))))
+    tint = 1 + rng.normal(0, 0.12, 3)  # the sky still lights it
+    return np.power((1 - depth * cast)[..., None], tint).astype(np.float32)
 
 
 def _footprint(rng: Rng, alpha: Array) -> Array:

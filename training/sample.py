@@ -57,8 +57,10 @@ def make_sample(
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
     kind = rng.random()
     clean = bool(rng.random() < 0.3)
+    extra = np.random.default_rng([seed, index, 4])  # else it would change the other draws
+    dimmed = extra if extra.random() < shaded else None
     if kind < plain:
-        return _plain_sample(rng, height, width)
+        return _plain_sample(rng, height, width, dimmed)
     place = scene(rng, height, width)
     if rng.random() < 0.08:  # in the bright sun
         place = 1 - rng.uniform(0.15, 0.6) * (1 - place)
@@ -69,11 +71,10 @@ def make_sample(
     canvas = Canvas(height, width)
     if kind > plain + 0.06:  # else nobody is there
         _populate(rng, canvas, place)
-        chance = np.random.default_rng([seed, index, 2])  # else it would change the other draws
+        chance = np.random.default_rng([seed, index, 2])  # 1 and 3 crop and cut elsewhere
         if chance.random() < alike:
             _liken(chance, canvas, place)
-    chance = np.random.default_rng([seed, index, 4])  # 1 and 3 crop and cut elsewhere
-    light = degrade.near_shadow(chance, canvas.alpha) if chance.random() < shaded else None
+    light = None if dimmed is None else degrade.near_shadow(dimmed, canvas.alpha)
     return _photograph(rng, place, canvas, clean=clean, light=light)
 
 
@@ -112,8 +113,12 @@ def _liken(rng: Rng, canvas: Canvas, place: Array) -> None:
     canvas.colour += share * (canvas.alpha[..., None] * behind - canvas.colour)
 
 
-def _plain_sample(rng: Rng, height: int, width: int) -> Sample:
-    """A plain thing before a plain wall, little apart in colour, under an honest camera."""
+def _plain_sample(rng: Rng, height: int, width: int, dimmed: Rng | None) -> Sample:
+    """A plain thing before a plain wall, little apart in colour, under an honest camera.
+
+    ``dimmed`` draws any subject instead, about every other time, and a soft shadow on the wall:
+    no edge tells the faint one from the thing of another sample, but for its sharpness.
+    """
     wall = rng.uniform(0.05, 0.95, 3) if rng.random() < 0.5 else np.repeat(rng.uniform(0, 1), 3)
     apart = rng.choice([-1, 1]) * np.exp(rng.uniform(np.log(7), np.log(60))) / 255
     tint = 1.0 if rng.random() < 0.5 else rng.uniform(0.3, 1, 3)
@@ -122,12 +127,15 @@ def _plain_sample(rng: Rng, height: int, width: int) -> Sample:
         place = place + rng.uniform(0, 0.2) * (texture(rng, height, width) - 0.5)
         place = place.clip(0, 1).astype(np.float32)
     canvas = Canvas(height, width)
-    if rng.random() < 0.85:
+    if dimmed is not None and dimmed.random() < 0.5:
+        _populate(dimmed, canvas, place)
+    elif rng.random() < 0.85:
         shape = Canvas(height, width)
         draw_thing(rng, shape, None)
         paint = place + apart * tint if rng.random() < 0.5 else wall + apart * tint
         canvas.paint(shape.alpha.clip(0, 1), np.float32(paint).clip(0, 1))
-    return _photograph(rng, place, canvas, clean=True)
+    light = None if dimmed is None else degrade.near_shadow(dimmed, canvas.alpha)
+    return _photograph(rng, place, canvas, clean=light is None, light=light)
 
 
 def _photograph(
@@ -140,7 +148,7 @@ def _photograph(
     if not clean:
         behind, plate = _differ(rng, place, canvas)
         if light is not None:
-            behind = behind * light[..., None]
+            behind = behind * light
     src = fgr * covered + behind * (1 - covered)
     wear = rng.uniform(0, 0.5 if clean else 1) * (rng.random() < 0.9) * canvas.fineness
     if not clean and rng.random() < 0.6:
