@@ -3,7 +3,7 @@
 from .console import Console
 from .finish import AlphaSmoother, alpha_steps
 from .flags import read_flags
-from .heap import return_large_blocks
+from .heap import keep_heap_small
 from .opening import Inputs, open_inputs, open_network, pick_frames
 from .preflight import Look, PlateError, look, look_first
 from .preview import FRAMES as PREVIEW_FRAMES
@@ -26,6 +26,7 @@ __all__ = [
     "UsageError",
     "alpha_steps",
     "check_resumable",
+    "keep_heap_small",
     "logger",
     "look",
     "look_first",
@@ -34,5 +35,4 @@ __all__ = [
     "open_network",
     "pick_frames",
     "read_flags",
-    "return_large_blocks",
 ]

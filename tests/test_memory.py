@@ -4,6 +4,7 @@ import mmap
 import platform
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import media
@@ -13,7 +14,7 @@ from media import KnownNetwork
 from processes import Forked
 
 from inference_video import matte_video
-from pipeline import return_large_blocks
+from pipeline import keep_heap_small
 from writers import ImageSequenceWriter, VideoWriter
 
 SIZE = (360, 640)
@@ -64,7 +65,7 @@ def peak(folder: Path, frames: int, kind: str) -> int:
 
 def kept_of_a_freed_block() -> None:
     """Print how much of a freed block of 24 MiB, with another behind it, the process keeps."""
-    return_large_blocks()
+    keep_heap_small()
     first = np.ones(3 * 2**20)
     del first  # from here on, glibc by itself keeps blocks of this size
     before = resident()
@@ -73,6 +74,23 @@ def kept_of_a_freed_block() -> None:
     assert resident() - before > 22 * 2**20
     del block
     print(resident() - before - behind.nbytes)
+
+
+def kept_by_threads() -> None:
+    """Print what the process keeps of 12 MiB that four threads in turn made and freed."""
+    keep_heap_small()
+    before = resident()
+
+    def work() -> None:
+        block, behind = np.ones(3 * 2**19), np.ones(2**14)
+        del block
+        behinds.append(behind)
+
+    behinds: list[np.ndarray] = []
+    threads = [ThreadPoolExecutor(1) for _ in range(4)]  # each of them lives on
+    for thread in threads:
+        thread.submit(work).result()
+    print(resident() - before)
 
 
 def resident() -> int:
@@ -84,6 +102,13 @@ def test_large_blocks_are_returned(tmp_path):
     done = Forked(kept_of_a_freed_block, cwd=tmp_path).wait()
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 4 * 2**20
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others have ways of their own")
+def test_what_a_thread_freed_another_one_uses(tmp_path):
+    done = Forked(kept_by_threads, cwd=tmp_path).wait()
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 24 * 2**20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
