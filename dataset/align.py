@@ -21,6 +21,9 @@ _MIN_SPREAD = 0.04
 _IN_PLACE = 0.5
 #: By how much more a moved plate has to agree than one left alone.
 _GAIN = 0.01
+#: A plate none of whose corners is off by as many pixels stays as it is: so small a move may be
+#: noise, and what it mends weighs less than what resampling blurs.
+_NOTICED = 0.25
 
 
 class PlateAligner:
@@ -89,8 +92,9 @@ class PlateAligner:
         in_place = refiner.agreement(frame, alone)
         if fitted is None and max(agreement, in_place) < _IN_PLACE:
             return None
-        better = agreement > in_place + _GAIN and _plausible(refined, src.shape[:2])
-        return refined if better else alone
+        size = src.shape[:2]
+        better = agreement > in_place + _GAIN and _plausible(refined, size)
+        return refined if better and _largest_move(refined, size) >= _NOTICED else alone
 
     def _features(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Positions (N, 2) in pixels of the image, and descriptors."""
@@ -139,14 +143,25 @@ def _supported(inliers: np.ndarray, size: tuple[int, int]) -> bool:
 
 def _plausible(homography: np.ndarray, size: tuple[int, int]) -> bool:
     """Whether the plate stays a convex picture, the right way round, with its corners near."""
-    height, width = size
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    corners = _corners(size)
     if (np.column_stack([corners, np.ones(4)]) @ homography[2] <= 0).any():
         return False  # a corner behind the camera
     moved = cv2.perspectiveTransform(corners[None], homography)[0]
-    move = np.linalg.norm(moved - corners, axis=1).max() / np.hypot(height, width)
     upright = cv2.contourArea(moved, oriented=True) > 0
-    return bool(move <= _MAX_CORNER_MOVE and upright and cv2.isContourConvex(moved))
+    near = _largest_move(homography, size) <= _MAX_CORNER_MOVE * np.hypot(*size)
+    return bool(near and upright and cv2.isContourConvex(moved))
+
+
+def _largest_move(homography: np.ndarray, size: tuple[int, int]) -> float:
+    """By how many pixels it moves the corner of a picture that it moves farthest."""
+    corners = _corners(size)
+    moved = cv2.perspectiveTransform(corners[None], homography)[0]
+    return float(np.linalg.norm(moved - corners, axis=1).max())
+
+
+def _corners(size: tuple[int, int]) -> np.ndarray:
+    height, width = size
+    return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
 
 
 def uncovered_share(homography: np.ndarray, size: tuple[int, int]) -> float:

@@ -145,6 +145,14 @@ def test_a_plate_in_place_is_left_alone():
     assert (aligner.solved, aligner.failed) == (1, 0)
 
 
+@pytest.mark.parametrize(("pixels", "moves"), [(0.15, False), (0.4, True)])
+def test_a_move_too_small_to_matter_is_left_alone(pixels, moves):
+    src, truth = moved(scene(), (pixels, 0), degrees=0, scale=1)
+    found = PlateAligner().solve(src, scene())
+    assert found is not None and (found != np.eye(3)).any() == moves
+    assert displacement(found, truth) < (0.1 if moves else 0.2)
+
+
 def test_a_plate_without_features_is_aligned_by_its_shades():
     plate = cv2.GaussianBlur(scene(), (0, 0), 10)
     src, truth = moved(plate, (12, -8), 0)
