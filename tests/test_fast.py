@@ -98,12 +98,11 @@ def test_a_convolution_reads_the_difference():
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_stays_within_what_the_eye_sees(frames, plate, precision):
-    src, bgr = frames[:1, :, 200:460, 400:720], plate[:, :, 200:460, 400:720]
-    exact = matter(fast=True)(src, bgr)
-    near = matter(fast=True, precision=precision)(src, bgr)
+    exact = matter(fast=True)(frames[:1], plate)
+    near = matter(fast=True, precision=precision)(frames[:1], plate)
     difference = (exact.pha - near.pha).abs().flatten() * 255
     assert 0 < difference.mean() <= 0.5
-    assert difference.quantile(0.999) <= 8
+    assert np.quantile(difference.numpy(), 0.999) <= 8
 
 
 def test_what_the_fast_form_cannot_do_is_done_by_the_plain_one(frames, plate):

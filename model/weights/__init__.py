@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "e95686a346073296b3f22cfd910cb5305a775f0cd953cd116b6056aca73ad94c"
+SHA256 = "e3fcb49d0f03449205524755e3ca6915d125db4824c9d11beaf617edaef5389d"
