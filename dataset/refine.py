@@ -1,6 +1,7 @@
 """Laying the plate over the frame to a fraction of a pixel, by comparing the pictures."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import cv2
 import numpy as np
@@ -8,11 +9,11 @@ import numpy as np
 from .match import biweight, fit_colours, scaled, thumbnail
 
 #: Longer sides, in pixels, at which the two are compared, from coarse to fine.
-_SIZES = (80, 160, 320, 960)
-#: Of these, the ones that are needed where the plate is off by a few pixels.
-_FINE = 2
-#: Shifts to start from where it is far off, as shares of the longer side.
-_NUDGES = (-0.08, -0.04, 0.0, 0.04, 0.08)
+_SIZES = (320, 960)
+#: How far it may be off, as a share of the longer side, where it is sought from afar.
+_FAR = 0.1
+#: What is found there, at the first size, is improved by so many pixels of each.
+_NEAR = (0.0, -0.5, 0.5, -1.0, 1.0)
 _STEPS = 8
 #: Corners that move less than this, in pixels at the working size, are at rest.
 _AT_REST = 0.01
@@ -21,8 +22,10 @@ _HALF = 0.025
 #: Slope of the plate, in [0, 1] for each pixel, from which a pixel tells where it is.
 _LEAST_SLOPE = 0.006
 _LEAST_PIXELS, _MOST_PIXELS = 200, 30_000
-#: Of these pixels, every so manieth is enough to fit gain and offset.
-_SPARSE = 8
+#: So few suffice to tell shifts apart.
+_LEAST_TO_SHIFT = 40
+#: About so many of these pixels are enough to fit gain and offset.
+_ENOUGH = 2_000
 #: Residual, in [0, 1], from which a pixel has no say.
 _REACH = 0.04
 
@@ -46,12 +49,13 @@ class _Level:
     """A plate at one size, and what its pixels tell of a shift: those at edges alone.
 
     Attributes:
+        grey: (height, width), the plate in [0, 1].
         size: (height, width).
         pixels: (P, 2), column and row of the pixels with a say.
     """
 
     def __init__(self, plate: np.ndarray, longest: int):
-        grey = cv2.cvtColor(thumbnail(plate, longest), cv2.COLOR_RGB2GRAY)
+        self.grey = grey = cv2.cvtColor(thumbnail(plate, longest), cv2.COLOR_RGB2GRAY)
         self.size = grey.shape
         height, width = grey.shape
         across = cv2.Scharr(grey, cv2.CV_32F, 1, 0, scale=1 / 32)
@@ -73,18 +77,21 @@ class _Level:
             [gx * x, gx * y, gx, gy * x, gy * y, gy, -turn * x, -turn * y], axis=1
         ).astype(np.float32)
 
-    def compare(self, frame: np.ndarray, homography: np.ndarray) -> "_Comparison | None":
-        """Compare with a frame (height, width); None where too little can be compared."""
+    def compare(
+        self, frame: np.ndarray, homography: np.ndarray, least: int = _LEAST_PIXELS
+    ) -> "_Comparison | None":
+        """Compare with a frame (height, width); None with fewer pixels than ``least``."""
         columns, rows = self.pixels.T
         points = homography @ np.stack([columns, rows, np.ones(len(columns))])
         x, y = (points[:2] / points[2]).astype(np.float32)
         height, width = self.size
         inside = (x >= 0) & (y >= 0) & (x <= width - 1) & (y <= height - 1)
-        if inside.sum() < _LEAST_PIXELS:
+        if inside.sum() < least:
             return None
         shown = cv2.remap(frame, x[inside, None], y[inside, None], cv2.INTER_LINEAR)
         levels = self.levels[inside, None]
-        fit = fit_colours(shown[::_SPARSE], levels[::_SPARSE])
+        every = 1 + len(shown) // _ENOUGH
+        fit = fit_colours(shown[::every], levels[::every])
         if fit is None:
             return None
         return _Comparison(inside, float(fit.gain[0]), fit.apart(shown, levels).astype(np.float32))
@@ -110,9 +117,11 @@ class PlateRefiner:
         told = (n for n, level in enumerate(self._levels) if len(level.pixels) >= _LEAST_PIXELS)
         return self._agreement_at(max(told, default=0), frame, homography)
 
-    def _agreement_at(self, n: int, frame: list[np.ndarray], homography: np.ndarray) -> float:
+    def _agreement_at(
+        self, n: int, frame: list[np.ndarray], homography: np.ndarray, least: int = _LEAST_PIXELS
+    ) -> float:
         level = self._levels[n]
-        seen = level.compare(frame[n], scaled(homography, self._size, level.size))
+        seen = level.compare(frame[n], scaled(homography, self._size, level.size), least)
         if seen is None:
             return 0.0
         half = _HALF * seen.gain  # in levels of the plate: nothing agrees by being dark
@@ -128,24 +137,47 @@ class PlateRefiner:
             homography: 3x3, off by a few pixels.
             coarse: It may be off by a tenth of the frame.
         """
-        levels = list(zip(self._levels, frame, strict=True))
-        if coarse:
-            homography = self._nudged(frame, homography)
-        for level, picture in levels if coarse else levels[-_FINE:]:
-            small = scaled(homography, self._size, level.size)
-            small = _descend(level, picture, small)
-            homography = scaled(small, level.size, self._size)
-        return homography / homography[2, 2]
+        shifted = refined = self._shifted(frame, homography) if coarse else homography
+        for level, picture in zip(self._levels, frame, strict=True):
+            small = _descend(level, picture, scaled(refined, self._size, level.size))
+            refined = scaled(small, level.size, self._size)
+        refined /= refined[2, 2]
+        return max(shifted, refined, key=lambda h: self.agreement(frame, h)) if coarse else refined
 
-    def _nudged(self, frame: list[np.ndarray], homography: np.ndarray) -> np.ndarray:
-        """The homography, shifted to where the smallest pictures agree best."""
-        moved = []
-        for across in _NUDGES:
-            for down in _NUDGES:
-                shift = np.eye(3)
-                shift[:2, 2] = np.array([across, down]) * max(self._size)
-                moved.append(shift @ homography)
-        return max(moved, key=lambda h: self._agreement_at(0, frame, h))
+    def _shifted(self, frame: list[np.ndarray], homography: np.ndarray) -> np.ndarray:
+        """The homography, shifted to where edges lie on edges of the same direction, or as it is.
+
+        All shifts by whole pixels of the first size are tried at once, by correlation; the best is
+        improved by comparing the pictures, which also decide whether it is better than none.
+        """
+        level, picture = self._levels[0], frame[0]
+        small = scaled(homography, self._size, level.size)
+        width_height = level.size[::-1]
+        laid = cv2.warpPerspective(level.grey, small, width_height, borderMode=cv2.BORDER_REPLICATE)
+        reach = round(_FAR * max(level.size))
+        padded = [side + reach for side in level.size]
+        edges = [np.fft.fft2(_directions(x), s=padded) for x in (laid, picture)]
+        alike = np.fft.ifft2(edges[0].conj() * edges[1]).real
+        near = np.roll(alike, (reach, reach), axis=(0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+        down, across = np.unravel_index(near.argmax(), near.shape)
+        shift = _shift(across - reach, down - reach)
+        found = scaled(shift @ small, level.size, self._size)
+        for n in range(len(_SIZES)):
+            step = max(self._size) / max(self._levels[n].size)
+            moved = [_shift(step * x, step * y) @ found for x, y in product(_NEAR, _NEAR)]
+            found = max(moved, key=lambda h: self._agreement_at(n, frame, h, _LEAST_TO_SHIFT))
+        return max(homography, found, key=lambda h: self.agreement(frame, h))
+
+
+def _shift(x: float, y: float) -> np.ndarray:
+    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
+
+
+def _directions(grey: np.ndarray) -> np.ndarray:
+    """The directions of a picture's slopes as complex numbers, near 0 where it is plain."""
+    across, down = (cv2.Scharr(grey, cv2.CV_32F, *by, scale=1 / 32) for by in ((1, 0), (0, 1)))
+    slope = across + 1j * down
+    return np.asarray(slope / (np.abs(slope) + 2 * _LEAST_SLOPE))
 
 
 def _descend(level: _Level, frame: np.ndarray, homography: np.ndarray) -> np.ndarray:

@@ -160,6 +160,22 @@ def test_a_plate_without_features_is_aligned_by_its_shades():
     assert found is not None and displacement(found, truth) < 1.5
 
 
+def test_one_mark_on_a_bare_wall_is_enough_for_a_shift():
+    wall = np.full((HEIGHT, WIDTH, 3), (90, 110, 80), np.uint8)
+    corner = np.array([[200, 300], [330, 60], [400, 150]])
+    wall = cv2.polylines(wall, [corner], False, (140, 190, 150), 3, cv2.LINE_AA)
+    src, truth = moved(wall, (-40, 25), degrees=0, scale=1)
+    noise = np.random.default_rng(0).normal(0, 1.5, src.shape)
+    src = (src + noise).clip(0, 255).astype(np.uint8)
+    src[200:, 450:] = scene(99)[200:, 450:]  # somebody
+    aligner = PlateAligner()
+    found = aligner.solve(src, wall)
+    assert found is not None and (aligner.solved, aligner.failed) == (1, 0)
+    mark = corner[None].astype(np.float32)
+    apart = cv2.perspectiveTransform(mark, found) - cv2.perspectiveTransform(mark, truth)
+    assert np.abs(apart).max() < 0.5
+
+
 def test_a_solve_that_agrees_worse_than_none_is_dropped():
     aligner = PlateAligner()
     lie = np.eye(3)
