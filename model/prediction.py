@@ -1,7 +1,7 @@
 """What the network says of a batch, in the form that the sinks ask for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -39,6 +39,10 @@ class Prediction:
             (B, 4, H, W): float in [0, 1], or uint8.
         """
         return torch.cat([self.fgr * self.pha.ne(0), self.pha], dim=1)
+
+    def sparse(self, i: int, every: int) -> tuple[Tensor, Tensor]:
+        """Alpha (1, h, w) and foreground (3, h, w) of frame ``i``, every so manieth pixel."""
+        return self.pha[i, :, ::every, ::every], self.fgr[i, :, ::every, ::every]
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,12 @@ class DetailPrediction:
             for frame, detail in zip(self.src.permute(0, 2, 3, 1), self.detail, strict=True)
         ]
         return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+
+    def sparse(self, i: int, every: int) -> tuple[Tensor, Tensor]:
+        """As :meth:`Prediction.sparse`; the other pixels are not worked out."""
+        src, detail = self.src[i : i + 1], self.detail[i : i + 1]
+        thin = replace(self, src=src[..., ::every, ::every], detail=detail[:, ::every, ::every])
+        return thin.pha[0], thin.fgr[0]
 
 
 def concatenate(parts: Sequence[Prediction | DetailPrediction]) -> Prediction:

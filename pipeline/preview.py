@@ -56,13 +56,15 @@ class Preview:
             bgr: (B or 1, 3, H, W), likewise, the plate as the network saw it.
             matte: What was made of them.
         """
+        every = max(1, max(src.shape[2:]) // (2 * CELL))  # they are shrunk from twice the size
         err: Tensor | None = None
         for i in range(len(src)):
             if (first + i - self._offset) % self._stride:
                 continue
             if err is None:
                 err = composer("err", has_alpha=True)(matte, None)
-            pictures = src[i], bgr[i % len(bgr)], matte.pha[i], matte.fgr[i], err[i]
+            seen = (x[..., ::every, ::every] for x in (src[i], bgr[i % len(bgr)]))
+            pictures = *seen, *matte.sparse(i, every), err[i, :, ::every, ::every]
             self._rows.append(_Row(first + i, _cells(*map(_small, pictures))))
             if len(self._rows) > 2 * FRAMES:
                 self._rows = self._rows[::2]
@@ -97,9 +99,8 @@ class Preview:
 
 
 def _small(picture: Tensor) -> Tensor:
-    """(C, H, W), no larger than a cell; every other pixel or so is enough to begin with."""
-    every = max(1, max(picture.shape[1:]) // (2 * CELL))
-    picture = to_float(picture[None, :, ::every, ::every])
+    """(C, H, W), no larger than a cell."""
+    picture = to_float(picture[None])
     scale = min(1.0, CELL / max(picture.shape[2:]))
     height, width = (max(1, round(side * scale)) for side in picture.shape[2:])
     if scale < 1:
