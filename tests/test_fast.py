@@ -96,6 +96,15 @@ def test_a_convolution_reads_the_difference():
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
+def test_a_few_pixels_are_those_of_the_whole(frames, plate):
+    for fast in (True, False):
+        matte = matter(fast=fast)(frames[:, :, 200:328, 400:528], plate[:, :, 200:328, 400:528])
+        for i in range(len(frames)):
+            pha, fgr = matte.sparse(i, 3)
+            assert torch.equal(pha, matte.pha[i, :, ::3, ::3])
+            assert torch.equal(fgr, matte.fgr[i, :, ::3, ::3])
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_stays_within_what_the_eye_sees(frames, plate, precision):
     exact = matter(fast=True)(frames[:1], plate)
