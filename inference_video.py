@@ -42,7 +42,7 @@ from pipeline import (
     UsageError,
     alpha_steps,
     check_resumable,
-    keep_heap_small,
+    keep_heap,
     logger,
     look_first,
     made_from,
@@ -243,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for a failure, 2 for settings that do not go together, 130 after
         Ctrl-C and 143 after SIGTERM.
     """
-    keep_heap_small()
+    keep_heap()
     args = vars(parse_args(argv))
     debug = args.pop("debug")
     console = Console(level=logging.DEBUG if debug else logging.WARNING)

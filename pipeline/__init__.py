@@ -3,7 +3,7 @@
 from .console import Console
 from .finish import AlphaSmoother, alpha_steps
 from .flags import read_flags
-from .heap import keep_heap_small
+from .heap import keep_heap
 from .opening import Inputs, open_inputs, open_network, pick_frames
 from .preflight import Look, PlateError, look, look_first
 from .preview import FRAMES as PREVIEW_FRAMES
@@ -26,7 +26,7 @@ __all__ = [
     "UsageError",
     "alpha_steps",
     "check_resumable",
-    "keep_heap_small",
+    "keep_heap",
     "logger",
     "look",
     "look_first",

@@ -7,11 +7,10 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from dataset import spread
-from model import DetailPrediction, Prediction, to_float
-from writers import composer
+from model import DetailPrediction, Prediction
+from writers import error_map
 
 #: Frames on a sheet, and pixels of a cell's longer side.
 FRAMES, CELL = 5, 480
@@ -57,14 +56,13 @@ class Preview:
             matte: What was made of them.
         """
         every = max(1, max(src.shape[2:]) // (2 * CELL))  # they are shrunk from twice the size
-        err: Tensor | None = None
+        size = (-(-matte.padded_size[0] // every), -(-matte.padded_size[1] // every))
         for i in range(len(src)):
             if (first + i - self._offset) % self._stride:
                 continue
-            if err is None:
-                err = composer("err", has_alpha=True)(matte, None)
-            seen = (x[..., ::every, ::every] for x in (src[i], bgr[i % len(bgr)]))
-            pictures = *seen, *matte.sparse(i, every), err[i, :, ::every, ::every]
+            frame, plate = (x[..., ::every, ::every] for x in (src[i], bgr[i % len(bgr)]))
+            err = error_map(matte.err[i : i + 1], size)[0, :, : frame.shape[1], : frame.shape[2]]
+            pictures = frame, plate, *matte.sparse(i, every), err
             self._rows.append(_Row(first + i, _cells(*map(_small, pictures))))
             if len(self._rows) > 2 * FRAMES:
                 self._rows = self._rows[::2]
@@ -98,25 +96,26 @@ class Preview:
         return sheet
 
 
-def _small(picture: Tensor) -> Tensor:
-    """(C, H, W), no larger than a cell."""
-    picture = to_float(picture[None])
-    scale = min(1.0, CELL / max(picture.shape[2:]))
-    height, width = (max(1, round(side * scale)) for side in picture.shape[2:])
-    if scale < 1:
-        picture = F.interpolate(picture, (height, width), mode="bilinear", antialias=True)
-    return picture[0]
+def _small(picture: Tensor) -> np.ndarray:
+    """(C, H, W), integers or [0, 1], as (h, w, C) in [0, 1], no larger than a cell."""
+    pixels = picture.float() if picture.is_floating_point() else picture
+    array = np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
+    height, width = array.shape[:2]
+    scale = min(1.0, CELL / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(array, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
+    white = 1 if picture.is_floating_point() else torch.iinfo(picture.dtype).max
+    return small / np.float32(white)
 
 
-def _cells(src: Tensor, bgr: Tensor, pha: Tensor, fgr: Tensor, err: Tensor) -> list[np.ndarray]:
-    y, x = (torch.arange(side, device=pha.device) // _SQUARE for side in pha.shape[1:])
-    board = _DARK + (_LIGHT - _DARK) * ((y[:, None] + x) % 2)
-    subject = fgr * pha + board * (1 - pha)
-    pictures = (src, bgr, pha.expand_as(src), subject, err.expand_as(src))
-    return [
-        (255 * picture.clamp(0, 1)).round().byte().permute(1, 2, 0).cpu().numpy()
-        for picture in pictures
-    ]
+def _cells(
+    src: np.ndarray, bgr: np.ndarray, pha: np.ndarray, fgr: np.ndarray, err: np.ndarray
+) -> list[np.ndarray]:
+    y, x = np.indices(pha.shape[:2])[..., None] // _SQUARE
+    board = np.float32(_DARK) + np.float32(_LIGHT - _DARK) * ((y + x) % 2)
+    pictures = (src, bgr, pha, fgr * pha + board * (1 - pha), err)
+    levels = [np.rint(255 * picture.clip(0, 1)).astype(np.uint8) for picture in pictures]
+    return [np.broadcast_to(picture, src.shape) for picture in levels]
 
 
 def _write(strip: np.ndarray, text: str) -> None:

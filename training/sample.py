@@ -7,7 +7,7 @@ import numpy as np
 
 from . import degrade
 from .canvas import Canvas
-from .subjects import draw_cord, draw_subject, draw_thing
+from .subjects import draw_animal, draw_cord, draw_lead, draw_subject, draw_thing
 from .textures import Array, Rng, scene, texture
 
 #: The share of samples that show a plain thing before a plain wall.
@@ -61,6 +61,8 @@ def make_sample(
     dimmed = extra if extra.random() < shaded else None
     if kind < plain:
         return _plain_sample(rng, height, width, dimmed)
+    if dimmed is not None and dimmed.random() < 0.25:
+        return _ground_sample(dimmed, height, width)
     place = scene(rng, height, width)
     if rng.random() < 0.08:  # in the bright sun
         place = 1 - rng.uniform(0.15, 0.6) * (1 - place)
@@ -91,6 +93,11 @@ def _populate(rng: Rng, canvas: Canvas, place: Array) -> None:
         shift = rng.integers(1, canvas.height), rng.integers(1, canvas.width)
         stuff = np.roll(place, shift, axis=(0, 1)) * rng.uniform(0.7, 1.3)
         canvas.colour = stuff.clip(0, 1) * canvas.alpha[..., None]
+    _blur(rng, canvas)
+
+
+def _blur(rng: Rng, canvas: Canvas) -> None:
+    """Move the subject while the shutter is open, take it out of focus, or neither."""
     longest = max(canvas.height, canvas.width)
     blur = rng.random()
     if blur < 0.12:
@@ -136,6 +143,22 @@ def _plain_sample(rng: Rng, height: int, width: int, dimmed: Rng | None) -> Samp
         canvas.paint(shape.alpha.clip(0, 1), np.float32(paint).clip(0, 1))
     light = None if dimmed is None else degrade.near_shadow(dimmed, canvas.alpha)
     return _photograph(rng, place, canvas, clean=light is None, light=light)
+
+
+def _ground_sample(rng: Rng, height: int, width: int) -> Sample:
+    """Animals mostly, on pale ground that they shadow faintly, and leads that lie on it."""
+    place = 1 - rng.uniform(0.05, 0.35) * (1 - scene(rng, height, width))
+    canvas = Canvas(height, width)
+    light = np.ones((height, width, 3), np.float32)
+    for _ in range(int(rng.integers(1, 3))):
+        near = place.mean(axis=(0, 1)) if rng.random() < 0.5 else None
+        draw = draw_animal if rng.random() < 0.7 else draw_subject
+        draw(rng, canvas, near)
+        light *= degrade.near_shadow(rng, canvas.alpha)
+    for _ in range(int(rng.integers(0, 3))):
+        draw_lead(rng, canvas)
+    _blur(rng, canvas)
+    return _photograph(rng, place, canvas, clean=False, light=light)
 
 
 def _photograph(

@@ -121,7 +121,6 @@ def draw_thing(rng: Rng, canvas: Canvas, near: Array | None) -> None:
 
 def draw_cord(rng: Rng, canvas: Canvas) -> None:
     """A lead, a strap, a cable: from a subject, if there is one, and mostly dark."""
-    longest = max(canvas.height, canvas.width)
     rows, columns = np.nonzero(canvas.alpha[::4, ::4] > 0.5)
     start, middle, end = rng.uniform((0, 0), (canvas.width, canvas.height), (3, 2))
     if len(rows):
@@ -131,7 +130,25 @@ def draw_cord(rng: Rng, canvas: Canvas) -> None:
             end = 4.0 * np.array([columns[pick[1]], rows[pick[1]]])
     middle = (start + end) / 2 + rng.normal(0, 0.25, 2) * np.linalg.norm(end - start)
     t = np.linspace(0, 1, 24)[:, None]
-    line = (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end
+    _draw_string(rng, canvas, (1 - t) ** 2 * start + 2 * t * (1 - t) * middle + t**2 * end)
+
+
+def draw_lead(rng: Rng, canvas: Canvas) -> None:
+    """A lead that a subject, which must be there, drops to the ground: it lies in bends."""
+    rows, columns = np.nonzero(canvas.alpha > 0.5)
+    if not len(rows):
+        return
+    pick = rng.integers(len(rows))
+    size = np.ptp(columns) + 1
+    bends = np.cumsum(rng.normal(0, 0.3 * size, (6, 2)) * (1, 0.4), axis=0)
+    joints = np.array([columns[pick], rows.max()]) + bends
+    joints[0] = columns[pick], rows[pick]
+    _draw_string(rng, canvas, smooth(joints, 3)[:-8])
+
+
+def _draw_string(rng: Rng, canvas: Canvas, line: Points) -> None:
+    """Paint something long, thin and mostly dark along ``line`` (N, 2)."""
+    longest = max(canvas.height, canvas.width)
     wide = longest * np.exp(rng.uniform(np.log(0.0007), np.log(0.006)))
     shade = colour(rng) * (rng.uniform(0.1, 0.5) if rng.random() < 0.6 else 1)
     canvas.paint(canvas.strands(line[None], scale=4, width=max(1, round(4 * wide))), shade)

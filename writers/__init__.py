@@ -1,6 +1,7 @@
 """Sinks: where mattes go."""
 
 from .base import FrameWriter, WriteError
+from .composite import error_map
 from .factory import FORMATS
 from .formats import Clip, Composer, Format, composer
 from .images import ENCODERS, ImageSequenceWriter, save_png
@@ -38,6 +39,7 @@ __all__ = [
     "VideoWriter",
     "WriteError",
     "composer",
+    "error_map",
     "listed_outputs",
     "read_report",
     "save_png",
