@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 import torch
 
+import training.sample
 from model import MattingBase, MattingRefine, load_network
 from training import degrade
+from training.canvas import Canvas
 from training.data import VALIDATION_SEED, Samples, shrunk, to_tensors
 from training.degrade import film
 from training.network import Trainee, clamp, run
 from training.sample import Sample, make_sample
+from training.subjects import draw_lead
 from training.trainer import CHECKPOINT, Recipe, Trainer
 from training.weights import export, mean_state, network_from, read_state, share_mean
 
@@ -69,7 +72,8 @@ def test_parts_of_a_subject_may_look_like_what_is_behind_them() -> None:
     assert touched > 10
 
 
-def test_a_further_shadow_falls_on_the_scene_alone() -> None:
+def test_a_further_shadow_falls_on_the_scene_alone(monkeypatch) -> None:
+    monkeypatch.setattr(training.sample, "GROUND", 0)
     touched = 0
     for index in range(40):
         before = make_sample(7, index, 96, 96, plain=0)
@@ -96,6 +100,36 @@ def test_a_shadow_falls_on_a_plain_wall_too(monkeypatch) -> None:
     darker = [lit.src - dim.src for lit, dim in zip(samples(), dimmed, strict=True)]
     assert not any(sample.clean for sample in dimmed)
     assert sum((change.mean(axis=2) > 0.02).mean() > 0.01 for change in darker) > 10
+
+
+def test_pale_ground_is_dimmed_where_somebody_stands(monkeypatch) -> None:
+    def samples() -> list[Sample]:
+        return [make_sample(7, index, 96, 96, plain=0, shaded=1) for index in range(20)]
+
+    monkeypatch.setattr(training.sample, "GROUND", 1)
+    dimmed = samples()
+    monkeypatch.setattr(degrade, "near_shadow", lambda rng, alpha: np.ones((96, 96, 3), np.float32))
+    darker = 0
+    for lit, dim in zip(samples(), dimmed, strict=True):
+        free = dim.pha == 0
+        assert not free.any() or np.median(lit.src[free]) > 0.5
+        darker += (np.abs(lit.src - dim.src)[free].max(axis=1, initial=0) > 0.02).mean() > 0.01
+    assert darker > 10
+
+
+def test_a_lead_hangs_on_its_subject_and_lies_on_the_ground() -> None:
+    found = 0
+    for index in range(20):
+        rng, canvas = np.random.default_rng([7, index]), Canvas(96, 128)
+        draw_lead(rng, canvas)
+        assert not canvas.alpha.any(), "nobody holds it"
+        canvas.paint(
+            canvas.polygon(np.array([(50, 20), (70, 20), (70, 60), (50, 60)])), np.zeros(3)
+        )
+        before = canvas.alpha.copy()
+        draw_lead(rng, canvas)
+        found += (canvas.alpha - before)[55:].sum() > 2
+    assert found > 10
 
 
 def test_a_shrunk_sample_is_its_own_compositing() -> None:

@@ -12,6 +12,8 @@ from .textures import Array, Rng, scene, texture
 
 #: The share of samples that show a plain thing before a plain wall.
 PLAIN = 0.12
+#: The share of shaded samples that show animals, mostly, on pale ground.
+GROUND = 0.25
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ def make_sample(
         width: Columns in pixels.
         plain: The share of samples that show a plain thing before a plain wall.
         alike: The share of subjects with parts in the colours of what is behind them there.
-        shaded: The share of subjects with a further shadow close by, unless the sample is clean.
+        shaded: The share of subjects with a further shadow close by, unless the sample is clean; a
+            quarter of these are animals, mostly, on pale ground.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
     kind = rng.random()
@@ -61,7 +64,7 @@ def make_sample(
     dimmed = extra if extra.random() < shaded else None
     if kind < plain:
         return _plain_sample(rng, height, width, dimmed)
-    if dimmed is not None and dimmed.random() < 0.25:
+    if dimmed is not None and dimmed.random() < GROUND:
         return _ground_sample(dimmed, height, width)
     place = scene(rng, height, width)
     if rng.random() < 0.08:  # in the bright sun
