@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, asdict, fields, replace
 from functools import partial
 from pathlib import Path
@@ -121,15 +122,16 @@ def matte_video(
     result = MattingResult()
     files_read = settings.files_read()
     inputs = open_inputs(settings, result.warn)
-    if settings.preflight:
-        result.preflight = look_first(settings, inputs, result.warn)
     run_on = resolve_device(settings.device)
-    if network is None:
-        settings, network = open_network(settings, longer_side=max(inputs.size))
+    with ThreadPoolExecutor(1) as aside:  # either takes about as long as the other
+        looking = aside.submit(look_first, settings, inputs, result.warn)
+        if network is None:
+            settings, network = open_network(settings, longer_side=max(inputs.size))
+        matter = Matter(network, run_on, precision=settings.precision, warn=result.warn)
+    result.preflight = looking.result()
     kinds: list[Kind] = list(writers or dict.fromkeys(settings.output_types))
     if "ref" in kinds and type(network) is MattingBase:
         raise UsageError("--output-types ref needs a network with a refiner (mattingrefine)")
-    matter = Matter(network, run_on, precision=settings.precision, warn=result.warn)
     steps = alpha_steps(settings, inputs.size, result.warn)
     if settings.preview_only:
         kinds, inputs = [], pick_frames(inputs, PREVIEW_FRAMES)

@@ -98,15 +98,19 @@ class Look:
         return {fault: every[fault] for fault in FAULTS if fault in self.faults}
 
 
-def look_first(settings: Settings, inputs: Inputs, warn: Callable[[str], None]) -> dict[str, Any]:
+def look_first(
+    settings: Settings, inputs: Inputs, warn: Callable[[str], None]
+) -> dict[str, Any] | None:
     """Look at the plate before a run; warn of what is wrong and not already to be mended.
 
     Returns:
-        The verdict and its figures.
+        The verdict and its figures; None if the settings want no look.
 
     Raises:
         PlateError: Something is wrong, and the settings are strict.
     """
+    if not settings.preflight:
+        return None
     src, bgr = inputs.src, inputs.bgr
     found = inspect(src, bgr, inputs.size)
     if bgr.size != src.size and not settings.video_resize:
