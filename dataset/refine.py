@@ -58,8 +58,7 @@ class _Level:
         self.grey = grey = cv2.cvtColor(thumbnail(plate, longest), cv2.COLOR_RGB2GRAY)
         self.size = grey.shape
         height, width = grey.shape
-        across = cv2.Scharr(grey, cv2.CV_32F, 1, 0, scale=1 / 32)
-        down = cv2.Scharr(grey, cv2.CV_32F, 0, 1, scale=1 / 32)
+        across, down = _slopes(grey)
         slope = np.hypot(across, down)
         around = cv2.blur(slope, (max(3, width // 12),) * 2)  # so that all parts have their say
         rows, columns = np.nonzero((slope > around) & (slope > _LEAST_SLOPE))
@@ -173,9 +172,15 @@ def _shift(x: float, y: float) -> np.ndarray:
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
 
 
+def _slopes(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A picture's change from pixel to pixel, to the right and down."""
+    across = cv2.Scharr(grey, cv2.CV_32F, 1, 0, scale=1 / 32)
+    return across, cv2.Scharr(grey, cv2.CV_32F, 0, 1, scale=1 / 32)
+
+
 def _directions(grey: np.ndarray) -> np.ndarray:
     """The directions of a picture's slopes as complex numbers, near 0 where it is plain."""
-    across, down = (cv2.Scharr(grey, cv2.CV_32F, *by, scale=1 / 32) for by in ((1, 0), (0, 1)))
+    across, down = _slopes(grey)
     slope = across + 1j * down
     return np.asarray(slope / (np.abs(slope) + 2 * _LEAST_SLOPE))
 
