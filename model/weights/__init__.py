@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "e3fcb49d0f03449205524755e3ca6915d125db4824c9d11beaf617edaef5389d"
+SHA256 = "d07f5843dd1f9533b1491b02c9b11895b094acd9a573c77fcc1a01ff1e38fb56"
