@@ -10,6 +10,7 @@ import torch
 from media import SIZE, KnownNetwork, known_matte, make_clip, make_plate
 
 from inference_video import main, matte_video
+from model import Prediction
 from pipeline import AlphaSmoother, Preview
 from training.metrics import dtssd
 from writers import MemoryWriter
@@ -111,6 +112,21 @@ def test_a_preview_keeps_a_few_frames_evenly_whatever_the_count():
             assert len(numbers) == min(5, count)
             gaps = np.diff([0, *numbers, count - 1])
             assert gaps.max() <= 0.5 * count + 1
+
+
+def test_a_sheet_shows_what_came_in_and_what_came_out():
+    preview = Preview(1)
+    src, bgr, pha, fgr, err = (torch.full((1, 3, 60, 80), x / 10) for x in (2, 3, 5, 7, 9))
+    bgr = (bgr * 255).round().byte()
+    preview.add(0, src, bgr, Prediction(pha[:, :1], fgr, err[:, :1], None, (60, 80)))
+    sheet = preview.sheet()
+    assert sheet is not None
+    cells = [sheet[28:88, 86 * x + 6 : 86 * x + 86] for x in range(5)]
+    for cell, level in zip(cells[:3] + cells[4:], (0.2, 0.3, 0.5, 0.9), strict=True):
+        assert cell.shape == (60, 80, 3) and np.abs(cell - 255 * level).max() <= 1
+    board = [255 * (0.35 + square / 2) for square in (90 / 255, 150 / 255)]
+    assert min(np.abs(cells[3] - level).min() for level in board) <= 1
+    assert np.min([np.abs(cells[3] - level) for level in board], axis=0).max() <= 1
 
 
 def test_a_run_leaves_a_contact_sheet(tmp_path):

@@ -108,7 +108,8 @@ def test_pale_ground_is_dimmed_where_somebody_stands(monkeypatch) -> None:
 
     monkeypatch.setattr(training.sample, "GROUND", 1)
     dimmed = samples()
-    monkeypatch.setattr(degrade, "near_shadow", lambda rng, alpha: np.ones((96, 96, 3), np.float32))
+    shadow = degrade.near_shadow  # is asked all the same, for the draws that follow
+    monkeypatch.setattr(degrade, "near_shadow", lambda *of: np.ones_like(shadow(*of)))
     darker = 0
     for lit, dim in zip(samples(), dimmed, strict=True):
         free = dim.pha == 0
