@@ -56,22 +56,27 @@ class FastMattingBase(nn.Module):
         for name in ("conv1", "conv2", "conv3"):
             setattr(decoder, name, nn.Sequential(getattr(decoder, name), nn.ReLU(inplace=True)))
         decoder.relu = nn.Identity()
-        decoder.conv4 = widen(decoder.conv4, outputs=48)
+        # as the refiner reads them: hidden channels, residual and alpha; then the error
+        order = [*range(5, 37), 1, 2, 3, 0, 4]
+        decoder.conv4 = widen(select(decoder.conv4, outputs=order), outputs=48)
         self.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def forward(self, src: Tensor, bgr: Tensor) -> BaseOutput:
         """Matte ``src`` (B, 3, H, W) before ``bgr`` (B or 1, 3, H, W), integers or [0, 1]."""
         src, bgr = to_float(src), to_float(bgr)
-        pha, res, err, hid = self._decode(src, bgr)
+        coarse, err = self._decode(src, bgr)
+        hid, res, pha = coarse.float().split([32, 3, 1], dim=1)
         return BaseOutput(pha, (res + src).clamp(0, 1), err, hid)
 
-    def _decode(self, src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _decode(self, src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden channels, residual and alpha as one (B, 36, H, W); the error (B, 1, H, W)."""
         pair = torch.cat([src - bgr, bgr.expand_as(src)], dim=1).to(self.dtype)
         deep, *skips = self.backbone(pair.contiguous(memory_format=torch.channels_last))
-        decoded = self.decoder([self.aspp(deep), *skips]).float()
-        pha, res, err, hid = decoded[:, :37].split([1, 3, 1, 32], dim=1)
-        return pha.clamp(0, 1), res, err.clamp(0, 1), hid.relu()
+        coarse, err, _ = self.decoder([self.aspp(deep), *skips]).tensor_split([36, 37], dim=1)
+        coarse[:, :32].relu_()
+        coarse[:, 35:].clamp_(0, 1)
+        return coarse, err.float().clamp(0, 1)
 
 
 class FastMattingRefine(FastMattingBase):
@@ -124,12 +129,11 @@ class FastMattingRefine(FastMattingBase):
         if plate is None or plate[0] is not bgr:
             plate = self._plate = bgr, _shrink(bgr, *small), self._padded(bgr)
         _, bgr_sm, bgr_padded = plate
-        pha, res, err, hid = self._decode(_shrink(src, *small), bgr_sm)
+        coarse, err = self._decode(_shrink(src, *small), bgr_sm)
         chosen = self.choose(err, height, width)
-        levels = torch.cat([res, pha], dim=1) * 255 - self._opaque
-        detail = _enlarge(levels, height, width)
-        coarse = torch.cat([hid, res, pha], dim=1).permute(0, 2, 3, 1).to(self.dtype)
-        self._refine(detail, self._padded(src), bgr_padded, coarse, chosen)
+        detail = _enlarge(coarse[:, 32:].float() * 255 - self._opaque, height, width)
+        context = coarse.permute(0, 2, 3, 1)
+        self._refine(detail, self._padded(src), bgr_padded, context, chosen)
         return FastOutput(detail, err, chosen)
 
     def _padded(self, frames: Tensor) -> Tensor:

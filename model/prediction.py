@@ -79,11 +79,11 @@ class DetailPrediction:
         """As :meth:`Prediction.cut_out`; in one pass over memory where that is possible."""
         if self.src.device.type != "cpu" or self.src.dtype != torch.uint8:
             return self.with_pha(self.pha).cut_out()
-        frames = [
-            _add_detail(frame.numpy(), detail.numpy())
-            for frame, detail in zip(self.src.permute(0, 2, 3, 1), self.detail, strict=True)
-        ]
-        return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+        levels = torch.empty(self.detail.shape, dtype=torch.uint8)
+        frames = self.src.permute(0, 2, 3, 1)
+        for frame, detail, out in zip(frames, self.detail, levels, strict=True):
+            _add_detail(frame.numpy(), detail.numpy(), out.numpy())
+        return levels.permute(0, 3, 1, 2)
 
     def sparse(self, i: int, every: int) -> tuple[Tensor, Tensor]:
         """As :meth:`Prediction.sparse`; the other pixels are not worked out."""
@@ -104,14 +104,14 @@ def concatenate(parts: Sequence[Prediction | DetailPrediction]) -> Prediction:
     )
 
 
-def _add_detail(frame: np.ndarray, detail: np.ndarray) -> np.ndarray:
-    """RGBA levels, rounded and clamped, black where there is no alpha: (H, W, 4) uint8.
+def _add_detail(frame: np.ndarray, detail: np.ndarray, out: np.ndarray) -> None:
+    """Fill ``out`` with RGBA levels, rounded and clamped, black where there is no alpha.
 
     Args:
         frame: (H, W, 3), uint8.
         detail: (H, W, 4), what to add to the levels (R, G, B, 255).
+        out: (H, W, 4), uint8.
     """
-    opaque = cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA)
-    out = cv2.add(opaque, detail, dtype=cv2.CV_8U)
+    cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA, dst=out)
+    cv2.add(out, detail, dst=out, dtype=cv2.CV_8U)
     out.view(np.uint32)[...] *= detail[..., 3:] > -255
-    return out
