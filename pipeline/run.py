@@ -93,9 +93,13 @@ class _Numbered(NamedTuple):
 
 @dataclass(frozen=True)
 class _Matted:
-    """A batch, its pictures by kind, and when the device began and ended its work on them."""
+    """What is kept of a batch: its pictures by kind, and when the device began and ended with it.
 
-    batch: FrameBatch
+    Its frames are let go: several batches wait here for those before them.
+    """
+
+    count: int
+    repeated: tuple[int, ...]
     frames: dict[Kind, Landing]
     span: tuple[Moment, Moment]
 
@@ -167,17 +171,17 @@ class Run:
         with threads_kept(), closing(self._landed()) as landed:
             while True:
                 with self._waiting_for("network"):
-                    batch, frames = next(landed, (None, {}))
-                if batch is None:
+                    matted, frames = next(landed, (None, {}))
+                if matted is None:
                     return
-                done = self.result.frames + len(batch.src)
+                done = self.result.frames + matted.count
                 if self.folder is not None:
                     self.folder.claim(done)
                 for kind, writer in self.sinks.items():
                     self.begun[kind] = done
                     writer.add_batch(frames[kind])
                 self.result.frames = done
-                self.result.repeated_frames += batch.repeated
+                self.result.repeated_frames += matted.repeated
                 if self.progress is not None:
                     self.progress(done, self.expected)
 
@@ -186,7 +190,7 @@ class Run:
         """Batches that a device is given before the first is waited for, so that it never idles."""
         return 2 if self.matter.device.type == "cuda" else 0
 
-    def _landed(self) -> Generator[tuple[FrameBatch, dict[Kind, Tensor]]]:
+    def _landed(self) -> Generator[tuple[_Matted, dict[Kind, Tensor]]]:
         """Batch after batch, with its pictures on the host."""
         device = self.matter.device
         feed = DeviceFeed(device)
@@ -201,7 +205,7 @@ class Run:
         for matted in mattes:
             frames = {kind: landing.wait() for kind, landing in matted.frames.items()}
             self.network_seconds += seconds_between(*matted.span) / at_once
-            yield matted.batch, frames
+            yield matted, frames
 
     def _batches(self) -> Iterator[_Numbered]:
         batches, frames, numbers = iter(self.loader), 0, count()
@@ -220,7 +224,7 @@ class Run:
 
     def _matte(
         self, feed: DeviceFeed, way_back: torch.cuda.Stream | None, turns: Turns, item: _Numbered
-    ) -> "_Matted":
+    ) -> _Matted:
         """From a batch to its pictures; on CUDA they may not be ready yet."""
         number, first, batch = item
         start = now(feed.device)
@@ -239,7 +243,7 @@ class Run:
             kind: Landing(to_levels(self.composers[kind](matte, frames.target)), way_back)
             for kind in self.sinks
         }
-        return _Matted(batch, landings, (start, now(feed.device)))
+        return _Matted(len(batch.src), batch.repeated, landings, (start, now(feed.device)))
 
     @contextmanager
     def _waiting_for(self, stage: Stage) -> Iterator[None]:
