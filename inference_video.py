@@ -43,7 +43,6 @@ from pipeline import (
     UsageError,
     alpha_steps,
     check_resumable,
-    keep_heap,
     logger,
     look_first,
     made_from,
@@ -51,6 +50,7 @@ from pipeline import (
     open_network,
     pick_frames,
     read_flags,
+    tidy_heap,
 )
 from writers import (
     KINDS,
@@ -245,7 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for a failure, 2 for settings that do not go together, 130 after
         Ctrl-C and 143 after SIGTERM.
     """
-    keep_heap()
+    tidy_heap()
     args = vars(parse_args(argv))
     debug = args.pop("debug")
     console = Console(level=logging.DEBUG if debug else logging.WARNING)

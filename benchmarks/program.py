@@ -41,10 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _ours(settings: dict[str, Any], progress: Any) -> tuple[float, dict[str, Any]]:
     """The program; ``stand_in`` and ``slow_disk`` in the settings stand for other parts of it."""
     from inference_video import matte_video
-    from pipeline import keep_heap
+    from pipeline import tidy_heap
 
     imported = time.perf_counter()
-    keep_heap()
+    tidy_heap()
     if settings.pop("stand_in", False):
         from .standin import DifferenceNetwork
 

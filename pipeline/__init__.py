@@ -3,7 +3,7 @@
 from .console import Console
 from .finish import AlphaSmoother, alpha_steps
 from .flags import read_flags
-from .heap import keep_heap
+from .heap import tidy_heap
 from .opening import Inputs, open_inputs, open_network, pick_frames
 from .preflight import Look, PlateError, look, look_first
 from .preview import FRAMES as PREVIEW_FRAMES
@@ -26,7 +26,6 @@ __all__ = [
     "UsageError",
     "alpha_steps",
     "check_resumable",
-    "keep_heap",
     "logger",
     "look",
     "look_first",
@@ -35,4 +34,5 @@ __all__ = [
     "open_network",
     "pick_frames",
     "read_flags",
+    "tidy_heap",
 ]

@@ -11,11 +11,12 @@ from pathlib import Path
 import media
 import numpy as np
 import pytest
+import torch
 from media import KnownNetwork
 from processes import Forked
 
 from inference_video import matte_video
-from pipeline import keep_heap
+from pipeline import tidy_heap
 from writers import ImageSequenceWriter, VideoWriter
 
 SIZE = (360, 640)
@@ -64,19 +65,20 @@ def peak(folder: Path, frames: int, kind: str) -> int:
     return kilobytes
 
 
-def faults_of_a_frame() -> None:
-    """Print how many pages are cleared anew for blocks like those of the frame before."""
-    keep_heap()
+def cost_of_large_blocks() -> None:
+    """Print the page faults for blocks like those of the frame before, and what is kept of them."""
+    tidy_heap()
     for _ in range(3):
+        free = resident()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        blocks = [np.ones(3 * 2**20) for _ in range(4)]
+        blocks = [torch.ones(6 * 2**20) for _ in range(4)]
         del blocks
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, resident() - free)
 
 
 def kept_by_threads() -> None:
     """Print what the process keeps of 12 MiB that four threads in turn made and freed."""
-    keep_heap()
+    tidy_heap()
     before = resident()
 
     def work() -> None:
@@ -95,11 +97,19 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
 
 
+def huge_pages() -> bool:
+    """Whether the kernel gives huge pages to who asks for them."""
+    choice = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    return choice.exists() and "[never]" not in choice.read_text()
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others have ways of their own")
-def test_a_frame_uses_the_memory_of_the_one_before(tmp_path):
-    done = Forked(faults_of_a_frame, cwd=tmp_path).wait()
+def test_large_blocks_are_returned_and_come_back_in_huge_pages(tmp_path):
+    done = Forked(cost_of_large_blocks, cwd=tmp_path).wait()
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) < 1000, "of 24576"
+    faults, kept = map(int, done.stdout.split())
+    assert kept < 2 * 2**20, "of 96 MiB"
+    assert faults < 4000 or not huge_pages(), "of 24576"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others have ways of their own")
