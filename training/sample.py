@@ -13,7 +13,7 @@ from .textures import Array, Rng, scene, texture
 #: The share of samples that show a plain thing before a plain wall.
 PLAIN = 0.12
 #: The share of shaded samples that show animals, mostly, on pale ground.
-GROUND = 0.25
+GROUND = 0.4
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ def make_sample(
         width: Columns in pixels.
         plain: The share of samples that show a plain thing before a plain wall.
         alike: The share of subjects with parts in the colours of what is behind them there.
-        shaded: The share of subjects with a further shadow close by, unless the sample is clean; a
-            quarter of these are animals, mostly, on pale ground.
+        shaded: The share of subjects with a further shadow close by, unless the sample is clean;
+            two fifths of these are animals, mostly, on pale ground.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
     kind = rng.random()
@@ -151,6 +151,8 @@ def _plain_sample(rng: Rng, height: int, width: int, dimmed: Rng | None) -> Samp
 def _ground_sample(rng: Rng, height: int, width: int) -> Sample:
     """Animals mostly, on pale ground that they shadow faintly, and leads that lie on it."""
     place = 1 - rng.uniform(0.05, 0.35) * (1 - scene(rng, height, width))
+    middle = place.mean(axis=(0, 1))
+    place = middle + rng.uniform(0.1, 1) * (place - middle)  # some of it as good as plain
     canvas = Canvas(height, width)
     light = np.ones((height, width, 3), np.float32)
     for _ in range(int(rng.integers(1, 3))):

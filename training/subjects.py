@@ -54,7 +54,7 @@ def fur(rng: Rng, canvas: Canvas, mask: Array, material: Array, length: float) -
 def draw_animal(rng: Rng, canvas: Canvas, near: Array | None) -> None:
     """A four-legged animal, measured in half lengths of its trunk."""
     longest = max(canvas.height, canvas.width)
-    scale = longest * np.exp(rng.uniform(np.log(0.06), np.log(0.35)))
+    scale = longest * np.exp(rng.uniform(np.log(0.03), np.log(0.35)))
     where = rng.uniform((0.1, 0.3), (0.9, 0.9)) * (canvas.width, canvas.height)
     place = Placement(rng, where, scale, rng.normal(0, rng.choice([0.15, 0.8])))
     thick = rng.uniform(0.3, 0.55)
