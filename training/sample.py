@@ -157,8 +157,10 @@ def _ground_sample(rng: Rng, height: int, width: int) -> Sample:
     light = np.ones((height, width, 3), np.float32)
     for _ in range(int(rng.integers(1, 3))):
         near = place.mean(axis=(0, 1)) if rng.random() < 0.5 else None
-        draw = draw_animal if rng.random() < 0.7 else draw_subject
-        draw(rng, canvas, near)
+        if rng.random() < 0.7:
+            draw_animal(rng, canvas, near, least=0.03)
+        else:
+            draw_subject(rng, canvas, near)
         light *= degrade.near_shadow(rng, canvas.alpha)
     for _ in range(int(rng.integers(0, 3))):
         draw_lead(rng, canvas)

@@ -51,10 +51,17 @@ def fur(rng: Rng, canvas: Canvas, mask: Array, material: Array, length: float) -
         canvas.paint(canvas.strands(lines, scale=int(rng.integers(2, 4))), material)
 
 
-def draw_animal(rng: Rng, canvas: Canvas, near: Array | None) -> None:
-    """A four-legged animal, measured in half lengths of its trunk."""
+def draw_animal(rng: Rng, canvas: Canvas, near: Array | None, *, least: float = 0.06) -> None:
+    """A four-legged animal, measured in half lengths of its trunk.
+
+    Args:
+        rng: Source of randomness.
+        canvas: Drawn over.
+        near: A colour (3,) that the animal's come close to, or None.
+        least: The smallest half length, as a share of the longer side of the canvas.
+    """
     longest = max(canvas.height, canvas.width)
-    scale = longest * np.exp(rng.uniform(np.log(0.03), np.log(0.35)))
+    scale = longest * np.exp(rng.uniform(np.log(least), np.log(0.35)))
     where = rng.uniform((0.1, 0.3), (0.9, 0.9)) * (canvas.width, canvas.height)
     place = Placement(rng, where, scale, rng.normal(0, rng.choice([0.15, 0.8])))
     thick = rng.uniform(0.3, 0.55)

@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "d07f5843dd1f9533b1491b02c9b11895b094acd9a573c77fcc1a01ff1e38fb56"
+SHA256 = "ed162c348c45a2bd2771658b34c9bf75f096814b1a4ecedfa8d156755615294d"
