@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "ed162c348c45a2bd2771658b34c9bf75f096814b1a4ecedfa8d156755615294d"
+SHA256 = "3db66bd815c59ad6ca9e360ff431d30f4ab4bb5667d33dbb8d313ffb4ab8eb97"
