@@ -261,7 +261,7 @@ def test_a_target_that_is_neither_file_nor_colour_is_named(folder):
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is on Linux alone")
 @pytest.mark.parametrize(
     ("megabytes", "batch", "warnings"),
-    [(800, 2, 1), (200, 1, 0)],
+    [(500, 2, 1), (200, 1, 0)],
     ids=["network", "before"],
 )
 def test_too_little_memory_says_what_to_set(folder, megabytes, batch, warnings):
