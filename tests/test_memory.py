@@ -76,6 +76,16 @@ def cost_of_large_blocks() -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, resident() - free)
 
 
+def cost_of_other_blocks() -> None:
+    """Print the page faults for smaller blocks like those of the frame before."""
+    tidy_heap()
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        blocks = [np.ones(2**18) for _ in range(48)]
+        del blocks
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+
 def kept_by_threads() -> None:
     """Print what the process keeps of 12 MiB that four threads in turn made and freed."""
     tidy_heap()
@@ -110,6 +120,13 @@ def test_large_blocks_are_returned_and_come_back_in_huge_pages(tmp_path):
     faults, kept = map(int, done.stdout.split())
     assert kept < 2 * 2**20, "of 96 MiB"
     assert faults < 4000 or not huge_pages(), "of 24576"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others have ways of their own")
+def test_other_blocks_are_kept_for_the_next_frame(tmp_path):
+    done = Forked(cost_of_other_blocks, cwd=tmp_path).wait()
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 1000, "of 24576"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others have ways of their own")
