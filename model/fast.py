@@ -162,12 +162,12 @@ class FastMattingRefine(FastMattingBase):
         marks = cells(F.pad(chosen[:, 0], (0, right, 0, below)), side) > 0  # (B, R, C, side, side)
         patches = cells(detail, 4)
         half = detail.shape[1] // 2, detail.shape[2] // 2
-        for tiles in Tiles.marked(marks, side, self._tiles_at_once(side, detail.device)):
+        for tiles in Tiles.marked(marks, side, *self._tiles_at_once(side, detail.device)):
             windows = [tiles.windows(frames, 4, 2 * self.wide) for frames in (src, bgr)]
             pair = torch.cat([to_float(window, self.dtype) for window in windows], dim=3)
             context = tiles.upsampled(coarse, half, 2, self.wide)
             refined = self._refine_windows(context, pair)
-            tile, down, across = marks[tiles.at].nonzero(as_tuple=True)
+            tile, down, across = marks[tiles.at][: tiles.meant].nonzero(as_tuple=True)
             image, row, column = (index[tile] for index in tiles.at)
             at = image, row * side + down, column * side + across
             patches[at] = cells(refined.to(detail.dtype), 4)[tile, down, across]
@@ -182,10 +182,13 @@ class FastMattingRefine(FastMattingBase):
 
         return min(_TILE_SIDES, key=cost)
 
-    def _tiles_at_once(self, side: int, device: torch.device) -> int:
-        """So many tiles that their windows stay in the processor's cache, or keep a GPU busy."""
-        windows = 2**15 if device.type == "cpu" else 2**22
-        return max(1, windows // (2 * (side + self.wide)) ** 2)
+    def _tiles_at_once(self, side: int, device: torch.device) -> tuple[int, int]:
+        """So many tiles that their windows stay in the processor's cache, or keep a GPU busy.
+
+        The second number is what the first is a multiple of, and fewer tiles become.
+        """
+        few = 2**12 // (2 * (side + self.wide)) ** 2
+        return few * (8 if device.type == "cpu" else 2**10), few
 
     def _refine_windows(self, context: Tensor, pair: Tensor) -> Tensor:
         """The refiner on windows.

@@ -13,21 +13,28 @@ class Tiles(NamedTuple):
 
     Attributes:
         at: Image, row and column of each tile, each (N,).
+        meant: How many of these are meant; the rest repeat the last.
         side: Patches along a side.
         grid: Rows and columns of tiles in an image.
     """
 
     at: tuple[Tensor, Tensor, Tensor]
+    meant: int
     side: int
     grid: tuple[int, int]
 
     @classmethod
-    def marked(cls, marks: Tensor, side: int, at_once: int) -> Iterator["Tiles"]:
-        """The tiles with any mark in ``marks`` (B, R, C, side, side), so many at once."""
+    def marked(cls, marks: Tensor, side: int, at_once: int, multiple: int) -> Iterator["Tiles"]:
+        """The tiles with any mark in ``marks`` (B, R, C, side, side), so many at once.
+
+        The last ones are filled up to a multiple of ``multiple``, since the libraries that convolve
+        keep something for each shape that they meet, which would go on for hundreds of frames.
+        """
         rows, columns = marks.shape[1:3]
         for part in marks.flatten(3).any(3).nonzero().split(at_once):
-            image, row, column = part.unbind(1)
-            yield cls((image, row, column), side, (rows, columns))
+            repeats = part[-1:].expand(-len(part) % multiple, -1)
+            image, row, column = torch.cat([part, repeats]).unbind(1)
+            yield cls((image, row, column), len(part), side, (rows, columns))
 
     def windows(self, frames: Tensor, patch: int, margin: int) -> Tensor:
         """Cut the window around each tile.

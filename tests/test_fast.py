@@ -8,6 +8,7 @@ import torch
 
 from dataset import open_source, read_image
 from model import DetailPrediction, Matter, MattingRefine, load_network
+from model.fast import FastMattingRefine
 from model.folding import read_difference
 from writers.quantize import to_uint8
 
@@ -85,6 +86,22 @@ def test_bits_batches_and_plates_make_no_difference(frames, plate):
         assert off.float().mean() < 1e-3, name
     other = one(src, 255 - bgr).cut_out()
     assert (other.int() - wanted.int()).abs().float().mean() > 5, "a new plate is seen"
+
+
+def test_frames_that_refine_more_or_less_come_in_few_shapes(frames, plate):
+    network = FastMattingRefine(load_network(None))
+    shapes: dict[int, set[int]] = {}  # numbers of tiles by their size
+    network.first_half.register_forward_pre_hook(
+        lambda _, args: shapes.setdefault(args[0].shape[2], set()).add(len(args[0]))
+    )
+    rows = torch.arange(64 * 64).view(1, 1, 64, 64)
+    anywhere = rows.flatten()[torch.randperm(64 * 64, generator=torch.Generator().manual_seed(0))]
+    for order in (rows, anywhere.view_as(rows)):
+        for patches in range(20, 900, 20):
+            network.choose = lambda *_, order=order, patches=patches: (order < patches).float()
+            chosen = network(frames[:1, :, :256, 400:656], plate[:, :, :256, 400:656]).ref_sm
+            assert chosen.sum() == patches
+    assert len(shapes) > 1 and all(len(numbers) <= 8 for numbers in shapes.values()), shapes
 
 
 def test_a_convolution_reads_the_difference():
