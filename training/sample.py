@@ -161,7 +161,8 @@ def _ground_sample(rng: Rng, height: int, width: int) -> Sample:
             draw_animal(rng, canvas, near, least=0.03)
         else:
             draw_subject(rng, canvas, near)
-        light *= degrade.near_shadow(rng, canvas.alpha)
+        for _ in range(int(rng.integers(1, 3))):  # a soft one, and a dark one at its feet
+            light *= degrade.near_shadow(rng, canvas.alpha)
     for _ in range(int(rng.integers(0, 3))):
         draw_lead(rng, canvas)
     _blur(rng, canvas)

@@ -141,7 +141,7 @@ def draw_cord(rng: Rng, canvas: Canvas) -> None:
 
 
 def draw_lead(rng: Rng, canvas: Canvas) -> None:
-    """A lead that a subject, which must be there, drops to the ground: it lies in bends."""
+    """A lead that a subject, which must be there, drops to the ground: in bends, and in a loop."""
     rows, columns = np.nonzero(canvas.alpha > 0.5)
     if not len(rows):
         return
@@ -150,7 +150,12 @@ def draw_lead(rng: Rng, canvas: Canvas) -> None:
     bends = np.cumsum(rng.normal(0, 0.3 * size, (6, 2)) * (1, 0.4), axis=0)
     joints = np.array([columns[pick], rows.max()]) + bends
     joints[0] = columns[pick], rows[pick]
-    _draw_string(rng, canvas, smooth(joints, 3)[:-8])
+    line = smooth(joints, 3)[:-8]
+    if rng.random() < 0.4:
+        across, down = size * rng.uniform(0.1, 0.5), size * rng.uniform(0.05, 0.3)
+        loop = ellipse(line[-1] - (across, 0), across, down)
+        line = np.concatenate([line, loop, loop[:1]])
+    _draw_string(rng, canvas, line)
 
 
 def _draw_string(rng: Rng, canvas: Canvas, line: Points) -> None:
