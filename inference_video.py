@@ -156,6 +156,7 @@ def matte_video(
         image_extension=settings.image_extension,
         start_number=settings.start_number,
         crf=settings.crf,
+        on_card=settings.on_card,
         warn=result.warn,
     )
     composers = {kind: composer(kind, has_alpha=settings.form.has_alpha) for kind in kinds}

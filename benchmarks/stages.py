@@ -92,6 +92,7 @@ def _write(
         image_extension=settings.image_extension,
         start_number=0,
         crf=settings.crf,
+        on_card=settings.on_card,
         warn=_ignore,
     )
     root = Path(settings.output_dir or "")

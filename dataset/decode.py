@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from itertools import chain, islice, pairwise
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -22,14 +23,20 @@ _TAGGED = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 @contextmanager
-def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(
+    path: Path, *, on_card: bool = False
+) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open the main video stream of a file.
+
+    Args:
+        path: The file.
+        on_card: Decode on an NVIDIA card, where there is one that can.
 
     Raises:
         MediaError: There is none.
     """
     try:
-        container = av.open(str(path.absolute()))  # else FFmpeg takes a:b.mp4 for a protocol
+        container = _open(path, on_card)
     except FFmpegError as error:
         if isinstance(error, PermissionError):
             raise MediaError(f"{path}: {error.strerror}") from error
@@ -47,7 +54,15 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, stream
 
 
-def decode(path: Path, warn: Warn) -> Iterator[Decoded]:
+def _open(path: Path, on_card: bool) -> InputContainer:
+    name = str(path.absolute())  # else FFmpeg takes a:b.mp4 for a protocol
+    if on_card:
+        with suppress(FFmpegError):  # no card, or no driver
+            return av.open(name, hwaccel=HWAccel("cuda"))
+    return av.open(name)
+
+
+def decode(path: Path, warn: Warn, *, on_card: bool = False) -> Iterator[Decoded]:
     """Decode a video from start to end, in presentation order.
 
     Decoding begins with one thread a picture, the fastest way. FFmpeg then reports damage late
@@ -57,18 +72,22 @@ def decode(path: Path, warn: Warn) -> Iterator[Decoded]:
     Args:
         path: The file.
         warn: Told when fewer pictures come out than the header promises.
+        on_card: Have the first pass done by an NVIDIA card, where there is one that can. It does
+            not tell of damage within a picture.
     """
     done = 0
     try:
-        for item in _decode_pass(path, warn, careful=False):
+        for item in _decode_pass(path, warn, careful=False, on_card=on_card):
             yield item
             done += 1
     except DamagedError:
         yield from islice(_decode_pass(path, warn, careful=True), done, None)
 
 
-def _decode_pass(path: Path, warn: Warn, *, careful: bool) -> Iterator[Decoded]:
-    with open_video(path) as (container, stream):
+def _decode_pass(
+    path: Path, warn: Warn, *, careful: bool, on_card: bool = False
+) -> Iterator[Decoded]:
+    with open_video(path, on_card=on_card) as (container, stream):
         packets = _demux(container, stream)
         begin = list(islice(packets, _LOOK if stream.codec_context.has_b_frames else 0))
         timed = _say_when_shown(begin)

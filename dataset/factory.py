@@ -43,13 +43,16 @@ def plate_file(name: str | Path) -> Path:
     return Path(clip) if at and not Path(name).exists() else Path(name)
 
 
-def open_source(path: str | Path, warn: Warn, *, hold: bool = True) -> FrameSource:
+def open_source(
+    path: str | Path, warn: Warn, *, hold: bool = True, on_card: bool = False
+) -> FrameSource:
     """Open a video file, a folder of images or an image.
 
     Args:
         path: What to open.
         warn: Called with one sentence for each oddity that the user should know about.
         hold: Whether an image file stands for as many frames as needed; else it is one frame.
+        on_card: Decode a video on an NVIDIA card, where there is one that can.
 
     Raises:
         MediaError: Nothing can be read there.
@@ -63,4 +66,4 @@ def open_source(path: str | Path, warn: Warn, *, hold: bool = True) -> FrameSour
         raise MediaError(f"{path}: the file is empty; expected a video or an image")
     if is_image_name(path):
         return StillImage(path) if hold else ImageFolder([path], name=str(path))
-    return VideoSource(path, warn)
+    return VideoSource(path, warn, on_card=on_card)

@@ -42,6 +42,7 @@ class VideoSource(FrameSource):
     Args:
         path: The file.
         warn: Called with one sentence for each oddity that the user should know about.
+        on_card: Decode on an NVIDIA card, where there is one that can.
 
     Attributes:
         path: The file.
@@ -53,11 +54,14 @@ class VideoSource(FrameSource):
 
     frame_rate: Fraction
 
-    def __init__(self, path: Path, warn: Warn):
+    def __init__(self, path: Path, warn: Warn, *, on_card: bool = False):
         self.path = path
         self.name = str(path)
         self._warn = warn
-        with open_video(path) as (container, stream):
+        self._on_card = on_card
+        with open_video(path, on_card=on_card) as (container, stream):
+            if on_card and not stream.codec_context.is_hwaccel:
+                warn(f"{path}: no NVIDIA card here decodes it; the processor does")
             rounds = container.format.name.startswith(_ROUNDING_FORMATS)
             self.frame_rate = stream.guessed_rate or stream.average_rate or Fraction(30)
             self.length_hint = length_hint(container, stream)
@@ -97,7 +101,7 @@ class VideoSource(FrameSource):
         start: Fraction | None = None
         previous: Frame | None = None
         nothing_yet: list[Fraction] = []  # times of frames before the first that can be decoded
-        images = map_ahead(self._decoded, enumerate(decode(self.path, self._warn)))
+        images = map_ahead(self._decoded, enumerate(self._decode()))
         for number, (image, pts) in enumerate(images):
             if start is None:
                 start = Fraction(0) if pts is None else pts * self._tick
@@ -117,6 +121,9 @@ class VideoSource(FrameSource):
                 yield previous
         if previous is None:  # though the first one could be decoded before
             raise _undecodable(self.path)
+
+    def _decode(self) -> Iterator[Decoded]:
+        return decode(self.path, self._warn, on_card=self._on_card)
 
     def _decoded(self, item: tuple[int, Decoded]) -> tuple[np.ndarray | None, int | None]:
         """The picture as RGB, (H, W, 3); None stays None."""

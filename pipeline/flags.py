@@ -9,6 +9,8 @@ from dataset import ALIGN_MODES
 from model import BACKBONES, HD_LIMIT, MODEL_TYPES, PRECISIONS, REFINE_MODES
 from writers import ENCODERS, FORMATS, KINDS
 
+from .settings import HWACCELS
+
 #: The flags of the paper's script. Any abbreviation that was unambiguous among them stays so.
 _ORIGINAL_FLAGS = (
     "--model-type",
@@ -252,6 +254,12 @@ def _add_device_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--batch-size", type=int, metavar="N", help="frames that go through the network together"
+    )
+    group.add_argument(
+        "--hwaccel",
+        choices=HWACCELS,
+        help="auto has an NVIDIA card decode the clip and encode videos, where it can; such a card "
+        "conceals damage within a picture without a word",
     )
 
 

@@ -14,7 +14,7 @@ from .settings import Settings, UsageError
 #: Settings that images don't depend on.
 _FREE = (
     *("output_dir", "output_types", "output_format", "overwrite", "resume", "crf"),
-    *("frame_rate", "video_target_bgr", "device", "batch_size"),
+    *("frame_rate", "video_target_bgr", "device", "batch_size", "hwaccel"),
     *("preflight", "strict", "preview_only"),
 )
 

@@ -11,6 +11,8 @@ from dataset import ALIGN_MODES, AlignMode, plate_file
 from model import Backbone, ModelType, Precision, RefineMode
 from writers import ENCODERS, FORMATS, KINDS, Format, Kind
 
+HWACCELS = ("none", "auto")
+
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -56,6 +58,7 @@ class Settings:
     device: str = "auto"
     precision: Precision = "auto"
     batch_size: int = 1
+    hwaccel: str = "none"
 
     @property
     def form(self) -> Format:
@@ -67,6 +70,11 @@ class Settings:
         """How to align the plate, if at all."""
         mode = self.preprocess_alignment
         return "frame" if mode is True else mode or None
+
+    @property
+    def on_card(self) -> bool:
+        """Whether an NVIDIA card decodes and encodes video, where it can."""
+        return self.hwaccel == "auto"
 
     def files_read(self) -> list[Path]:
         """What must not be removed, as the run reads it."""
@@ -100,6 +108,8 @@ class Settings:
             raise UsageError(
                 f"--image-extension {extension} holds no alpha, which com needs; use png"
             )
+        if self.hwaccel not in HWACCELS:
+            raise _refusal("--hwaccel", self.hwaccel, _one_of(HWACCELS))
         if "ref" in self.output_types and self.model_type == "mattingbase":
             raise UsageError("--output-types ref needs --model-type mattingrefine")
         if self.resume:

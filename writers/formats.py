@@ -47,6 +47,7 @@ class Clip:
         start_number: Number of the first image.
         done: Frames that an earlier run has finished, and that this one does not write.
         crf: Quality of videos.
+        on_card: Encode videos on an NVIDIA card, where there is one that can.
         warn: Told of what a sink leaves out.
     """
 
@@ -58,6 +59,7 @@ class Clip:
     image_extension: str | None
     start_number: int
     crf: int
+    on_card: bool
     warn: Callable[[str], None]
     done: int = 0
 

@@ -12,7 +12,9 @@ from threading import local
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.stream import VideoStream
 from torch import Tensor
 
 from .audio import open_track
@@ -25,6 +27,7 @@ from .quantize import to_uint8
 logger = logging.getLogger("bgmv2")
 
 _BT709, _LIMITED = 1, 1  # FFmpeg's numbers
+_NVENC = "h264_nvenc"
 
 
 def exact_rate(rate: Fraction | float) -> Fraction:
@@ -34,6 +37,19 @@ def exact_rate(rate: Fraction | float) -> Fraction:
         if abs(float(rate) - float(broadcast)) < 0.005:
             return broadcast
     return Fraction(rate).limit_denominator(1_000_000)
+
+
+def _card_encodes(size: tuple[int, int]) -> bool:
+    """Whether an NVIDIA card is here that makes H.264 of this (height, width)."""
+    try:
+        encoder = av.CodecContext.create(_NVENC, "w")
+        assert isinstance(encoder, VideoCodecContext)
+        encoder.height, encoder.width = size
+        encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 25)
+        encoder.open()
+    except (ValueError, FFmpegError):  # built without it; no card, no driver, or too large
+        return False
+    return True
 
 
 def _container_options(time_base: Fraction) -> dict[str, str]:
@@ -66,6 +82,8 @@ class VideoWriter(BackgroundWriter):
             MP4 cannot carry it. A file without audio is fine, and damaged audio is left out.
         crf: x264's constant rate factor: 0 is lossless, 18 looks it, 51 is worst.
         preset: x264's preset, from ``ultrafast`` to ``veryslow``.
+        on_card: Have an NVIDIA card encode, where there is one that can, with a constant quantizer
+            of ``crf`` and a preset of its own; what is lossless stays x264's.
         warn: Told of audio that is lost; by default the log is. May be called from a thread.
 
     Raises:
@@ -84,10 +102,12 @@ class VideoWriter(BackgroundWriter):
         audio: str | Path | None = None,
         crf: int = 18,
         preset: str = "medium",
+        on_card: bool = False,
         warn: Callable[[str], None] = logger.warning,
     ):
         self.path = Path(path)
         self.size = (height, width)
+        self._even_size = height + height % 2, width + width % 2
         self._rate = exact_rate(frame_rate)
         self._time_base = time_base or 1 / self._rate
         self._times = self._clock(timestamps)
@@ -103,7 +123,7 @@ class VideoWriter(BackgroundWriter):
                 format="mp4",
                 options=_container_options(self._time_base),
             )
-            self._open_stream({"crf": str(crf), "preset": preset})
+            self._open_stream(*self._choose_encoder(crf, preset, on_card=on_card, warn=warn))
             self._audio = open_track(audio, self._container, warn) if audio is not None else None
             self._container.start_encoding()
         except (OSError, FFmpegError) as error:
@@ -112,10 +132,20 @@ class VideoWriter(BackgroundWriter):
         self._converters = ThreadPoolExecutor(threads, thread_name_prefix="convert")
         super().__init__(workers=1, queue_size=2 + 2 * threads)
 
-    def _open_stream(self, options: dict[str, str]) -> None:
-        stream = self._container.add_stream("libx264", self._rate, options=options)
-        height, width = self.size
-        stream.width, stream.height = width + width % 2, height + height % 2
+    def _choose_encoder(
+        self, crf: int, preset: str, *, on_card: bool, warn: Callable[[str], None]
+    ) -> tuple[str, dict[str, str]]:
+        """An encoder and its options."""
+        if on_card and crf:
+            if _card_encodes(self._even_size):
+                return _NVENC, {"rc": "constqp", "qp": str(crf), "preset": "p5"}
+            warn(f"{self.path}: no NVIDIA card here encodes it; the processor does")
+        return "libx264", {"crf": str(crf), "preset": preset}
+
+    def _open_stream(self, encoder: str, options: dict[str, str]) -> None:
+        stream = self._container.add_stream(encoder, self._rate, options=options)
+        assert isinstance(stream, VideoStream)
+        stream.height, stream.width = self._even_size
         stream.pix_fmt = "yuv420p"
         context = stream.codec_context
         context.time_base = self._time_base
@@ -223,6 +253,7 @@ def _open_output(output: Output, root: Path, clip: Clip) -> FrameWriter:
         time_base=clip.time_base,
         audio=clip.audio if output.kind == "com" else None,
         crf=clip.crf,
+        on_card=clip.on_card,
         warn=clip.warn,
     )
 
