@@ -18,14 +18,17 @@ _SEED = 7
 
 
 def checkpoint(folder: Path, backbone: Backbone) -> Path | None:
-    """Weights of a backbone: None, the built-in ones, for mobilenetv2; else a file.
+    """Weights of a backbone: None, the built-in ones, for mobilenetv2; else random ones."""
+    return None if backbone == "mobilenetv2" else random_checkpoint(folder, backbone)
 
-    The file's weights are random, by a seed. Only the last layers are set, so that what comes out
-    looks like a matte: alpha is where the frame is brighter than the plate, and the predicted error
-    is greatest there. It is nowhere 0, so that as many patches are refined as are asked for.
+
+def random_checkpoint(folder: Path, backbone: Backbone) -> Path:
+    """A file of weights that are random, by a seed.
+
+    Only the last layers are set, so that what comes out looks like a matte: alpha is where the
+    frame is brighter than the plate, and the predicted error is greatest there. It is nowhere 0, so
+    that as many patches are refined as are asked for.
     """
-    if backbone == "mobilenetv2":
-        return None
     path = folder / f"{backbone}.pth"
     if not path.exists():
         torch.save(random_network(backbone).state_dict(), path)
