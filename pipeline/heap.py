@@ -5,8 +5,8 @@ import os
 
 #: The numbers by which glibc's ``mallopt`` knows what it sets; see malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-#: Blocks from this size on are got and returned one by one, and those of PyTorch come in huge pages.
-_LARGE = 2 * 2**20
+#: Blocks from this size on are got and returned one by one, those of PyTorch in huge pages.
+_LARGE = 3 * 2**20
 #: So much may lie free at the end of the heap: what the network takes for a frame, and more.
 _FREE = 2**30
 
