@@ -21,7 +21,8 @@ def goals(report: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     found += _mp4(whole) if on_gpu else []
     for row in report.get("memory", []):
         growth = row["many_mib"] / row["few_mib"] - 1
-        name = f"memory of {row['many']} frames beside {row['few']}, {row['size']}, {row['disk']}"
+        run = f"{row['size']}, {row['disk']}, {row['network']}"
+        name = f"memory of {row['many']} frames beside {row['few']}, {run}"
         found.append((name, "at most", 1.1, 1 + growth))
     return [
         (name, f"{relation} {asked:g}", f"{measured:.2f}", _verdict(relation, asked, measured))
