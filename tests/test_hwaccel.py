@@ -47,7 +47,8 @@ def test_without_a_card_the_processor_does_it_and_says_so(clip, tmp_path, monkey
     ]
     assert not any("NVIDIA" in warning for warning in made["none"].warnings)
     plain, other = (tmp_path / name / "com.mp4" for name in ("none", "auto"))
-    assert plain.read_bytes() == other.read_bytes()
+    difference = pictures(other).astype(int) - pictures(plain)  # x264 may choose otherwise
+    assert len(difference) == 30 and np.abs(difference).mean() < 1
     assert json.loads((tmp_path / "auto/run.json").read_text())["settings"]["hwaccel"] == "auto"
 
 
