@@ -185,7 +185,7 @@ class FastMattingRefine(FastMattingBase):
     def _tiles_at_once(self, side: int, device: torch.device) -> tuple[int, int]:
         """So many tiles that their windows stay in the processor's cache, or keep a GPU busy.
 
-        The second number is what the first is a multiple of, and fewer tiles become.
+        Also the number to whose multiples fewer tiles are filled up; the first is one of these.
         """
         few = 2**12 // (2 * (side + self.wide)) ** 2
         return few * (8 if device.type == "cpu" else 2**10), few
