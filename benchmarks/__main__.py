@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import json
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = resolve_device(args.device)
     report: dict[str, Any] = {
         "date": datetime.date.today().isoformat(),
-        "command": " ".join(sys.argv[1:] if argv is None else argv),
+        "command": shlex.join(sys.argv[1:] if argv is None else argv),
         "machine": describe(device),
     }
     place = nullcontext(args.folder) if args.folder else tempfile.TemporaryDirectory()

@@ -31,6 +31,7 @@ def test_the_command_runs_and_both_programs_say_the_same(tmp_path, capsys):
     text = (tmp_path / "results.md").read_text()
     assert text.strip() in capsys.readouterr().out
     assert "### Network" in text and "### Whole runs" in text and "### Stages" in text
+    assert "--outputs 'com png'" in text  # the command can be typed again
     report = json.loads((tmp_path / "report.json").read_text())
     (row,) = report["whole"]
     assert row["ratio"] == row["baseline"]["run_s"] / row["ours"]["run_s"]
