@@ -300,6 +300,12 @@ def test_video_is_bt709_and_padded_to_even(tmp_path, size):
     assert np.abs(got - colours.numpy()).max() <= 3
 
 
+def test_x264_works_on_whole_frames_side_by_side(tmp_path):
+    with VideoWriter(tmp_path / "x.mp4", 25, 640, 360) as writer:
+        writer.add_batch(torch.zeros(1, 3, 360, 640))
+    assert b"sliced_threads=0" in (tmp_path / "x.mp4").read_bytes()  # x264 tells its settings
+
+
 def test_video_refuses_alpha_and_other_sizes(tmp_path):
     with VideoWriter(tmp_path / "x.mp4", 25, 96, 48) as writer:
         with pytest.raises(ValueError, match="no alpha"):

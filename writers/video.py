@@ -151,6 +151,7 @@ class VideoWriter(BackgroundWriter):
         context.time_base = self._time_base
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
+        context.thread_type = "AUTO"  # PyAV's own choice, slices, keeps fewer cores busy
         self._stream = stream
 
     def _clock(self, timestamps: Iterable[Fraction | None] | None) -> Iterator[Fraction]:
