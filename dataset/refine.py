@@ -12,6 +12,8 @@ from .match import biweight, fit_colours, scaled, thumbnail
 _SIZES = (320, 960)
 #: How far it may be off, as a share of the longer side, where it is sought from afar.
 _FAR = 0.1
+#: The turns that are tried there, in degrees.
+_TURNS = (0.0, *(sign * turn for turn in range(1, 6) for sign in (1.0, -1.0)))
 #: What is found there, at the first size, is improved by so many pixels of each.
 _NEAR = (0.0, -0.5, 0.5, -1.0, 1.0)
 _STEPS = 8
@@ -26,6 +28,9 @@ _LEAST_PIXELS, _MOST_PIXELS = 200, 30_000
 _LEAST_TO_SHIFT = 40
 #: About so many of these pixels are enough to fit gain and offset.
 _ENOUGH = 2_000
+#: Resistance to leaving where a search starts, against the sum of squared slopes (which scenes with
+#: many edges have in the thousands): what no edge tells of is left as it is.
+_STIFF = 1.0
 #: Residual, in [0, 1], from which a pixel has no say.
 _REACH = 0.04
 
@@ -134,42 +139,53 @@ class PlateRefiner:
         Args:
             frame: As :meth:`frame` gives it.
             homography: 3x3, off by a few pixels.
-            coarse: It may be off by a tenth of the frame.
+            coarse: It may be off by a tenth of the frame, and by a turn of five degrees.
         """
-        shifted = refined = self._shifted(frame, homography) if coarse else homography
+        moved = refined = self._moved(frame, homography) if coarse else homography
         for level, picture in zip(self._levels, frame, strict=True):
             small = _descend(level, picture, scaled(refined, self._size, level.size))
             refined = scaled(small, level.size, self._size)
         refined /= refined[2, 2]
-        return max(shifted, refined, key=lambda h: self.agreement(frame, h)) if coarse else refined
+        return max(moved, refined, key=lambda h: self.agreement(frame, h)) if coarse else refined
 
-    def _shifted(self, frame: list[np.ndarray], homography: np.ndarray) -> np.ndarray:
-        """The homography, shifted to where edges lie on edges of the same direction, or as it is.
+    def _moved(self, frame: list[np.ndarray], homography: np.ndarray) -> np.ndarray:
+        """The homography, turned and shifted to where edges lie on edges of the same direction.
 
-        All shifts by whole pixels of the first size are tried at once, by correlation; the best is
-        improved by comparing the pictures, which also decide whether it is better than none.
+        For each turn, all shifts by whole pixels of the first size are tried at once, by
+        correlation; the best is improved by comparing the pictures, which also decide whether it is
+        better than the homography as it is.
         """
         level, picture = self._levels[0], frame[0]
         small = scaled(homography, self._size, level.size)
-        width_height = level.size[::-1]
-        laid = cv2.warpPerspective(level.grey, small, width_height, borderMode=cv2.BORDER_REPLICATE)
         reach = round(_FAR * max(level.size))
         padded = [side + reach for side in level.size]
-        edges = [np.fft.fft2(_directions(x), s=padded) for x in (laid, picture)]
-        alike = np.fft.ifft2(edges[0].conj() * edges[1]).real
-        near = np.roll(alike, (reach, reach), axis=(0, 1))[: 2 * reach + 1, : 2 * reach + 1]
-        down, across = np.unravel_index(near.argmax(), near.shape)
-        shift = _shift(across - reach, down - reach)
-        found = scaled(shift @ small, level.size, self._size)
+        sought = np.fft.fft2(_directions(picture), s=padded)
+        most, found = 0.0, small
+        for turn in _TURNS:
+            turned = _turn(turn, level.middle) @ small
+            laid = cv2.warpPerspective(
+                level.grey, turned, level.size[::-1], borderMode=cv2.BORDER_REPLICATE
+            )
+            alike = np.fft.ifft2(np.fft.fft2(_directions(laid), s=padded).conj() * sought).real
+            near = np.roll(alike, (reach, reach), axis=(0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+            if near.max() > most:
+                down, across = np.unravel_index(near.argmax(), near.shape)
+                most, found = near.max(), _shift(across - reach, down - reach) @ turned
+        found = scaled(found, level.size, self._size)
         for n in range(len(_SIZES)):
             step = max(self._size) / max(self._levels[n].size)
-            moved = [_shift(step * x, step * y) @ found for x, y in product(_NEAR, _NEAR)]
-            found = max(moved, key=lambda h: self._agreement_at(n, frame, h, _LEAST_TO_SHIFT))
+            nearby = [_shift(step * x, step * y) @ found for x, y in product(_NEAR, _NEAR)]
+            found = max(nearby, key=lambda h: self._agreement_at(n, frame, h, _LEAST_TO_SHIFT))
         return max(homography, found, key=lambda h: self.agreement(frame, h))
 
 
 def _shift(x: float, y: float) -> np.ndarray:
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
+
+
+def _turn(degrees: float, middle: np.ndarray) -> np.ndarray:
+    x, y = middle
+    return np.vstack([cv2.getRotationMatrix2D((float(x), float(y)), degrees, 1), [0.0, 0.0, 1.0]])
 
 
 def _slopes(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +205,8 @@ def _descend(level: _Level, frame: np.ndarray, homography: np.ndarray) -> np.nda
     """Gauss-Newton steps on the plate's slopes, in which pixels that are far off have no say.
 
     Source: Baker and Matthews, "Lucas-Kanade 20 years on" (2004), the inverse compositional
-    algorithm, with gain and offset of the levels fitted at each step.
+    algorithm, with gain and offset of the levels fitted at each step, and the sum of squares kept
+    from running off where the edges leave it free.
     """
     to_unit = np.array(
         [
@@ -199,6 +216,7 @@ def _descend(level: _Level, frame: np.ndarray, homography: np.ndarray) -> np.nda
         ]
     )
     from_unit = np.linalg.inv(to_unit)
+    start = homography
     for _ in range(_STEPS):
         seen = level.compare(frame, homography)
         if seen is None:
@@ -206,9 +224,12 @@ def _descend(level: _Level, frame: np.ndarray, homography: np.ndarray) -> np.nda
         slopes = seen.gain * level.slopes[seen.inside]
         weighted = (slopes * biweight(seen.apart, _REACH)[:, None]).T
         normal = (weighted @ slopes).astype(np.float64)
+        stiff = _STIFF * seen.gain**2
         normal[np.diag_indices(8)] *= 1 + 1e-4
-        normal[np.diag_indices(8)] += 1e-9
-        step = np.linalg.solve(normal, (weighted @ seen.apart)[:, 0])
+        normal[np.diag_indices(8)] += stiff + 1e-9
+        gone = to_unit @ np.linalg.inv(homography) @ start @ from_unit
+        gone = (gone / gone[2, 2] - np.eye(3)).ravel()[:8]
+        step = np.linalg.solve(normal, (weighted @ seen.apart)[:, 0] - stiff * gone)
         warp = np.eye(3) + np.append(step, 0).reshape(3, 3)
         homography = homography @ from_unit @ np.linalg.inv(warp) @ to_unit
         homography /= homography[2, 2]

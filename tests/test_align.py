@@ -160,11 +160,12 @@ def test_a_plate_without_features_is_aligned_by_its_shades():
     assert found is not None and displacement(found, truth) < 1.5
 
 
-def test_one_mark_on_a_bare_wall_is_enough_for_a_shift():
+@pytest.mark.parametrize(("shift", "degrees"), [((-40, 25), 0), ((10, 5), 3.4)])
+def test_one_mark_on_a_bare_wall_is_enough(shift, degrees):
     wall = np.full((HEIGHT, WIDTH, 3), (90, 110, 80), np.uint8)
     corner = np.array([[200, 300], [330, 60], [400, 150]])
     wall = cv2.polylines(wall, [corner], False, (140, 190, 150), 3, cv2.LINE_AA)
-    src, truth = moved(wall, (-40, 25), degrees=0, scale=1)
+    src, truth = moved(wall, shift, degrees, scale=1)
     noise = np.random.default_rng(0).normal(0, 1.5, src.shape)
     src = (src + noise).clip(0, 255).astype(np.uint8)
     src[200:, 450:] = scene(99)[200:, 450:]  # somebody
@@ -174,6 +175,18 @@ def test_one_mark_on_a_bare_wall_is_enough_for_a_shift():
     mark = corner[None].astype(np.float32)
     apart = cv2.perspectiveTransform(mark, found) - cv2.perspectiveTransform(mark, truth)
     assert np.abs(apart).max() < 0.5
+
+
+def test_what_an_edge_does_not_tell_of_is_left_as_it_is():
+    plate = np.full((HEIGHT, WIDTH, 3), 60, np.uint8)
+    plate[150:] = 140
+    plate = cv2.GaussianBlur(plate, (0, 0), 2)
+    src, truth = moved(plate, (0, -8), degrees=-2, scale=1)
+    noise = np.random.default_rng(0).normal(0, 1.5, src.shape)
+    src = (src + noise).clip(0, 255).astype(np.uint8)
+    src[60:, 250:480] = scene(99)[60:, 250:480]  # somebody
+    found = PlateAligner().solve(src, plate)
+    assert found is not None and displacement(found, truth) < 5
 
 
 def test_a_solve_that_agrees_worse_than_none_is_dropped():
