@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "3db66bd815c59ad6ca9e360ff431d30f4ab4bb5667d33dbb8d313ffb4ab8eb97"
+SHA256 = "34f5b74d319d0624d9c43ce7ef63bf3bcc17be3dee862db532babe7f88dbd940"
