@@ -300,10 +300,13 @@ def test_video_is_bt709_and_padded_to_even(tmp_path, size):
     assert np.abs(got - colours.numpy()).max() <= 3
 
 
-def test_x264_works_on_whole_frames_side_by_side(tmp_path):
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (4, 6), (64, 24)])
+def test_x264_works_on_whole_frames_side_by_side(tmp_path, monkeypatch, cores, threads):
+    monkeypatch.setattr("writers.video.usable_cores", lambda: cores)
     with VideoWriter(tmp_path / "x.mp4", 25, 640, 360) as writer:
         writer.add_batch(torch.zeros(1, 3, 360, 640))
-    assert b"sliced_threads=0" in (tmp_path / "x.mp4").read_bytes()  # x264 tells its settings
+    told = (tmp_path / "x.mp4").read_bytes()  # x264 writes its settings into the stream
+    assert b" sliced_threads=0 " in told and b" threads=%d " % threads in told
 
 
 def test_video_refuses_alpha_and_other_sizes(tmp_path):

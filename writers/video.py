@@ -28,6 +28,8 @@ logger = logging.getLogger("bgmv2")
 
 _BT709, _LIMITED = 1, 1  # FFmpeg's numbers
 _NVENC = "h264_nvenc"
+#: Each of x264's threads holds frames; more cores than sixteen gain little.
+_MOST_THREADS = 24
 
 
 def exact_rate(rate: Fraction | float) -> Fraction:
@@ -152,6 +154,7 @@ class VideoWriter(BackgroundWriter):
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
         context.thread_type = "AUTO"  # PyAV's own choice, slices, keeps fewer cores busy
+        context.thread_count = max(1, min(_MOST_THREADS, 3 * usable_cores() // 2))
         self._stream = stream
 
     def _clock(self, timestamps: Iterable[Fraction | None] | None) -> Iterator[Fraction]:
