@@ -83,7 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             ]
         if "precision" in args.parts:
             frames = args.frames or 8
-            report["precision"] = precision.measure(args.clip, args.plate, device, frames=frames)
+            halves = [p for p in args.precisions or ["bf16", "fp16"] if p in {"bf16", "fp16"}]
+            report["precision"] = precision.measure(
+                args.clip, args.plate, device, frames=frames, halves=halves
+            )
         if "memory" in args.parts:
             report["memory"] = memory.measure(args.sizes, folder, args.frames or 1000, _say)
         if "scaling" in args.parts:

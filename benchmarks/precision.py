@@ -1,5 +1,6 @@
 """What half precision changes: alpha beside that of float32, with the built-in weights."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,14 @@ from dataset import PairLoader, open_source
 from model import Matter, Precision, load_network
 
 
-def measure(clip: Path, plate: Path, device: torch.device, *, frames: int) -> list[dict[str, Any]]:
+def measure(
+    clip: Path,
+    plate: Path,
+    device: torch.device,
+    *,
+    frames: int,
+    halves: Sequence[Precision] = ("bf16", "fp16"),
+) -> list[dict[str, Any]]:
     """Compare alpha in half precision with alpha in float32.
 
     Args:
@@ -18,6 +26,7 @@ def measure(clip: Path, plate: Path, device: torch.device, *, frames: int) -> li
         plate: Its plate.
         device: Where to compute.
         frames: So many of the clip's frames, spread evenly over it.
+        halves: The types to compare with float32.
 
     Returns:
         One row for each type: the mean of the absolute difference, its 99.9th percentile and its
@@ -26,7 +35,6 @@ def measure(clip: Path, plate: Path, device: torch.device, *, frames: int) -> li
     src, bgr = open_source(clip, print, hold=False), open_source(plate, print)
     count = sum(1 for _ in src)
     wanted = {round(i) for i in np.linspace(0, count - 1, frames)}
-    halves: tuple[Precision, ...] = ("bf16", "fp16")
     matters = {p: _matter(p, device) for p in ("fp32", *halves)}
     off: dict[str, list[np.ndarray]] = {p: [] for p in halves}
     other: dict[str, list[float]] = {p: [] for p in halves}

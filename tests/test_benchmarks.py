@@ -105,8 +105,8 @@ def test_half_precision_is_measured(tmp_path, capsys):
     media.make_clip(tmp_path / "clip.mp4", 3, size=(64, 96))
     media.make_plate(tmp_path / "plate.png", (64, 96))
     paths = f"--clip {tmp_path}/clip.mp4 --plate {tmp_path}/plate.png --json {tmp_path}/report.json"
-    assert main(f"precision --frames 1 --device cpu {paths}".split()) == 0
+    assert main(f"precision --frames 1 --precisions fp32 bf16 --device cpu {paths}".split()) == 0
     rows = json.loads((tmp_path / "report.json").read_text())["precision"]
-    assert [(row["precision"], row["frames"]) for row in rows] == [("bf16", 1), ("fp16", 1)]
+    assert [(row["precision"], row["frames"]) for row in rows] == [("bf16", 1)]
     assert all(0 < row["mean"] <= row["p99.9"] <= row["largest"] for row in rows)
     assert "### Half precision" in capsys.readouterr().out

@@ -154,7 +154,7 @@ class VideoWriter(BackgroundWriter):
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
         context.thread_type = "AUTO"  # PyAV's own choice, slices, keeps fewer cores busy
-        context.thread_count = max(1, min(_MOST_THREADS, 3 * usable_cores() // 2))
+        context.thread_count = min(_MOST_THREADS, 3 * usable_cores() // 2)
         self._stream = stream
 
     def _clock(self, timestamps: Iterable[Fraction | None] | None) -> Iterator[Fraction]:
