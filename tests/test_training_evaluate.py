@@ -47,6 +47,20 @@ def test_network_and_key_are_measured_on_the_same_pictures(
     assert key.startswith("difference > ") and "MAD 0.00" in key
 
 
+def test_the_base_sees_the_frame_at_the_scale_that_is_asked_for(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "weights.safetensors"
+    export(MattingRefine("mobilenetv2").state_dict(), weights)
+    command = [str(weights), str(folder), "--only", "network"]
+    lines = []
+    for more in ([], ["--backbone-scale", "0.25"], ["--backbone-scale", "0.5"]):
+        assert main([*command, *more]) == 0
+        lines.append(capsys.readouterr().out)
+    assert lines[0] == lines[1] != lines[2]
+
+
 def test_a_picture_without_its_plate_is_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

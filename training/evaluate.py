@@ -166,6 +166,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--samples", type=int, default=100, help="validation samples to make")
     parser.add_argument("--size", default="1024x576", help="of validation samples, WIDTHxHEIGHT")
+    parser.add_argument(
+        "--backbone-scale", type=float, default=0.25, metavar="SCALE", help="(default: 0.25)"
+    )
     parser.add_argument("--closed-form", type=int, default=0, metavar="N", help="on the first N")
     parser.add_argument(
         "--only", choices=("network", "baselines"), help="leave the other out; default: both"
@@ -177,7 +180,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = parse_args(argv)
     try:
-        network = network_from(read_state(args.checkpoint)) if args.only != "baselines" else None
+        network = None
+        if args.only != "baselines":
+            network = network_from(read_state(args.checkpoint), args.backbone_scale)
         width, height = (int(side) for side in args.size.split("x"))
         if args.clip:
             triples = clip_triples(*args.clip)

@@ -38,11 +38,14 @@ def load_weights(network: MattingBase, state: State) -> None:
         raise ValueError(f"weights lack {missing} and have {wrong.unexpected_keys} beyond them")
 
 
-def network_from(state: State) -> MattingBase:
-    """The network that ``state`` belongs to, with its weights, in evaluation mode."""
+def network_from(state: State, backbone_scale: float = 0.25) -> MattingBase:
+    """The network that ``state`` belongs to, with its weights, in evaluation mode.
+
+    Without a refiner it has no use for ``backbone_scale``.
+    """
     refined = any(key.startswith("refiner.") for key in state)
     backbone = _backbone(state)
-    network = MattingRefine(backbone) if refined else MattingBase(backbone)
+    network = MattingRefine(backbone, backbone_scale) if refined else MattingBase(backbone)
     network.load_state_dict(state)
     return network.eval()
 
