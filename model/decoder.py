@@ -36,12 +36,15 @@ class Decoder(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Decode features at 1/16, 1/8, 1/4, 1/2 and 1: (B, out_channels[-1], H, W), unclamped."""
         sixteenth, eighth, quarter, half, full = features
-        x = self.relu(self.bn1(self.conv1(_join(sixteenth, eighth))))
-        x = self.relu(self.bn2(self.conv2(_join(x, quarter))))
-        x = self.relu(self.bn3(self.conv3(_join(x, half))))
-        return self.conv4(_join(x, full))
+        x = self.relu(self.bn1(self.conv1(self._join(sixteenth, eighth))))
+        x = self.relu(self.bn2(self.conv2(self._join(x, quarter))))
+        x = self.relu(self.bn3(self.conv3(self._join(x, half))))
+        return self.conv4(self._join(x, full))
 
+    def _join(self, below: Tensor, skip: Tensor) -> Tensor:
+        return torch.cat([self.enlarge(below, *skip.shape[2:]), skip], dim=1)
 
-def _join(below: Tensor, skip: Tensor) -> Tensor:
-    below = F.interpolate(below, skip.shape[2:], mode="bilinear", align_corners=False)
-    return torch.cat([below, skip], dim=1)
+    @staticmethod
+    def enlarge(x: Tensor, height: int, width: int) -> Tensor:
+        """Resize (B, C, h, w) bilinearly."""
+        return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)

@@ -253,19 +253,6 @@ def test_the_refiner_learns_beside_a_base_that_stays(tmp_path: Path) -> None:
     assert (new[5:] - old[5:]).abs().max() > 1e-5
 
 
-def test_a_pool_of_samples_comes_again_in_another_order() -> None:
-    samples = Samples(7, batch=2, first=0, last=6, size=(32, 32), pool=4)
-    again = Samples(7, batch=2, first=2, last=6, size=(32, 32), pool=4)
-    turns = [[samples[4 * turn + i]["src"] for i in range(4)] for turn in range(3)]
-    for turn in turns[1:]:
-        for picture in turn:
-            seen = [torch.equal(picture, x) or torch.equal(picture.flip(2), x) for x in turns[0]]
-            assert seen.count(True) == 1
-    assert any(not torch.equal(a, b) for a, b in zip(turns[0], turns[1], strict=True))
-    for name, picture in again[3].items():
-        assert torch.equal(picture, samples[7][name])
-
-
 def test_another_recipe_does_not_go_on_with_a_checkpoint(tmp_path: Path) -> None:
     Trainer(Recipe("base", steps=1, batch=2, size=(32, 32)), tmp_path).save()
     with pytest.raises(ValueError, match="another recipe"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model.weights import BUILTIN
-from training import windows
+from training import ahead, windows
 from training.__main__ import main
 from training.data import VALIDATION_SEED, Batch, to_tensors
 from training.sample import make_sample
@@ -77,7 +77,7 @@ def test_where_nothing_is_refined_no_window_is_cut(network, sample):
 @pytest.fixture
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(windows, "SIZES", ((HEIGHT, WIDTH),))
-    monkeypatch.setattr(windows, "_SAMPLES_A_FILE", 2)
+    monkeypatch.setattr(ahead, "A_FILE", 2)
     assert main(cutting(tmp_path / "pool", 4)) == 0
     return tmp_path / "pool"
 
@@ -131,7 +131,7 @@ def test_the_windows_of_a_step_depend_on_the_seed_and_the_step_alone(pool):
 
 def test_what_does_not_go_together_is_refused(pool, tmp_path, capsys):
     assert main(["refine", str(tmp_path / "a"), "--windows", str(tmp_path)]) == 1
-    assert "no windows" in capsys.readouterr().err
+    assert "nothing was drawn ahead" in capsys.readouterr().err
     unseen = [*cutting(tmp_path / "c", 4)[:-1], str(VALIDATION_SEED)]
     assert main(unseen) == 1 and "validation" in capsys.readouterr().err
     with pytest.raises(ValueError, match="base rate of 0"):

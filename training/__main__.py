@@ -12,6 +12,7 @@ from tqdm import tqdm
 from model import BACKBONES, MattingRefine
 
 from . import plates, preflight
+from .ahead import SamplePool, write_samples
 from .network import PRECISIONS
 from .sample import PLAIN
 from .smoothing import flicker
@@ -39,7 +40,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--plain", type=float, default=PLAIN, help="see Recipe.plain")
         train.add_argument("--alike", type=float, default=0, help="see Recipe.alike")
         train.add_argument("--shaded", type=float, default=0, help="see Recipe.shaded")
-        train.add_argument("--pool", type=int, default=0, help="see Recipe.pool")
+        train.add_argument("--ahead", type=Path, nargs="+", default=(), help="drawn by samples")
         train.add_argument("--precision", choices=PRECISIONS, default="bf16")
         train.add_argument("--frozen", action="store_true", help="see Recipe.frozen")
         train.add_argument("--base-rate", type=float, default=0.1, help="see Recipe.base_rate")
@@ -53,15 +54,20 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
         if stage == "refine":
             train.add_argument("--windows", type=Path, help="learn from these, and not from --size")
+    samples = commands.add_parser("samples", help="draw samples ahead, for --ahead")
+    samples.add_argument("--size", type=_size, default=SIZES["base"])
+    samples.add_argument("--shrink", type=int, default=1, help="see Recipe.shrink")
+    samples.add_argument("--plain", type=float, default=PLAIN, help="see Recipe.plain")
     windows = commands.add_parser("windows", help="cut windows out of samples, for refine")
-    windows.add_argument("folder", type=Path, help="is filled; goes on where it was interrupted")
     windows.add_argument("--init", type=Path, required=True, help="the weights that err in them")
-    windows.add_argument("--samples", type=int, default=1000)
-    windows.add_argument("--first", type=int, default=0, help="sample, for processes side by side")
-    windows.add_argument("--alike", type=float, default=0, help="see Recipe.alike")
-    windows.add_argument("--shaded", type=float, default=0, help="see Recipe.shaded")
-    windows.add_argument("--seed", type=int, default=1)
     windows.add_argument("--threads", type=int, default=1)
+    for drawn in (samples, windows):
+        drawn.add_argument("folder", type=Path, help="is filled; goes on where it was interrupted")
+        drawn.add_argument("--samples", type=int, default=1000)
+        drawn.add_argument("--first", type=int, default=0, help="for processes side by side")
+        drawn.add_argument("--alike", type=float, default=0, help="see Recipe.alike")
+        drawn.add_argument("--shaded", type=float, default=0, help="see Recipe.shaded")
+        drawn.add_argument("--seed", type=int, default=1)
     mean = commands.add_parser("mean", help="runs side by side go on from their mean weights")
     mean.add_argument("checkpoint", type=Path, nargs="+", help="at the same step; rewritten")
     export = commands.add_parser("export", help="write weights as float16 safetensors")
@@ -101,8 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(preflight.table(preflight.confusion(args.seed, args.clips, args.workers)))
         elif args.command == "smoothing":
             print(flicker(args.clips))
-        elif args.command == "windows":
-            cut(args)
+        elif args.command in ("samples", "windows"):
+            draw_ahead(args)
         elif args.command == "plates":
             figures = plates.measure(
                 clips=args.clips, frames=args.frames, size=args.size, device=args.device
@@ -116,21 +122,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def cut(args: argparse.Namespace) -> None:
-    """Run ``windows`` with parsed ``args``."""
-    torch.set_num_threads(args.threads)
-    network = network_from(read_state(args.init))
-    if not isinstance(network, MattingRefine):
-        raise ValueError(f"{args.init}: has no refiner")
-    done = write_windows(
-        network,
-        args.folder,
-        seed=args.seed,
-        first=args.first,
-        samples=args.samples,
-        alike=args.alike,
-        shaded=args.shaded,
-    )
+def draw_ahead(args: argparse.Namespace) -> None:
+    """Run ``samples`` or ``windows`` with parsed ``args``."""
+    which = {"seed": args.seed, "first": args.first, "samples": args.samples}
+    shares = {"alike": args.alike, "shaded": args.shaded}
+    if args.command == "samples":
+        shares["plain"] = args.plain
+        done = write_samples(args.folder, size=args.size, shrink=args.shrink, **which, **shares)
+    else:
+        torch.set_num_threads(args.threads)
+        network = network_from(read_state(args.init))
+        if not isinstance(network, MattingRefine):
+            raise ValueError(f"{args.init}: has no refiner")
+        done = write_windows(network, args.folder, **which, **shares)
     deque(tqdm(done, total=args.samples, mininterval=5), maxlen=0)
 
 
@@ -139,6 +143,7 @@ def train(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     windows = WindowPool(args.windows) if args.command == "refine" and args.windows else None
+    ahead = [SamplePool(folder) for folder in args.ahead]
     recipe = Recipe(
         stage=args.command,
         backbone=args.backbone,
@@ -151,7 +156,7 @@ def train(args: argparse.Namespace) -> None:
         alike=args.alike,
         shaded=args.shaded,
         windows=len(windows) if windows is not None else 0,
-        pool=args.pool,
+        ahead=sum(map(len, ahead)),
         precision=args.precision,
         frozen=args.frozen,
         base_rate=args.base_rate,
@@ -159,7 +164,9 @@ def train(args: argparse.Namespace) -> None:
         final_lr=args.final_lr,
         seed=args.seed,
     )
-    trainer = Trainer(recipe, args.folder, init=args.init, windows=windows, device=args.device)
+    trainer = Trainer(
+        recipe, args.folder, init=args.init, windows=windows, ahead=ahead, device=args.device
+    )
     trainer.train(
         workers=args.workers, save_every=args.save_every, validate_every=args.validate_every
     )

@@ -53,8 +53,6 @@ class Samples(Dataset[Batch]):
         crop: Samples are made this many times as large and cropped at random to ``size``.
         shrink: Samples are drawn this many times as large, and shrunk.
         plain, alike, shaded: As in :func:`make_sample`.
-        pool: How many different samples there are, kept in memory; after them they come again, in
-            another order, mirrored or not. 0: no sample comes twice.
     """
 
     def __init__(
@@ -70,12 +68,9 @@ class Samples(Dataset[Batch]):
         plain: float = PLAIN,
         alike: float = 0,
         shaded: float = 0,
-        pool: int = 0,
     ):
-        self.seed, self.size, self.crop, self.pool = seed, size, crop, pool
-        self.shrink = shrink
+        self.seed, self.size, self.crop, self.shrink = seed, size, crop, shrink
         self.shares = {"plain": plain, "alike": alike, "shaded": shaded}
-        self.kept: dict[int, Batch] = {}
         self.first, self.count = first * batch, (last - first) * batch
 
     def __len__(self) -> int:
@@ -84,18 +79,6 @@ class Samples(Dataset[Batch]):
     def __getitem__(self, item: int) -> Batch:
         cv2.setNumThreads(1)
         index = self.first + item
-        if not self.pool:
-            return self._make(index)
-        turn, place = divmod(index, self.pool)
-        rng = np.random.default_rng([self.seed, turn, 2])
-        index = int(rng.permutation(self.pool)[place])
-        mirrored = rng.random(self.pool)[place] < 0.5
-        if index not in self.kept:
-            self.kept[index] = self._make(index)
-        sample = self.kept[index]
-        return {k: v.flip(2) for k, v in sample.items()} if mirrored else sample
-
-    def _make(self, index: int) -> Batch:
         height, width = self.size
         tall, wide = round(height * self.crop), round(width * self.crop)
         drawn = make_sample(self.seed, index, tall * self.shrink, wide * self.shrink, **self.shares)

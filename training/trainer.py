@@ -4,7 +4,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +16,11 @@ from tqdm import tqdm
 
 from model import MattingBase, MattingRefine
 
+from .ahead import SamplePool
 from .data import VALIDATION_SEED, Batch, Samples, batches
 from .losses import matting_loss
 from .network import Precision, Trainee, run
+from .quick import quicken
 from .sample import PLAIN
 from .validation import Validation
 from .weights import load_weights, read_state
@@ -50,9 +52,8 @@ class Recipe:
         shaded: The share of subjects with a further shadow under or close behind them; validation
             has none.
         windows: How many windows the refiner learns from, instead of samples; 0: none.
-        pool: How many different samples there are; 0: each step has its own. Drawing large ones
-            takes longer than training the refiner on them, and it is too small to learn a thousand
-            by heart.
+        ahead: How many samples were drawn ahead, to learn from again and again; 0: each step has
+            its own. ``plain``, ``alike`` and ``shaded`` were said when they were drawn.
         precision: What a step computes in; ``bf16`` pays where the processor has it.
         frozen: The normalisation's statistics stay as they were: for small batches, once they are
             good. In stage ``refine`` those of the base do in any case.
@@ -75,7 +76,7 @@ class Recipe:
     alike: float = 0
     shaded: float = 0
     windows: int = 0
-    pool: int = 0
+    ahead: int = 0
     precision: Precision = "bf16"
     frozen: bool = False
     base_rate: float = 0.1
@@ -105,6 +106,8 @@ class Trainer:
         folder: Created if need be.
         init: A checkpoint or a state dict to start from; missing refiner weights stay as drawn.
         windows: As many as the recipe says, if it does.
+        ahead: Samples drawn ahead, as many in all as the recipe says; steps take from one pool
+            after the other, as many as have the pixels of ``batch`` samples of ``size``.
         device: Where to train.
     """
 
@@ -115,18 +118,23 @@ class Trainer:
         *,
         init: Path | None = None,
         windows: WindowPool | None = None,
+        ahead: Sequence[SamplePool] = (),
         device: str = "cpu",
     ):
         if recipe.windows != (len(windows) if windows is not None else 0):
             raise ValueError(f"there are not {recipe.windows} windows, and the recipe has so many")
-        self.windows = windows
+        if recipe.ahead != sum(map(len, ahead)):
+            raise ValueError(f"not {recipe.ahead} samples were drawn ahead, as the recipe says")
+        self.windows, self.ahead = windows, ahead
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
         self.network = _build(recipe)
+        if self.device.type == "cpu":
+            quicken(self.network)
         self.network.to(self.device).to(memory_format=torch.channels_last)
         self.trainee = Trainee(self.network)
-        self.optimizer = AdamW(self._groups(), recipe.lr, weight_decay=1e-4)
+        self.optimizer = AdamW(self._groups(), recipe.lr, weight_decay=1e-4, fused=True)
         self.step = 0
         if (folder / CHECKPOINT).exists():
             self._resume()
@@ -169,12 +177,19 @@ class Trainer:
         if self.windows is not None:
             steps = range(self.step, recipe.steps)
             return (self.windows.batch(recipe.seed, step, recipe.batch) for step in steps)
+        if self.ahead:
+            return map(self._batch_drawn_ahead, range(self.step, recipe.steps))
         samples = Samples(
             recipe.seed, batch=recipe.batch, first=self.step, last=recipe.steps,
             size=recipe.size, crop=recipe.crop, shrink=recipe.shrink, plain=recipe.plain,
-            alike=recipe.alike, shaded=recipe.shaded, pool=recipe.pool,
+            alike=recipe.alike, shaded=recipe.shaded,
         )  # fmt: skip
         return batches(samples, batch=recipe.batch, workers=workers)
+
+    def _batch_drawn_ahead(self, step: int) -> Batch:
+        recipe, pool = self.recipe, self.ahead[step % len(self.ahead)]
+        count = recipe.batch * math.prod(recipe.size) / math.prod(pool.size)
+        return pool.batch(recipe.seed, step, max(1, round(count)))
 
     def _optimise(self, batch: Batch) -> float:
         self.trainee.train()

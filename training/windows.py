@@ -5,20 +5,18 @@ works on; it holds what the base sees there, so that a step needs no pass of the
 scenes fit into a batch.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from model import MattingRefine
 
-from .data import VALIDATION_SEED, Batch, to_tensors
+from .ahead import Pool, write_ahead
+from .data import Batch, to_tensors
 from .network import Prediction, clamp
 from .sample import make_sample
 
@@ -30,8 +28,6 @@ _AROUND, _FEATURES_AROUND = 6, 4
 SIZES = ((360, 640), (432, 576), (320, 512), (480, 640), (576, 1024), (720, 1280))
 #: The share of a sample that is refined: that of 80,000 pixels in 1024x576.
 _REFINED = 80_000 / (1024 * 576)
-#: Windows are saved by so many samples.
-_SAMPLES_A_FILE = 50
 
 
 def cut_windows(
@@ -96,67 +92,30 @@ def write_windows(
     alike: float = 0,
     shaded: float = 0,
 ) -> Iterator[int]:
-    """Save windows of the samples ``first`` to ``first + samples - 1`` of ``seed``.
-
-    Files that are there already stay: after an interruption, it goes on behind them.
+    """Save windows of samples; see :func:`write_ahead` for what is not said here.
 
     Args:
         network: As in :func:`cut_windows`.
-        folder: Created if need be.
-        seed: Names the set of samples.
-        first: The first sample; processes side by side take different ones.
-        samples: How many, in whole files of 50.
+        folder, seed, first, samples: As in :func:`write_ahead`.
         alike, shaded: As in :func:`make_sample`.
-
-    Yields:
-        The number of each sample that is done.
-
-    Raises:
-        ValueError: The seed is that of the validation samples.
-    """
-    if seed == VALIDATION_SEED:
-        raise ValueError(f"seed {seed} is that of the validation samples")
-    folder.mkdir(parents=True, exist_ok=True)
-    cv2.setNumThreads(1)
-    for begin in range(first, first + samples, _SAMPLES_A_FILE):
-        path = folder / f"{seed:06d}_{begin:06d}.safetensors"
-        if path.exists():
-            continue
-        cut: list[Batch] = []
-        for index in range(begin, begin + _SAMPLES_A_FILE):
-            rng = np.random.default_rng([seed, index, 3])
-            height, width = SIZES[rng.integers(len(SIZES))]
-            sample = to_tensors(make_sample(seed, index, height, width, alike=alike, shaded=shaded))
-            cut += cut_windows(network, sample, max(4, height * width // 65_000), rng)
-            yield index
-        if not cut:
-            continue
-        partial = path.with_suffix(".partial")
-        save_file({name: torch.stack([x[name] for x in cut]) for name in cut[0]}, partial)
-        os.replace(partial, path)
-
-
-class WindowPool:
-    """The windows of a folder, in memory.
-
-    Raises:
-        ValueError: There are none.
     """
 
-    def __init__(self, folder: Path):
-        files = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
-        if not files:
-            raise ValueError(f"{folder}: no windows; python -m training windows makes them")
-        self._windows = {name: torch.cat([file[name] for file in files]) for name in files[0]}
+    def draw(index: int) -> list[Batch]:
+        rng = np.random.default_rng([seed, index, 3])
+        height, width = SIZES[rng.integers(len(SIZES))]
+        sample = to_tensors(make_sample(seed, index, height, width, alike=alike, shaded=shaded))
+        return cut_windows(network, sample, max(4, height * width // 65_000), rng)
 
-    def __len__(self) -> int:
-        return len(self._windows["pha"])
+    return write_ahead(folder, draw, seed=seed, first=first, samples=samples)
+
+
+class WindowPool(Pool):
+    """Windows that were cut ahead."""
 
     def batch(self, seed: int, step: int, count: int) -> Batch:
         """The ``count`` windows of step ``step``: float32, the pictures and ``ref`` in [0, 1]."""
-        rng = np.random.default_rng([seed, step, 4])
-        index = torch.from_numpy(np.sort(rng.choice(len(self), count, replace=count > len(self))))
-        batch = {name: x[index].float() for name, x in self._windows.items()}
+        windows = self.pick(np.random.default_rng([seed, step, 4]), count)
+        batch = {name: torch.stack([x[name] for x in windows]).float() for name in windows[0]}
         return {
             name: (x / 255 if name in ("src", "bgr", "fgr", "pha") else x).contiguous(
                 memory_format=torch.channels_last

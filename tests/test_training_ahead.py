@@ -1,0 +1,101 @@
+"""Samples that were drawn ahead, and training on them."""
+
+import json
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+import torch
+
+from training import ahead
+from training.__main__ import main
+from training.ahead import SamplePool
+from training.data import VALIDATION_SEED, Samples
+from training.trainer import CHECKPOINT, Recipe, Trainer
+from training.weights import read_state
+
+LARGE, SMALL = (64, 96), (32, 48)
+
+
+@pytest.fixture
+def pools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    monkeypatch.setattr(ahead, "A_FILE", 3)
+    folders = [tmp_path / "small", tmp_path / "large"]
+    for folder, size in zip(folders, (SMALL, LARGE), strict=True):
+        assert main(drawing(folder, size)) == 0
+    return folders
+
+
+def drawing(folder: Path, size: tuple[int, int], seed: int = 3) -> list[str]:
+    options = f"--size {size[1]}x{size[0]} --samples 6 --shrink 2 --plain 0.3 --seed {seed}"
+    return ["samples", str(folder), *options.split()]
+
+
+def test_they_are_those_that_a_step_would_draw_mirrored_or_in_other_colours(pools) -> None:
+    fresh = Samples(3, batch=6, first=0, last=1, size=SMALL, shrink=2, plain=0.3)
+    pool = SamplePool(pools[0])
+    assert len(pool) == 6 and pool.size == SMALL
+    for index in range(6):
+        for name, picture in fresh[index].items():
+            assert torch.equal(pool[index][name], picture)
+    batch = pool.batch(seed=1, step=0, count=6)
+    same = mirrored = exchanged = 0
+    for step in range(4):
+        batch = pool.batch(seed=1, step=step, count=6)
+        assert batch["src"].shape == (6, 3, *SMALL) and batch["pha"].shape == (6, 1, *SMALL)
+        for index in range(6):
+            whole = pool[index]
+            shown = {name: (255 * x[index]).round().byte() for name, x in batch.items()}
+            flip = not torch.equal(shown["pha"], whole["pha"])
+            given = {name: x.flip(2) if flip else x for name, x in shown.items()}
+            assert torch.equal(given["pha"], whole["pha"])
+            order = next(
+                order
+                for order in permutations(range(3))
+                if torch.equal(given["src"], whole["src"][list(order)])
+            )
+            for name in ("bgr", "fgr"):
+                assert torch.equal(given[name], whole[name][list(order)])
+            same += not flip and order == (0, 1, 2)
+            mirrored += flip
+            exchanged += order != (0, 1, 2)
+    assert same and mirrored and exchanged
+
+
+def test_drawing_goes_on_where_it_was_interrupted(pools, capsys) -> None:
+    first, second = sorted(pools[0].iterdir())
+    contents = second.read_bytes()
+    second.rename(second.with_suffix(".partial"))
+    first.write_bytes(b"not touched")
+    assert main(drawing(pools[0], SMALL)) == 0
+    assert first.read_bytes() == b"not touched" and second.read_bytes() == contents
+    assert main(drawing(pools[0] / "other", SMALL, VALIDATION_SEED)) == 1
+    assert "validation" in capsys.readouterr().err
+
+
+def test_steps_take_from_one_folder_after_the_other_as_many_pixels(pools, tmp_path) -> None:
+    recipe = Recipe("base", steps=4, batch=4, size=SMALL, ahead=12)
+    drawn = [SamplePool(folder) for folder in pools]
+    shapes = [b["src"].shape for b in Trainer(recipe, tmp_path / "run", ahead=drawn)._supply(0)]
+    assert shapes == 2 * [(4, 3, *SMALL), (1, 3, *LARGE)]
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(pools, tmp_path, capsys) -> None:
+    command = ["--size", "48x32", "--batch", "8", "--precision", "fp32", "--ahead", *pools]
+    options = [str(x) for x in (*command, "--validate-every", 0, "--threads", 1, "--steps", 4)]
+    assert main(["base", str(tmp_path / "whole"), *options]) == 0
+    recipe = Recipe("base", steps=4, batch=8, size=SMALL, precision="fp32", ahead=12)
+    trainer = Trainer(recipe, tmp_path / "parts", ahead=[SamplePool(pool) for pool in pools])
+    for _, batch in zip(range(2), trainer._supply(0), strict=False):
+        trainer._optimise(batch)
+        trainer.step += 1
+    trainer.save()
+    assert main(["base", str(tmp_path / "parts"), *options]) == 0
+    whole, parts = (read_state(tmp_path / run / CHECKPOINT) for run in ("whole", "parts"))
+    assert all(torch.equal(x, parts[name]) for name, x in whole.items())
+    log = (tmp_path / "parts" / "log.jsonl").read_text().splitlines()
+    assert json.loads(log[-1])["step"] == 4
+    assert main(["base", str(tmp_path / "other"), "--ahead", str(tmp_path / "whole")]) == 1
+    assert "nothing was drawn ahead" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="not 5 samples"):
+        Trainer(Recipe("base", ahead=5), tmp_path / "more", ahead=trainer.ahead)

@@ -1,0 +1,146 @@
+"""What training learns from, drawn ahead: in files of a few dozen samples, and picked from there.
+
+Drawing takes longer than learning. Drawn ahead, a sample can be shown more than once, and a step
+takes the same ones whenever it runs.
+"""
+
+import os
+from bisect import bisect
+from collections.abc import Callable, Iterator
+from itertools import accumulate, permutations
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from .data import VALIDATION_SEED, Batch, shrunk, to_tensors
+from .sample import make_sample
+
+#: Samples are saved by so many.
+A_FILE = 50
+#: Orders of red, green and blue.
+_ORDERS = tuple(permutations(range(3)))
+
+
+def write_ahead(
+    folder: Path, draw: Callable[[int], list[Batch]], *, seed: int, first: int, samples: int
+) -> Iterator[int]:
+    """Save what ``draw`` makes of the samples ``first`` to ``first + samples - 1`` of ``seed``.
+
+    Files that are there already stay: after an interruption, it goes on behind them.
+
+    Args:
+        folder: Created if need be.
+        draw: From the index of a sample to what is kept of it, all of the same shapes.
+        seed: Names the set of samples.
+        first: The first sample; processes side by side take different ones.
+        samples: How many, in whole files.
+
+    Yields:
+        The number of each sample that is done.
+
+    Raises:
+        ValueError: The seed is that of the validation samples.
+    """
+    if seed == VALIDATION_SEED:
+        raise ValueError(f"seed {seed} is that of the validation samples")
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.setNumThreads(1)
+    for begin in range(first, first + samples, A_FILE):
+        path = folder / f"{seed:06d}_{begin:06d}.safetensors"
+        if path.exists():
+            continue
+        drawn: list[Batch] = []
+        for index in range(begin, begin + A_FILE):
+            drawn += draw(index)
+            yield index
+        if not drawn:
+            continue
+        partial = path.with_suffix(".partial")
+        save_file({name: torch.stack([x[name] for x in drawn]) for name in drawn[0]}, partial)
+        os.replace(partial, path)
+
+
+class Pool:
+    """What was drawn ahead into a folder.
+
+    Raises:
+        ValueError: Nothing was.
+    """
+
+    def __init__(self, folder: Path):
+        self._files = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
+        if not self._files:
+            raise ValueError(f"{folder}: nothing was drawn ahead there; see python -m training -h")
+        self._ends = list(accumulate(len(file["pha"]) for file in self._files))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: int) -> Batch:
+        number = bisect(self._ends, index)
+        file = self._files[number]
+        place = index - self._ends[number]  # counted from the file's end
+        return {name: x[place] for name, x in file.items()}
+
+    def pick(self, rng: np.random.Generator, count: int) -> list[Batch]:
+        """Draw ``count`` at random, none twice where there are so many."""
+        picked = np.sort(rng.choice(len(self), count, replace=count > len(self)))
+        return [self[index] for index in picked.tolist()]
+
+
+class SamplePool(Pool):
+    """Samples that were drawn ahead."""
+
+    def batch(self, seed: int, step: int, count: int) -> Batch:
+        """The samples of step ``step``: float32 in [0, 1].
+
+        Half of them are mirrored, and half have their channels in any order.
+        """
+        rng = np.random.default_rng([seed, step, 5])
+        batch: list[Batch] = []
+        for sample in self.pick(rng, count):
+            if rng.random() < 0.5:
+                sample = {name: x.flip(2) for name, x in sample.items()}
+            if rng.random() < 0.5:
+                order = list(_ORDERS[rng.integers(len(_ORDERS))])
+                sample = {name: x[order] if len(x) == 3 else x for name, x in sample.items()}
+            batch.append(sample)
+        return {
+            name: (torch.stack([sample[name] for sample in batch]).float() / 255).contiguous(
+                memory_format=torch.channels_last
+            )
+            for name in batch[0]
+        }
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the samples, in pixels."""
+        height, width = self[0]["pha"].shape[1:]
+        return height, width
+
+
+def write_samples(
+    folder: Path,
+    *,
+    seed: int,
+    first: int,
+    samples: int,
+    size: tuple[int, int],
+    shrink: int = 1,
+    **shares: float,
+) -> Iterator[int]:
+    """Draw samples ahead, for a :class:`SamplePool`: ``size`` is (height, width); see ``Recipe``.
+
+    The other arguments, what is yielded and what is raised are those of :func:`write_ahead`;
+    ``shares`` are those of :func:`training.sample.make_sample`.
+    """
+    height, width = size
+
+    def draw(index: int) -> list[Batch]:
+        drawn = make_sample(seed, index, height * shrink, width * shrink, **shares)
+        return [to_tensors(shrunk(drawn, shrink))]
+
+    return write_ahead(folder, draw, seed=seed, first=first, samples=samples)
