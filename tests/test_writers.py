@@ -18,6 +18,7 @@ from conftest import ROOT
 from media import read_video
 from PIL import Image
 
+from dataset import open_source
 from model import Prediction
 from writers import (
     FORMATS,
@@ -298,6 +299,23 @@ def test_video_is_bt709_and_padded_to_even(tmp_path, size):
     assert pictures[0].shape == (size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
     got = np.array([picture[-1, -1] for picture in pictures]).astype(int)
     assert np.abs(got - colours.numpy()).max() <= 3
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_colours_of_a_video_come_back_where_they_were(tmp_path, axis):
+    place = np.arange(160)
+
+    def blue(shift: float) -> np.ndarray:
+        return 128 + 100 * np.sin((place - shift) / 20)
+
+    frame = np.full((160, 160, 3), 128, np.uint8)
+    frame[..., 2] = np.expand_dims(blue(0), 1 - axis)
+    with VideoWriter(tmp_path / "x.mp4", 25, 160, 160, crf=0) as writer:
+        writer.add_batch(torch.from_numpy(frame).permute(2, 0, 1)[None])
+    found = next(iter(open_source(tmp_path / "x.mp4", print))).image.astype(float)
+    across = found[..., 2].mean(axis=1 - axis)
+    off = {shift: np.abs(across - blue(shift))[8:-8].mean() for shift in (-0.5, -0.25, 0, 0.25)}
+    assert min(off, key=off.__getitem__) == 0 and off[0] < 1
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (4, 6), (64, 24)])

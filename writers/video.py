@@ -13,7 +13,6 @@ import av
 import numpy as np
 from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
@@ -23,6 +22,7 @@ from .base import FrameWriter, WriteError
 from .formats import Clip, Format
 from .outputs import Kind, Output, partial_name
 from .quantize import to_uint8
+from .yuv import ToYuv
 
 logger = logging.getLogger("bgmv2")
 
@@ -221,18 +221,10 @@ class VideoWriter(BackgroundWriter):
         image = np.broadcast_to(image, (height, width, 3)) if channels == 1 else image
         if height % 2 or width % 2:
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        if not hasattr(self._converting, "reformatter"):
-            self._converting.reformatter = VideoReformatter()  # each thread has its own
-        rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
-        reformatter: VideoReformatter = self._converting.reformatter
-        return reformatter.reformat(
-            rgb,
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            src_color_range=ColorRange.JPEG,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND,
-        )
+        if not hasattr(self._converting, "to_yuv"):
+            self._converting.to_yuv = ToYuv(self._even_size)  # each thread has its own
+        converted: av.VideoFrame = self._converting.to_yuv(image)
+        return converted
 
     @contextmanager
     def _naming_the_file(self) -> Iterator[None]:
