@@ -110,7 +110,7 @@ def _time(predict: Predict, src: list[Tensor], bgr: Tensor, repeats: int) -> dic
         started = time.perf_counter()
         levels, ref = predict(src[len(times) % len(src)], bgr)
         if levels.device.type == "cuda":
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(levels.device)
         times.append(time.perf_counter() - started)
         patches = 0 if ref is None else int(ref.sum())
     return {

@@ -14,8 +14,9 @@ _MOST = 4
 
 
 def spare_threads() -> int:
-    """How many threads reading may take: a quarter of the cores that PyTorch uses."""
-    return min(_MOST, torch.get_num_threads() // 4)
+    """How many threads reading may take: a quarter of the cores that PyTorch uses, or none."""
+    quarter = torch.get_num_threads() // 4
+    return min(_MOST, quarter) if quarter > 1 else 0
 
 
 def map_ahead(
@@ -28,24 +29,26 @@ def map_ahead(
 ) -> Iterator[T]:
     """``work(item)`` for every item, in order, begun on threads before it is asked for.
 
-    At most twice as many results as there are threads are in work or kept. What an item or its work
-    raises comes after all results before it. Closing the iterator waits for what is in work.
+    At most twice as many results as there are threads, or three, are in work or kept. What an item
+    or its work raises comes after all results before it. Closing the iterator waits for what is in
+    work.
 
     Args:
         work: Called from several threads at once, for each item after those before it.
         items: Taken by the caller's thread.
-        threads: By default :func:`spare_threads`; below 2, everything is done when it is asked for.
+        threads: By default :func:`spare_threads`; without any, everything is done when it is asked
+            for.
         name: What the names of the threads begin with.
         prepare: Called first on every thread.
     """
     threads = spare_threads() if threads is None else threads
-    if threads < 2:
+    if not threads:
         yield from map(work, items)
         return
     pool = ThreadPoolExecutor(threads, name, prepare)
     try:
         begun = (pool.submit(work, item) for item in items)
-        for future in delayed(begun, 2 * threads - 1):
+        for future in delayed(begun, max(2, 2 * threads - 1)):
             yield future.result()
     finally:
         pool.shutdown(cancel_futures=True)

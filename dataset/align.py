@@ -205,6 +205,6 @@ def _warp_by_opencv(bgr: Tensor, homography: Tensor) -> Tensor:
 def _warp_by_kornia(bgr: Tensor, homography: Tensor) -> Tensor:
     from kornia.geometry.transform import warp_perspective  # a second to import, and rarely needed
 
-    matrices = homography.to(bgr.device, bgr.dtype)
+    matrices = homography.to(bgr.device, bgr.dtype, non_blocking=True)
     size = (bgr.shape[2], bgr.shape[3])
     return warp_perspective(bgr, matrices, size, padding_mode="border", align_corners=True)

@@ -19,6 +19,8 @@ from .sources import MediaError, Warn
 
 #: Packets that show whether their times are those of decoding.
 _LOOK = 64
+#: Every thread takes some of the card's pictures, of which there are 32; it does the work alone.
+_THREADS_ON_CARD = 1
 _TAGGED = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -52,6 +54,18 @@ def open_video(
             raise MediaError(f"{path}: no video in this file; expected a video or an image")
         assert isinstance(stream, VideoStream)
         yield container, stream
+
+
+def decodes_on_card(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the card that a file was opened with decodes it, which its first picture tells."""
+    context = stream.codec_context
+    if not context.is_hwaccel:
+        return False
+    context.thread_count = _THREADS_ON_CARD
+    picture = None
+    with suppress(FFmpegError):
+        picture = next(container.decode(stream), None)
+    return picture is not None and context.pix_fmt == "cuda"
 
 
 def _open(path: Path, on_card: bool) -> InputContainer:
@@ -93,6 +107,8 @@ def _decode_pass(
         timed = _say_when_shown(begin)
         careful = careful or not timed  # damage shows too late to begin again
         stream.thread_type = "SLICE" if careful else "AUTO"
+        if stream.codec_context.is_hwaccel:
+            stream.codec_context.thread_count = _THREADS_ON_CARD
         ledger = Ledger(stream, careful, tuned_in=begins_anywhere(container), timed=timed)
         for packet in chain(begin, packets):
             yield from ledger.decode(packet)

@@ -41,7 +41,7 @@ class DeviceFeed:
         if batch.homography is not None:
             bgr = warp_plates(_to_float(bgr), batch.homography)
         if batch.colour is not None:
-            bgr = _recoloured(bgr, batch.colour.to(self.device, torch.float32))
+            bgr = _recoloured(bgr, batch.colour.to(self.device, torch.float32, non_blocking=True))
         target = None
         if batch.target is not None:
             target = self._send_once("target", batch.target, _to_float)

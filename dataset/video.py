@@ -12,7 +12,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from .ahead import map_ahead
-from .decode import decode, length_hint, open_video
+from .decode import decode, decodes_on_card, length_hint, open_video
 from .images import turn
 from .ledger import Decoded
 from .sources import Frame, FrameSource, MediaError, Warn
@@ -60,8 +60,9 @@ class VideoSource(FrameSource):
         self._warn = warn
         self._on_card = on_card
         with open_video(path, on_card=on_card) as (container, stream):
-            if on_card and not stream.codec_context.is_hwaccel:
+            if on_card and not decodes_on_card(container, stream):
                 warn(f"{path}: no NVIDIA card here decodes it; the processor does")
+                self._on_card = False
             rounds = container.format.name.startswith(_ROUNDING_FORMATS)
             self.frame_rate = stream.guessed_rate or stream.average_rate or Fraction(30)
             self.length_hint = length_hint(container, stream)

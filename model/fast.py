@@ -175,20 +175,23 @@ class FastMattingRefine(FastMattingBase):
     def _cheapest_side(self, chosen: Tensor) -> int:
         """The side of tiles, in patches, that takes the fewest multiplications."""
 
-        def cost(side: int) -> int:
-            tiles = int(F.max_pool2d(chosen, side, ceil_mode=True).sum())
+        def cost(side: int) -> int:  # of a tile
             first, second = 2 * (side + self.wide) - 2, 4 * side + self.narrow
-            return tiles * (first**2 * 42 * 32 + second**2 * 22 * 16)
+            return first**2 * 42 * 32 + second**2 * 22 * 16
 
-        return min(_TILE_SIDES, key=cost)
+        tiles = [F.max_pool2d(chosen, side, ceil_mode=True).sum() for side in _TILE_SIDES]
+        counts = torch.stack(tiles).tolist()  # a device is waited for once
+        costs = {n * cost(side): side for n, side in zip(counts, _TILE_SIDES, strict=True)}
+        return costs[min(costs)]
 
     def _tiles_at_once(self, side: int, device: torch.device) -> tuple[int, int]:
         """So many tiles that their windows stay in the processor's cache, or keep a GPU busy.
 
-        Also the number to whose multiples fewer tiles are filled up; the first is one of these.
+        Also the number to whose multiples fewer tiles are filled up; the first is one of these. On
+        a GPU it is larger: each new shape costs time there, and a few tiles cost nothing.
         """
         few = 2**12 // (2 * (side + self.wide)) ** 2
-        return few * (8 if device.type == "cpu" else 2**10), few
+        return (few * 8, few) if device.type == "cpu" else (few * 2**10, few * 2**4)
 
     def _refine_windows(self, context: Tensor, pair: Tensor) -> Tensor:
         """The refiner on windows.

@@ -1,7 +1,7 @@
 """Running the network: device, precision, padding, and what to do when memory runs out."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Lock
 from typing import Literal, get_args
 
@@ -22,8 +22,15 @@ _DTYPES = {
 }
 
 
-#: How PyTorch says it on MPS and on the CPU, where it has no exception of its own for it.
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
+#: How PyTorch says it on MPS and on the CPU, where it has no exception of its own for it, and
+#: where cuDNN and cuBLAS find no room for themselves.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "unable to find an engine",
+)
 #: All that oneDNN says when it finds no memory for the code of a convolution.
 _NO_ROOM_FOR_CODE = "could not create a primitive"
 
@@ -42,14 +49,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called ``name``; for ``auto`` the first there is of cuda, mps and cpu.
+    """The device called ``name``; for ``auto`` the first that works of cuda, mps and cpu.
 
     Raises:
         ValueError: There is no such name.
         DeviceError: There is no such device here.
     """
     if name == "auto":
-        if torch.cuda.is_available():
+        if torch.cuda.is_available() and _computes(torch.device("cuda")):
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
@@ -60,11 +67,16 @@ def resolve_device(name: str) -> torch.device:
         return device
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) < count:
-            return device
-        raise DeviceError(
-            f"--device {name}: there are {count} CUDA devices here; try --device auto"
-        )
+        if (device.index or 0) >= count:
+            raise DeviceError(
+                f"--device {name}: there are {count} CUDA devices here; try --device auto"
+            )
+        if not _computes(device):
+            raise DeviceError(
+                f"--device {name}: this PyTorch does not compute on it, which may be too old a "
+                "card; try --device auto, or another PyTorch"
+            )
+        return device
     if device.type == "mps":
         if torch.backends.mps.is_available():
             return device
@@ -72,15 +84,32 @@ def resolve_device(name: str) -> torch.device:
     raise ValueError(f"--device {name}: expected auto, cpu, mps, cuda or cuda:N")
 
 
-def exact_float32() -> AbstractContextManager:
-    """On CUDA, convolutions of float32 in full precision; TF32 moves results by as much as 1e-2."""
-    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False, fp32_precision="ieee")
+def _computes(device: torch.device) -> bool:
+    """Whether PyTorch was built for a device: it lists cards that it has no code for."""
+    try:
+        return bool((torch.zeros(1, device=device) + 1).item() == 1)
+    except RuntimeError:
+        return False
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """On CUDA, convolutions of float32 in full precision; TF32 moves results by as much as 1e-2.
+
+    Whatever a program chose for itself, by PyTorch's older settings or its newer ones, comes back.
+    """
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before, convolutions.fp32_precision = convolutions.fp32_precision, "ieee"
+    try:
+        yield
+    finally:
+        convolutions.fp32_precision = before
 
 
 def fastest_precision(device: torch.device) -> Precision:
     """The type of convolutions that a device computes fastest without visible loss."""
-    if device.type == "cuda":
-        return "fp16"
+    if device.type == "cuda":  # those cards' float16 convolutions give NaN in some networks
+        return "fp32" if "GTX 16" in torch.cuda.get_device_name(device) else "fp16"
     # PyTorch has no public question for these
     asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     if device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in asked):
@@ -175,7 +204,8 @@ class Matter:
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            self._halve(len(src), error)
+            failed = error.with_traceback(None)  # which holds what there was no room for
+            self._halve(len(src), failed)
         return None
 
     def _fall_back(self, error: NotImplementedError) -> None:

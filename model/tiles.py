@@ -57,10 +57,10 @@ class Tiles(NamedTuple):
         """As :meth:`windows`, of ``x`` (B, h, w, C) resized bilinearly to ``size``."""
         image, row, column = self.at
         step = self.side * patch
-        down, taps_y = _interpolation(self.grid[0], step, margin, x.shape[1], size[0])
-        across, taps_x = _interpolation(self.grid[1], step, margin, x.shape[2], size[1])
-        down, taps_y = down.to(x.device)[row], taps_y.to(x.device, x.dtype)[row]
-        across, taps_x = across.to(x.device)[column], taps_x.to(x.device, x.dtype)[column]
+        kind = x.device, x.dtype
+        down, taps_y = _interpolation(self.grid[0], step, margin, x.shape[1], size[0], *kind)
+        across, taps_x = _interpolation(self.grid[1], step, margin, x.shape[2], size[1], *kind)
+        down, taps_y, across, taps_x = down[row], taps_y[row], across[column], taps_x[column]
         small = x[image[:, None, None], down[:, :, None], across[:, None, :]]  # (N, m, m, C)
         tall = (taps_y @ small.flatten(2)).unflatten(2, small.shape[2:])  # (N, n, m, C)
         return taps_x[:, None] @ tall
@@ -68,15 +68,21 @@ class Tiles(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _interpolation(
-    count: int, step: int, margin: int, length: int, target: int
+    count: int,
+    step: int,
+    margin: int,
+    length: int,
+    target: int,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
     """Bilinear resizing of one axis, from ``length`` to ``target`` pixels, as windows see it.
 
     Window k covers the pixels from ``k * step - margin`` to ``(k + 1) * step + margin``.
 
     Returns:
-        Which pixels each window needs, (count, m), and their weights for each of its own, float32
-        (count, n, m), which are 0 for those outside of the image.
+        Which pixels each window needs, (count, m), and their weights for each of its own, of type
+        ``dtype`` (count, n, m), which are 0 for those outside of the image; both on ``device``.
     """
     pixels = torch.arange(step + 2 * margin) - margin + step * torch.arange(count)[:, None]
     inside = (pixels >= 0) & (pixels < target)
@@ -86,7 +92,8 @@ def _interpolation(
     lows, highs = ((index - first)[..., None] for index in (low, high))
     taps = torch.zeros(*pixels.shape, needed.shape[1])
     taps.scatter_add_(2, lows, (1 - weight)[..., None]).scatter_add_(2, highs, weight[..., None])
-    return needed.clamp(max=length - 1), taps * inside[..., None]
+    needed, taps = needed.clamp(max=length - 1), taps * inside[..., None]
+    return needed.to(device), taps.to(device, dtype)
 
 
 def bilinear(pixels: Tensor, length: int, target: int) -> tuple[Tensor, Tensor, Tensor]:

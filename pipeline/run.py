@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dataset import DeviceFeed, FrameBatch, PairLoader, delayed, map_ahead
+from dataset import DeviceFeed, FrameBatch, PairLoader, map_ahead
 from model import DeviceError, Matter, is_out_of_memory
 from writers import (
     PREVIEW_NAME,
@@ -185,11 +185,6 @@ class Run:
                 if self.progress is not None:
                     self.progress(done, self.expected)
 
-    @property
-    def _ahead(self) -> int:
-        """Batches that a device is given before the first is waited for, so that it never idles."""
-        return 2 if self.matter.device.type == "cuda" else 0
-
     def _landed(self) -> Generator[tuple[_Matted, dict[Kind, Tensor]]]:
         """Batch after batch, with its pictures on the host."""
         device = self.matter.device
@@ -197,8 +192,10 @@ class Run:
         way_back = torch.cuda.Stream(device) if device.type == "cuda" else None
         at_once, cores = batches_at_once(self.matter), torch.get_num_threads()
         matte = partial(self._matte, feed, way_back, Turns())
-        if at_once == 1:
-            mattes = delayed(map(matte, self._batches()), self._ahead)
+        if device.type == "cuda":  # is given batches by a thread of its own, so that it never idles
+            mattes = map_ahead(matte, self._batches(), 1, name="network")
+        elif at_once == 1:
+            mattes = map(matte, self._batches())
         else:
             share = partial(torch.set_num_threads, cores // at_once)
             mattes = map_ahead(matte, self._batches(), at_once, name="network", prepare=share)
@@ -236,7 +233,8 @@ class Run:
                 raise
         with turns.turn(number):
             for step in self.steps:
-                matte = matte.with_pha(step(frames.src, matte.pha))
+                pha = matte.pha  # on the CPU, if the device could not do it
+                matte = matte.with_pha(step(frames.src.to(pha.device), pha))
             if self.preview is not None:
                 self.preview.add(first, frames.src, frames.bgr, matte)
         landings = {
