@@ -7,7 +7,15 @@ from .factory import open_plate, open_source, plate_file
 from .feed import DeviceBatch, DeviceFeed
 from .fit import check_plate, resize
 from .glance import PickedFrames, glance, spread
-from .images import FlatColour, ImageFolder, StillImage, parse_colour, read_image
+from .images import (
+    FlatColour,
+    ImageFolder,
+    StillImage,
+    images_in,
+    is_opaque,
+    parse_colour,
+    read_image,
+)
 from .match import PlateMatcher
 from .pairs import ALIGN_MODES, AlignMode, FrameBatch, PairLoader
 from .sources import Frame, FrameSource, MediaError
@@ -34,6 +42,8 @@ __all__ = [
     "check_plate",
     "delayed",
     "glance",
+    "images_in",
+    "is_opaque",
     "map_ahead",
     "open_plate",
     "open_source",

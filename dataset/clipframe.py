@@ -16,6 +16,8 @@ from .video import VideoSource, to_rgb
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?|\.\d+)")
 #: Times are noted to the millisecond; a frame counts from half of one before its own time.
 _ROUNDING = Fraction(1, 2000)
+#: Formats whose packets need not say when their pictures are shown.
+_NOT_SOUGHT = ("asf", "avi", "mpeg", "mxf")
 #: Seconds before the wanted time at which to begin to decode, should the one before be too late.
 _RUN_UPS = (0, 2, 10, 60)
 
@@ -68,7 +70,7 @@ def _sought(clip: VideoSource, time: Fraction) -> Frame | None:
         return None
     with open_video(clip.path) as (container, stream):
         tick = stream.time_base
-        if tick is None or not stream.duration:
+        if tick is None or not stream.duration or container.format.name in _NOT_SOUGHT:
             return None
         wanted = clip.start + time + _ROUNDING
         if wanted >= clip.start + stream.duration * tick - 1 / clip.frame_rate:

@@ -21,6 +21,8 @@ from .sources import MediaError, Warn
 _LOOK = 64
 #: Every thread takes some of the card's pictures, of which there are 32; it does the work alone.
 _THREADS_ON_CARD = 1
+#: Says that a Matroska file's DURATION is how long a stream is; FFmpeg writes when it ends.
+_MEASURED = "_STATISTICS_WRITING_APP"
 _TAGGED = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -162,7 +164,10 @@ def _seconds(container: InputContainer, stream: VideoStream) -> Fraction | None:
     tag = _TAGGED.fullmatch(stream.metadata.get("DURATION", ""))  # Matroska, where sound may go on
     if tag:
         hours, minutes, seconds = map(Fraction, tag.groups())
-        return 3600 * hours + 60 * minutes + seconds
+        end = 3600 * hours + 60 * minutes + seconds
+        if stream.start_time and stream.time_base and _MEASURED not in stream.metadata:
+            return end - max(0, stream.start_time) * stream.time_base
+        return end
     if stream.duration and stream.time_base:
         return stream.duration * stream.time_base
     return Fraction(container.duration, av.time_base) if container.duration else None

@@ -12,7 +12,7 @@ from .video import VideoSource
 def open_plate(name: str | Path, src: FrameSource, warn: Warn) -> FrameSource:
     """Open a plate: a file or a folder, one frame of a clip (``CLIP@TIME``), or ``auto``.
 
-    A file or folder that is really called so comes first.
+    A file that is really called so comes first, and a folder, but for one called ``auto``.
 
     Args:
         name: What to open.
@@ -22,10 +22,10 @@ def open_plate(name: str | Path, src: FrameSource, warn: Warn) -> FrameSource:
     Raises:
         MediaError: There is no such plate.
     """
+    if str(name) == "auto" and not Path(name).is_file():
+        return AutoPlate(src, warn)
     if Path(name).exists():
         return open_source(name, warn)
-    if str(name) == "auto":
-        return AutoPlate(src, warn)
     clip, at, moment = str(name).rpartition("@")
     time = parse_time(moment)
     if not at or (time is None and not Path(clip).is_file()):
@@ -59,7 +59,7 @@ def open_source(
     """
     path = Path(path)
     if path.is_dir():
-        return ImageFolder.open(path)
+        return ImageFolder.open(path, warn)
     if not path.exists():
         raise MediaError(f"{path}: not found; expected a video, an image or a folder of images")
     if path.is_file() and path.stat().st_size == 0:

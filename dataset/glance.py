@@ -1,6 +1,7 @@
 """A few frames of a source, without reading all of it."""
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from itertools import islice
 from math import inf
 
@@ -18,6 +19,9 @@ from .video import VideoSource, to_rgb
 #: Pixels that may be decoded on the way from keyframes to the frames that a glance is to show:
 #: those of 3 s of 720p at 24 frames/s.
 _BUDGET = 70e6
+
+#: Relative difference between the mean rate and the nominal one above which the rate varies.
+_JITTER = 0.02
 
 #: Frame numbers, approximate in a video, and pictures (H, W, 3), RGB.
 Pictures = list[tuple[int, np.ndarray]]
@@ -98,25 +102,34 @@ def _seek(source: VideoSource, numbers: Sequence[int], budget: float) -> dict[in
             if not exact:  # leave out what no other frame needs: half the work
                 stream.codec_context.skip_frame = "NONREF"
             begin, at, pictures = stream.start_time or 0, -1, None
+            rate = _mean_rate(stream, source)
             for number in numbers:
-                wanted = begin + round(number / source.frame_rate / stream.time_base)
-                position = begin + round(at / source.frame_rate / stream.time_base)
+                wanted = begin + round(number / rate / stream.time_base)
+                position = begin + round(at / rate / stream.time_base)
                 if pictures is None or _keyframe(stream, wanted) > position:
                     container.seek(wanted, stream=stream)
                     pictures = container.decode(stream)
                 picture = None
                 while (at < number - (not exact) and budget > 0) or picture is None:
-                    picture = next(pictures, None)
-                    if picture is None:
+                    following = next(pictures, None)
+                    if following is None:  # the last one has to do
                         break
+                    picture = following
                     pts = begin if picture.pts is None else picture.pts
-                    at = round((pts - begin) * stream.time_base * source.frame_rate)
+                    at = round((pts - begin) * stream.time_base * rate)
                     budget -= 1
                 if picture is not None and _fits(picture, source):
                     found[at] = picture
     except FFmpegError:
         pass  # what was found until then will do
     return found
+
+
+def _mean_rate(stream: VideoStream, source: VideoSource) -> Fraction:
+    """Frames a second by which the numbers of a clip go: its own rate, where that is constant."""
+    mean = stream.average_rate
+    varies = mean is not None and abs(mean / source.frame_rate - 1) > _JITTER
+    return mean if mean is not None and varies else source.frame_rate
 
 
 def _keyframe(stream: VideoStream, pts: int) -> int:

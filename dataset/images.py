@@ -11,7 +11,7 @@ import pillow_heif
 from PIL import Image, ImageCms, ImageColor, ImageOps
 
 from .ahead import map_ahead
-from .sources import Frame, FrameSource, MediaError
+from .sources import Frame, FrameSource, MediaError, Warn
 
 IMAGE_EXTENSIONS = frozenset(
     (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif")
@@ -48,6 +48,14 @@ def read_image(path: Path) -> np.ndarray:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else None
         raise MediaError(f"{path}: {reason or 'not a readable image'}") from error
+
+
+def is_opaque(path: Path) -> bool:
+    """Whether an image that can be read has no alpha, or one that is full everywhere."""
+    with _open(path.read_bytes()) as image:
+        if not image.has_transparency_data:
+            return True
+        return image.convert("RGBA").getchannel("A").getextrema()[0] == 255
 
 
 _ORIENTATION = 0x0112
@@ -121,6 +129,23 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
     return [(1, int(part), part) if part.isdecimal() else (0, 0, part) for part in parts]
 
 
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder in natural order; hidden and other files are passed over."""
+    files = (path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+    return sorted(filter(is_image_name, files), key=natural_key)
+
+
+def _missing_numbers(paths: Sequence[Path]) -> list[int]:
+    """Numbers left out where the names differ in their last number alone, and mostly by one."""
+    parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", path.name) for path in paths]
+    if None in parts or len({(p[1], p[3]) for p in parts if p}) != 1:
+        return []
+    there = {int(part[2]) for part in parts if part}
+    if max(there) - min(there) >= 2 * len(there):
+        return []
+    return sorted(set(range(min(there), max(there))) - there)
+
+
 class ImageFolder(FrameSource):
     """Image files, one frame each, in the order given.
 
@@ -136,17 +161,27 @@ class ImageFolder(FrameSource):
         self.size = read_image(self.paths[0]).shape[:2]
 
     @classmethod
-    def open(cls, folder: Path) -> "ImageFolder":
-        """The images of a folder in natural order; hidden and other files are passed over.
+    def open(cls, folder: Path, warn: Warn) -> "ImageFolder":
+        """The images of a folder in natural order.
+
+        Args:
+            folder: Where they are.
+            warn: Told of gaps in a numbered sequence.
 
         Raises:
             MediaError: There are none.
         """
-        files = (path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
-        paths = sorted(filter(is_image_name, files), key=natural_key)
+        paths = images_in(folder)
         if not paths:
             known = " ".join(sorted(IMAGE_EXTENSIONS))
             raise MediaError(f"{folder}: no images in this folder; looked for {known}")
+        missing = _missing_numbers(paths)
+        if missing:
+            more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
+            warn(
+                f"{folder}: number {missing[0]}{more} missing; the frames are taken as they come, "
+                "and those of the output are numbered without a gap"
+            )
         return cls(paths, name=str(folder))
 
     def __iter__(self) -> Iterator[Frame]:

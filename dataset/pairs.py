@@ -22,6 +22,8 @@ from .sources import Frame, FrameSource, Warn
 
 #: Seconds to wait at the end for a read in progress, as from a network disk.
 _PATIENCE = 5.0
+#: Seconds that a batch is waited for before somebody is told.
+_IMPATIENCE = 0.5
 #: Frames from the whole clip that speak for all of them where the camera stands still.
 _STATIC_FRAMES = 9
 
@@ -79,6 +81,7 @@ class PairLoader:
         reads_images: The clip is no video.
         matcher: Counts what was matched; None unless ``match``.
         busy_seconds: Time spent on reading, without waiting for the consumer.
+        waiting: Called now and then while a batch is waited for; what it raises comes instead.
 
     Raises:
         ValueError: The plate has another shape than the source, and no ``size`` was given.
@@ -104,6 +107,7 @@ class PairLoader:
         self.reads_images = src.time_base is None
         self.matcher = PlateMatcher() if match else None
         self.busy_seconds = 0.0
+        self.waiting: Callable[[], None] = lambda: None
         self._src, self._bgr, self._target = src, bgr, target
         self._batch_size = batch_size
         self._static = align == "static"
@@ -126,7 +130,7 @@ class PairLoader:
     def __iter__(self) -> Iterator[FrameBatch]:
         self._thread.start()
         while True:
-            item = self._queue.get()
+            item = self._get()
             if item is None:
                 return
             if isinstance(item, BaseException):
@@ -134,6 +138,13 @@ class PairLoader:
             for clock in self._clocks:
                 clock.extend(item.times)
             yield item
+
+    def _get(self) -> "FrameBatch | BaseException | None":
+        while True:
+            try:
+                return self._queue.get(timeout=_IMPATIENCE)
+            except Empty:
+                self.waiting()
 
     def close(self) -> None:
         """Stop reading; a read that is stuck is left to end by itself. Harmless a second time."""
@@ -208,7 +219,7 @@ class PairLoader:
         if self.aligner is None or self._fixed is not None:
             return self._fixed
         if self._static:
-            frames = sample_evenly(self._src, most=_STATIC_FRAMES)
+            frames = sample_evenly(self._src, self._go_on, most=_STATIC_FRAMES)
             frames.sort(axis=0)  # a subject that moves is hardly in the median
             src = resize(frames[len(frames) // 2], self.size)
         homography = self.aligner.solve(src, bgr)
@@ -219,6 +230,10 @@ class PairLoader:
         if self._static:
             self._fixed = homography
         return homography
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise InterruptedError("reading was stopped")
 
     def _match(
         self, src: np.ndarray, bgr: np.ndarray, homography: np.ndarray | None

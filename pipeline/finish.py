@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dataset import check_plate, read_image, resize
+from dataset import check_plate, is_opaque, read_image, resize
 from model import to_float
 
 from .settings import Settings
@@ -33,9 +33,16 @@ def read_garbage_matte(
 
     Raises:
         MediaError: The image cannot be read.
-        ValueError: It has another shape than the frames.
+        ValueError: It has another shape than the frames, or transparent parts.
     """
     image = read_image(Path(path))
+    if not is_opaque(Path(path)):
+        raise ValueError(
+            f"{path}: the garbage matte has transparent parts, which are neither black nor white; "
+            "save it without alpha"
+        )
+    if not image.any():
+        warn(f"{path}: the garbage matte is black everywhere, so that nothing is left of any frame")
     what = "the garbage matte"
     check_plate(str(path), image.shape[:2], size, stretch=stretch, warn=warn, what=what)
     levels = torch.from_numpy(resize(image, size))

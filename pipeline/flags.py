@@ -81,7 +81,8 @@ class _HelpFormatter(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         text = action.help
-        if text and action.default not in (None, False, argparse.SUPPRESS):
+        is_switch = action.nargs == 0 or action.default is False
+        if text and not is_switch and action.default not in (None, argparse.SUPPRESS):
             default = action.default
             text += f" (default: {' '.join(default) if isinstance(default, tuple) else default})"
         return text

@@ -26,6 +26,8 @@ from .settings import Settings, UsageError
 
 #: Frames per second of a folder of images, unless something else is said.
 _IMAGE_RATE = 30
+#: Relative difference of frame rates from which a background plays at another speed.
+_JITTER = 0.005
 #: Flat background of composited videos.
 _GREEN = (120, 255, 155)
 
@@ -67,7 +69,14 @@ def open_inputs(settings: Settings, warn: Warn) -> Inputs:
         width, height = settings.video_resize
         size = height, width
     rate = src.frame_rate or Fraction(settings.frame_rate or _IMAGE_RATE)
-    return Inputs(src, bgr, _open_target(settings, size, warn), size, rate)
+    target = _open_target(settings, size, warn)
+    if target is not None and target.frame_rate and abs(target.frame_rate / rate - 1) > _JITTER:
+        warn(
+            f"{target.name} has {float(target.frame_rate):.5g} frames a second, and {src.name} "
+            f"{float(rate):.5g}: every frame gets the next of its pictures, so that it plays at "
+            f"{float(rate / target.frame_rate):.2g} times its speed"
+        )
+    return Inputs(src, bgr, target, size, rate)
 
 
 def pick_frames(inputs: Inputs, count: int) -> Inputs:
@@ -85,9 +94,9 @@ def _open_target(settings: Settings, size: tuple[int, int], warn: Warn) -> Frame
         return None
     if text is None:
         return FlatColour(_GREEN, size)
-    if Path(text).exists():
-        return open_source(text, warn)
     colour = parse_colour(str(text))
+    if Path(text).exists() and (colour is None or not Path(text).is_dir()):
+        return open_source(text, warn)
     if colour is None:
         raise UsageError(
             f"--video-target-bgr {text}: neither a file nor a colour such as #78ff9b, "

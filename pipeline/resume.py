@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from dataset import images_in
 from model.weights import SHA256
 from writers import Output
 
@@ -43,10 +44,10 @@ def _named(value: Any) -> Any:
 
 def _fingerprint(path: Path) -> tuple[str, list[int]]:
     """A path, and how to tell that what is there has changed: its bytes and its last change."""
-    parts = [file.stat() for file in (path, *(path.iterdir() if path.is_dir() else ()))]
+    parts = [file.stat() for file in (images_in(path) if path.is_dir() else [path])]
     return str(path.resolve()), [
         sum(part.st_size for part in parts),
-        max(part.st_mtime_ns for part in parts),
+        max((part.st_mtime_ns for part in parts), default=0),
     ]
 
 

@@ -153,6 +153,7 @@ class Run:
                     self.prepare_seconds = time.perf_counter() - started
                 for kind, writer in opening:
                     self.sinks[kind] = stack.enter_context(writer)
+                self.loader.waiting = self._show_progress
                 stack.enter_context(self.loader)
                 self._loop()
         except BaseException as error:
@@ -182,8 +183,11 @@ class Run:
                     writer.add_batch(frames[kind])
                 self.result.frames = done
                 self.result.repeated_frames += matted.repeated
-                if self.progress is not None:
-                    self.progress(done, self.expected)
+                self._show_progress()
+
+    def _show_progress(self) -> None:
+        if self.progress is not None:
+            self.progress(self.result.frames, self.expected)
 
     def _landed(self) -> Generator[tuple[_Matted, dict[Kind, Tensor]]]:
         """Batch after batch, with its pictures on the host."""
@@ -215,8 +219,7 @@ class Run:
                 yield _Numbered(next(numbers), frames, batch)
             else:  # read for what is learned from one frame to the next
                 self.result.repeated_frames += batch.repeated
-                if self.progress is not None:
-                    self.progress(self.result.resumed, self.expected)
+                self._show_progress()
             frames += len(batch.src)
 
     def _matte(

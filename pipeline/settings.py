@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataset import ALIGN_MODES, AlignMode, plate_file
-from model import Backbone, ModelType, Precision, RefineMode
+from model import MODEL_TYPES, PRECISIONS, Backbone, ModelType, Precision, RefineMode
 from writers import ENCODERS, FORMATS, KINDS, Format, Kind
 
 HWACCELS = ("none", "auto")
@@ -112,6 +112,15 @@ class Settings:
             raise _refusal("--hwaccel", self.hwaccel, _one_of(HWACCELS))
         if "ref" in self.output_types and self.model_type == "mattingbase":
             raise UsageError("--output-types ref needs --model-type mattingrefine")
+        for flag, path in (("--video-src", self.video_src), ("--video-bgr", self.video_bgr)):
+            if not str(path):
+                raise UsageError(f"{flag} is empty; give a path")
+        if Path(self.video_src).exists() and _same(self.video_src, self.video_bgr):
+            raise UsageError(
+                f"--video-bgr {self.video_bgr}: is the clip itself; give the empty scene, or auto"
+            )
+        if self.strict and not self.preflight:
+            raise UsageError("--strict is about the look that --no-preflight leaves out; give one")
         if self.resume:
             self._check_resume()
         for flag, value, fits, expected in self._ranges():
@@ -139,11 +148,17 @@ class Settings:
             ("--batch-size", self.batch_size, lambda x: x >= 1, "1 or more"),
             ("--crf", self.crf, lambda x: 0 <= x <= 51, "0 to 51"),
             ("--start-number", self.start_number, lambda x: x >= 0, "0 or more"),
-            ("--frame-rate", self.frame_rate, lambda x: x > 0, "more than 0"),
+            ("--frame-rate", self.frame_rate, lambda x: 0.001 <= x <= 1000, "0.001 to 1000"),
+            ("--precision", self.precision, PRECISIONS.__contains__, _one_of(PRECISIONS)),
+            ("--model-type", self.model_type, MODEL_TYPES.__contains__, _one_of(MODEL_TYPES)),
             ("--model-backbone-scale", scale, lambda x: 0 < x <= 0.5, "more than 0, up to 0.5"),
             ("--model-refine-sample-pixels", pixels, lambda x: x >= 0, "0 or more"),
             ("--video-resize", resize, lambda x: len(x) == 2 and min(x) >= 1, "WIDTH HEIGHT"),
         ]
+
+
+def _same(one: str | Path, other: str | Path) -> bool:
+    return Path(one).resolve() == Path(other).resolve()
 
 
 def _refusal(flag: str, value: object, expected: str) -> UsageError:

@@ -58,6 +58,23 @@ def test_a_garbage_matte_that_cannot_be_used_is_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "square.png"), np.zeros((50, 50), np.uint8))
     with pytest.raises(ValueError, match="the garbage matte is 50x50, the source 96x48"):
         matte(tmp_path, garbage_matte=tmp_path / "square.png")
+    painted = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    painted[:, :20, 3] = 255  # black on a transparent layer: is the rest to go, or to stay?
+    cv2.imwrite(str(tmp_path / "painted.png"), painted)
+    with pytest.raises(ValueError, match=r"painted\.png: .* transparent parts"):
+        matte(tmp_path, garbage_matte=tmp_path / "painted.png")
+
+
+def test_a_garbage_matte_with_full_alpha_is_one_without(tmp_path):
+    image = np.full((HEIGHT, WIDTH, 4), 255, np.uint8)
+    cv2.imwrite(str(tmp_path / "garbage.png"), image)
+    assert matte(tmp_path, garbage_matte=tmp_path / "garbage.png")[1].max() > 100
+
+
+def test_a_garbage_matte_that_leaves_nothing_is_told(tmp_path):
+    cv2.imwrite(str(tmp_path / "black.png"), np.zeros((HEIGHT, WIDTH), np.uint8))
+    result, kept = matte(tmp_path, garbage_matte=tmp_path / "black.png")
+    assert any("black everywhere" in text for text in result.warnings) and kept.max() == 0
 
 
 def flickering(moves: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -81,6 +81,31 @@ def test_video_composites_over_green_by_default(tmp_path):
         assert np.abs(picture[smooth] - wanted[smooth]).max() < 5
 
 
+def test_a_background_of_another_rate_is_told_of_and_a_colour_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_clip(tmp_path / "shot.mp4", 2, rate=Fraction(24))
+    make_plate(tmp_path / "plate.png")
+    (tmp_path / "teal").mkdir()  # as --output-dir teal leaves it
+    make_plate(tmp_path / "teal/preview.png")
+    told = {}
+    for name, rate in (("slow.mp4", Fraction(24)), ("fast.mp4", Fraction(60)), ("teal", None)):
+        if rate:
+            make_clip(tmp_path / name, 4, rate=rate)
+        sink = MemoryWriter()
+        result = matte_video(
+            video_src="shot.mp4",
+            video_bgr="plate.png",
+            video_target_bgr=name,
+            writers={"com": sink},
+            network=Transparent(),
+            preflight=False,
+        )
+        told[name] = result.warnings
+    assert told["slow.mp4"] == told["teal"] == []
+    assert "0.4 times its speed" in told["fast.mp4"][0] and "60" in told["fast.mp4"][0]
+    assert (sink.frames.permute(0, 2, 3, 1).numpy() == (0, 128, 128)).all()
+
+
 @pytest.mark.parametrize("target", ["teal", "0,128,128", "image", "video"])
 def test_targets(tmp_path, target):
     given = target

@@ -17,6 +17,7 @@ from runs import assert_error, matte, numbers, report, run
 from dataset import read_image
 from writers import FrameWriter
 from writers.background import BackgroundWriter
+from writers.lock import FolderLock
 
 # Output that cannot be written
 
@@ -303,6 +304,29 @@ def test_overwrite_keeps_what_the_run_reads(folder):
     with pytest.raises(FileExistsError, match="com: was written by the earlier run"):
         matte(folder, folder / "out/com", overwrite=True)
     assert set(before) <= set(names(folder / "out")) and "com/00001.png" in names(folder / "out")
+
+
+def test_frames_do_not_go_where_frames_come_from(folder):
+    images(folder, 2, output_types=["pha"])
+    for flags in ({}, {"overwrite": True}, {"output_types": ["com"]}):
+        with pytest.raises(FileExistsError, match="out/pha: is read from"):
+            matte(folder, folder / "out/pha", output_dir=folder / "out/pha", **flags)
+    assert len(list((folder / "out/pha").iterdir())) == 2
+
+
+def test_two_runs_do_not_write_into_one_folder(folder):
+    images(folder, 2)
+    other = FolderLock(folder / "out")
+    before = names(folder / "out")
+    for flags in ({}, {"overwrite": True}):
+        with pytest.raises(FileExistsError, match="out: another run is writing there"):
+            images(folder, 2, **flags)
+    assert names(folder / "out") == before
+    other.release()
+    images(folder, 2, overwrite=True)
+    with pytest.raises(FileExistsError, match="--overwrite"):  # a refused run keeps no lock
+        images(folder, 2)
+    images(folder, 2, overwrite=True)
 
 
 def test_overwrite_clears_up_after_a_failed_sink(folder):

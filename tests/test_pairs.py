@@ -190,3 +190,19 @@ def test_real_media_pair(tmp_path):
     bgr = open_source(make_clip(tmp_path / "bgr.mp4", 6), pytest.fail)
     batches = load(src, bgr, batch_size=4)
     assert numbers(batches) == numbers(batches, "bgr") == list(range(6))
+
+
+def test_a_long_look_for_the_place_of_a_static_plate_can_be_stopped():
+    class Endless(Numbered):
+        def __iter__(self) -> Iterator[Frame]:
+            while True:
+                yield from super().__iter__()
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    loader = PairLoader(Endless(10), GREY, align="static", warn=pytest.fail)
+    loader.waiting = stop
+    with pytest.raises(KeyboardInterrupt), loader:
+        next(iter(loader))
+    assert not loader._thread.is_alive(), "it ended when it was told, and not with the clip"

@@ -211,6 +211,7 @@ def test_clock():
         ("b.mp4", Fraction(24000, 1001), {"bf": "2", "g": "250"}),
         ("c.mkv", Fraction(30000, 1001), {"bf": "2", "g": "10"}),
         ("d.avi", Fraction(25), {"bf": "0", "g": "10"}),
+        ("d3.avi", Fraction(25), {"bf": "3", "g": "12"}),
         ("e.ts", Fraction(25), {"bf": "3", "g": "12", "flags": "-cgop"}),
     ],
 )
@@ -278,11 +279,15 @@ def test_what_is_wrong_with_a_moment_is_said(tmp_path):
             open_plate(text, Walk(), silent)
 
 
-def test_a_file_called_auto_comes_first(tmp_path, monkeypatch):
+def test_a_file_called_auto_comes_first_and_a_folder_does_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    make_plate(tmp_path / "x.png")
-    (tmp_path / "auto").mkdir()
-    (tmp_path / "x.png").rename(tmp_path / "auto/x.png")
+    (tmp_path / "auto").mkdir()  # as --output-dir auto leaves it
+    make_plate(tmp_path / "auto/x.png")
+    assert open_plate("auto", Walk(), silent).name == "the plate made from walk.mp4"
+    assert open_plate("./auto", Walk(), silent).name == "auto"
+    (tmp_path / "auto/x.png").unlink()
+    (tmp_path / "auto").rmdir()
+    make_clip(tmp_path / "auto.mp4", 3).rename(tmp_path / "auto")
     assert open_plate("auto", Walk(), silent).name == "auto"
 
 

@@ -1,13 +1,14 @@
 """The look before a run, on plates that are wrong in a known way."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
-from media import KnownNetwork
+from media import KnownNetwork, make_clip, read_number
 
 from dataset import PickedFrames, glance, open_source, spread
 from inference_video import main, matte_video
@@ -94,7 +95,7 @@ def test_strict_stops_before_anything_is_written(folder, capsys):
 
 
 def test_no_preflight_looks_at_nothing(folder):
-    result = matte(folder, "scene.png", preflight=False, strict=True)
+    result = matte(folder, "scene.png", preflight=False)
     assert result.warnings == [] and result.preflight is None
 
 
@@ -135,6 +136,23 @@ def test_frames_of_a_video_are_picked_by_number(tmp_path, keyframes):
         assert abs(int(image[12, 16, 0]) - 2 * number) <= 3
     levels = [int(frame.image[24, 32, 0]) for frame in PickedFrames(clip, numbers)]
     assert np.abs(np.array(levels) - 2 * np.array(numbers)).max() <= 3
+
+
+def test_numbers_beyond_the_end_give_the_last_picture(tmp_path):
+    clip = open_source(grey_clip(tmp_path / "c.mp4", 10, 250), say_nothing)
+    for numbers, wanted in (([2, 30, 50], [2, 9]), ([30], [9])):
+        levels = [int(frame.image[24, 32, 0]) for frame in PickedFrames(clip, numbers)]
+        assert np.abs(np.array(levels) - 2 * np.array(wanted)).max() <= 1
+
+
+def test_a_clip_of_variable_rate_is_looked_at_up_to_its_end(tmp_path):
+    times = [Fraction(n, 30) for n in range(30)] + [1 + Fraction(n, 6) for n in range(30)]
+    path = make_clip(
+        tmp_path / "c.mp4", 60, times=times, rate=Fraction(30), time_base=Fraction(1, 600)
+    )
+    clip = open_source(path, say_nothing, hold=False)
+    shown = [read_number(f.image) for f in PickedFrames(clip, spread(clip.length_hint, 5))]
+    assert len(shown) == 5 and shown[-1] > 50, "at nine tenths of six seconds"
 
 
 def test_a_video_that_cannot_be_sought_gives_its_first_frames(tmp_path):

@@ -168,8 +168,22 @@ def test_settings_that_change_nothing_may_change(folder, monkeypatch):
     matte(folder, "whole")
     stopped(folder, 7)
     monkeypatch.chdir(folder)
-    assert matte(Path(), resume=True, device="cpu", batch_size=3, strict=True).resumed == 6
+    assert matte(Path(), resume=True, device="cpu", batch_size=3).resumed == 6
     assert files(folder / "out") == files(folder / "whole")
+
+
+def test_what_is_no_frame_may_change_beside_them(folder):
+    source = folder / "shot"
+    source.mkdir()
+    for number in range(FRAMES):
+        Image.fromarray(media.numbered(number, SIZE)).save(source / f"{number:04d}.png")
+    stopped(folder, 7, video_src=source, output_dir=source / "cutout")
+    (source / ".DS_Store").write_bytes(b"a visit")
+    (source / ".lock").symlink_to("nowhere")
+    assert matte(folder, video_src=source, output_dir=source / "cutout", resume=True).resumed == 7
+    (source / "0003.png").write_bytes((source / "0004.png").read_bytes())
+    with pytest.raises(UsageError, match="shot has changed"):
+        matte(folder, video_src=source, output_dir=source / "cutout", resume=True)
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "plate.png"])

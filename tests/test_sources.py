@@ -284,8 +284,37 @@ def test_natural_order_of_a_folder_with_gaps_and_cases(tmp_path):
     names = ["B10.PNG", "b9.png", "a1.png", "B2.png"]
     for name in names:
         Image.fromarray(numbered(1)).save(tmp_path / name)
-    paths = ImageFolder.open(tmp_path).paths
+    paths = ImageFolder.open(tmp_path, pytest.fail).paths
     assert [path.name for path in paths] == ["a1.png", "B2.png", "b9.png", "B10.PNG"]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["f.0998.png", "f.0999.png", "f.1001.png"], ["number 1000 is missing"]),
+        (["7.png", "8.png", "10.png", "13.png"], ["number 9 and 2 more are missing"]),
+        (["shot2_1.jpg", "shot2_2.jpg", "shot2_3.jpg"], []),
+        (["0.png", "25.png", "50.png"], []),  # every 25th
+        (["a1.png", "b3.png"], []),
+        (["plate.png"], []),
+    ],
+)
+def test_gaps_in_a_sequence_are_told(tmp_path, names, told):
+    for name in names:
+        Image.fromarray(numbered(1)).save(tmp_path / name)
+    warnings: list[str] = []
+    assert len(list(open_source(tmp_path, warnings.append))) == len(names)
+    assert len(warnings) == len(told)
+    assert all(part in warning for part, warning in zip(told, warnings, strict=True))
+
+
+def test_a_matroska_file_cut_out_of_a_longer_one_is_whole(tmp_path):
+    times = [5 + Fraction(n, 25) for n in range(50)]
+    path = make_clip(
+        tmp_path / "part2.mkv", 50, times=times, rate=Fraction(25), time_base=Fraction(1, 1000)
+    )
+    clip = open_source(path, pytest.fail)
+    assert clip.length_hint == 50 and len(list(clip)) == 50
 
 
 def test_names_outside_ascii(tmp_path):

@@ -205,6 +205,12 @@ def prepare_folder(
         OutputsExistError: Something there would be lost or mixed up; nothing was removed.
         WriteError: The folder cannot be created.
     """
+    for path in inputs:
+        if root.exists() and path.resolve() == root.resolve():
+            raise OutputsExistError(
+                f"{root}: is read from, and what is written there would be taken for frames; give "
+                "another --output-dir"
+            )
     earlier = listed_outputs(read_report(root))
     kept = [] if overwrite else [o for o in earlier if resume or o.kind != "preview"]
     gone = [output for output in earlier if output not in kept]
@@ -227,7 +233,7 @@ def _refuse_inputs(removable: set[Path], inputs: Sequence[Path]) -> None:
     for path in inputs:
         if path.resolve() in doomed:
             raise OutputsExistError(
-                f"{path}: was written by the earlier run, which --overwrite would remove; "
+                f"{path}: was written by the earlier run, and would be removed for this one; "
                 "give another --output-dir"
             )
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .lock import FolderLock
 from .outputs import KINDS, Output, prepare_folder, write_report
 
 #: Frames that are claimed at once, so that the report is not written for each of them.
@@ -31,6 +32,7 @@ class RunFolder:
 
     Raises:
         OutputsExistError: Outputs of these kinds are there already.
+        OutputsExistError: Another run writes to the folder.
         WriteError: The folder cannot be created.
     """
 
@@ -46,7 +48,15 @@ class RunFolder:
     ):
         self.root = root
         self.outputs = list(outputs)
-        earlier = prepare_folder(root, outputs, overwrite=overwrite, resume=resume, inputs=inputs)
+        self._lock = FolderLock(root)
+        try:
+            earlier = prepare_folder(
+                root, outputs, overwrite=overwrite, resume=resume, inputs=inputs
+            )
+        except BaseException:
+            self._lock.release()
+            raise
+        self._lock.take()  # there is a folder now
         self._kept = [output for output in earlier if not any(map(output.is_at, outputs))]
         begun = [output for output in earlier if output not in self._kept and output.extension]
         whole = {output.kind: output.finished(root) for output in begun}
@@ -82,7 +92,10 @@ class RunFolder:
         """
         for output in self.outputs:
             output.frames = max(begun.get(output.kind, 0), self._reach.get(output.kind, 0))
-        self._write(facts)
+        try:
+            self._write(facts)
+        finally:
+            self._lock.release()
 
     def _write(self, facts: dict[str, Any]) -> None:
         outputs = [asdict(output) for output in self.outputs + self._kept]
