@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -12,6 +13,10 @@ from PIL import Image, ImageCms, ImageColor, ImageOps
 
 from .ahead import map_ahead
 from .sources import Frame, FrameSource, MediaError, Warn
+
+#: Pixels above which an image is taken for one that is made to fill memory.
+_MOST_PIXELS = 2**30
+_limit = Lock()
 
 IMAGE_EXTENSIONS = frozenset(
     (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif")
@@ -63,7 +68,12 @@ _ORIENTATION = 0x0112
 
 def _open(data: bytes) -> Image.Image:
     pillow_heif.register_heif_opener()
-    return Image.open(io.BytesIO(data))
+    with _limit:  # Pillow's is for all of a program, and lower than what phones take
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, _MOST_PIXELS
+        try:
+            return Image.open(io.BytesIO(data))
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
 
 
 def _is_deep(image: Image.Image) -> bool:

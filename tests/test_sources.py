@@ -23,6 +23,7 @@ from dataset import (
     parse_colour,
     read_image,
 )
+from dataset.images import _open
 
 EXIF_ORIENTATION = 0x0112
 
@@ -315,6 +316,14 @@ def test_a_matroska_file_cut_out_of_a_longer_one_is_whole(tmp_path):
     )
     clip = open_source(path, pytest.fail)
     assert clip.length_hint == 50 and len(list(clip)) == 50
+
+
+def test_an_image_as_large_as_phones_take_is_opened(tmp_path, recwarn):
+    Image.new("1", (16384, 12288)).save(tmp_path / "plate.png")  # 201 megapixels
+    before = Image.MAX_IMAGE_PIXELS
+    with _open((tmp_path / "plate.png").read_bytes()) as image:
+        assert image.size == (16384, 12288)
+    assert before == Image.MAX_IMAGE_PIXELS and not recwarn.list
 
 
 def test_names_outside_ascii(tmp_path):
