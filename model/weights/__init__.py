@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "34f5b74d319d0624d9c43ce7ef63bf3bcc17be3dee862db532babe7f88dbd940"
+SHA256 = "73f48c99ee66b58d9ed83dde7681de22170ed4ecd2a9d68cfa61a9309c78c749"
