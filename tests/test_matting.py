@@ -10,10 +10,10 @@ import media
 import numpy as np
 import pytest
 import torch
-from media import KnownNetwork, make_clip, make_plate, numbered, read_number, read_video
+from media import KnownNetwork, make_clip, make_plate, numbered, read_number
 from PIL import Image
 
-from dataset import read_image
+from dataset import open_source, read_image
 from inference_video import MattingResult, UsageError, matte_video
 from model import Matter, MattingRefine, fastest_precision
 from writers import FrameWriter, MemoryWriter
@@ -71,14 +71,14 @@ def test_video_composites_over_green_by_default(tmp_path):
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "com.mp4", "err.mp4", "fgr.mp4", "pha.mp4", "preview.png", "run.json",
     ]  # fmt: skip
-    pictures, times = read_video(tmp_path / "out/com.mp4")
-    assert times == [n * Fraction(1001, 24000) for n in range(6)]
-    for number, picture in enumerate(pictures):
+    frames = list(open_source(tmp_path / "out/com.mp4", pytest.fail))  # with its chroma in place
+    assert [frame.time for frame in frames] == [n * Fraction(1001, 24000) for n in range(6)]
+    for number, frame in enumerate(frames):
         source = numbered(number).astype(float)
         alpha = source[..., :1] / 255
         wanted = (255 - source) * alpha + np.array([120, 255, 155]) * (1 - alpha)
         smooth = (slice(12, -2), slice(2, -2))  # below the blocks, whose edges 4:2:0 softens
-        assert np.abs(picture[smooth] - wanted[smooth]).max() < 5
+        assert np.abs(frame.image[smooth] - wanted[smooth]).max() < 5
 
 
 def test_a_background_of_another_rate_is_told_of_and_a_colour_is_no_folder(tmp_path, monkeypatch):
