@@ -112,8 +112,14 @@ class Settings:
             raise _refusal("--hwaccel", self.hwaccel, _one_of(HWACCELS))
         if "ref" in self.output_types and self.model_type == "mattingbase":
             raise UsageError("--output-types ref needs --model-type mattingrefine")
-        for flag, path in (("--video-src", self.video_src), ("--video-bgr", self.video_bgr)):
-            if not str(path):
+        given = {
+            "--video-src": self.video_src,
+            "--video-bgr": self.video_bgr,
+            "--video-target-bgr": self.video_target_bgr,
+            "--output-dir": self.output_dir,
+        }
+        for flag, path in given.items():  # an empty path would mean the current folder
+            if path is not None and not str(path):
                 raise UsageError(f"{flag} is empty; give a path")
         if Path(self.video_src).exists() and _same(self.video_src, self.video_bgr):
             raise UsageError(

@@ -230,6 +230,8 @@ WRONG = {
     "rate": (["--frame-rate", "0"], "--frame-rate 0"),
     "rate beyond all": (["--frame-rate", "1e30"], "--frame-rate"),
     "no path": (["--video-bgr", ""], "--video-bgr is empty"),
+    "no target": (["--video-target-bgr", ""], "--video-target-bgr is empty"),
+    "no folder": (["--output-dir", ""], "--output-dir is empty"),
     "the clip as its plate": (["--video-bgr", "clip.mp4"], "is the clip itself"),
     "strict without a look": (["--strict", "--no-preflight"], "--no-preflight"),
     "rate of nothing": (["--frame-rate", "25/0"], "--frame-rate"),
