@@ -10,6 +10,7 @@ from model.weights import BUILTIN
 from training import ahead, windows
 from training.__main__ import main
 from training.data import VALIDATION_SEED, Batch, to_tensors
+from training.network import run
 from training.sample import make_sample
 from training.trainer import Recipe, Trainer
 from training.weights import export, network_from, read_state
@@ -20,7 +21,9 @@ HEIGHT, WIDTH = 192, 320
 
 @pytest.fixture(scope="module")
 def network():
-    return network_from(read_state(BUILTIN))
+    network = network_from(read_state(BUILTIN))
+    network.refiner.sample_pixels = round(80_000 / (1024 * 576) * HEIGHT * WIDTH)
+    return network
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,35 @@ def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def cutting(folder: Path, samples: int) -> list[str]:
     init = ["--init", str(BUILTIN)]
     return ["windows", str(folder), *init, "--samples", str(samples), "--seed", "3"]
+
+
+def test_in_spots_base_and_refiner_learn_together(network, sample, tmp_path):
+    recipe = Recipe("refine", steps=2, size=(HEIGHT, WIDTH), spots=3, precision="fp32", frozen=True)
+    trainer = Trainer(recipe, tmp_path / "run", init=BUILTIN)
+    trainer.trainee.train()
+    trainer.network.eval()
+    batch = {name: x[None].float() / 255 for name, x in sample.items()}
+    together = trainer._loss_in_spots(batch)
+    cut = cut_windows(network, sample, 3, np.random.default_rng([recipe.seed, 0, 6]))
+    with torch.no_grad():
+        coarse = run(trainer.trainee, batch["src"], batch["bgr"], precision="fp32", refined=False)
+        apart = trainer._compare(coarse, batch) + trainer._loss_in_windows(batch_of(cut))
+    assert together.item() == pytest.approx(float(apart), rel=1e-3), "features kept in float16"
+    together.backward()
+    still = [name for name, x in trainer.network.named_parameters() if not x.grad.abs().sum()]
+    assert not still
+
+    before = {name: x.clone() for name, x in trainer.network.state_dict().items()}
+    trainer.train(workers=0, validate_every=0)
+    after = trainer.network.state_dict()
+    moved = {name for name, x in after.items() if not torch.equal(x, before[name])}
+    assert moved == {name for name, _ in trainer.network.named_parameters()}
+
+
+@pytest.mark.parametrize("other", [{"stage": "base"}, {"stage": "refine", "windows": 1}])
+def test_spots_are_for_the_refine_stage_without_windows(other):
+    with pytest.raises(ValueError, match="spots"):
+        Recipe(**other, base_rate=0, spots=1)
 
 
 def test_windows_are_the_same_after_an_interruption(pool, capsys):

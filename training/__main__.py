@@ -54,6 +54,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
         if stage == "refine":
             train.add_argument("--windows", type=Path, help="learn from these, and not from --size")
+            train.add_argument("--spots", type=int, default=0, help="see Recipe.spots")
     samples = commands.add_parser("samples", help="draw samples ahead, for --ahead")
     samples.add_argument("--size", type=_size, default=SIZES["base"])
     samples.add_argument("--shrink", type=int, default=1, help="see Recipe.shrink")
@@ -156,6 +157,7 @@ def train(args: argparse.Namespace) -> None:
         alike=args.alike,
         shaded=args.shaded,
         windows=len(windows) if windows is not None else 0,
+        spots=args.spots if args.command == "refine" else 0,
         ahead=sum(map(len, ahead)),
         precision=args.precision,
         frozen=args.frozen,

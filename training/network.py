@@ -41,22 +41,27 @@ class Trainee(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, src: Tensor, bgr: Tensor) -> list[Prediction]:
+    def forward(self, src: Tensor, bgr: Tensor, refined: bool = True) -> list[Prediction]:
         """Predict the coarse result and, from a network with a refiner, the refined one.
 
         Args:
             src: (B, 3, H, W) in [0, 1], the frame.
             bgr: (B, 3, H, W) in [0, 1], the plate.
+            refined: Whether the refiner is to run.
         """
         network = self.network
         if not isinstance(network, MattingRefine):
             return [_coarse(network, src, bgr)[0]]
         src_sm = network._shrink(src)
         coarse, res, hid = _coarse(network, src_sm, network._shrink(bgr))
+        if not refined:
+            return [coarse]
         pha, err = (x.to(src.dtype) for x in (coarse.pha, coarse.err))
         pha, res, _ = network.refiner(src, bgr, pha, res, err, hid)
-        refined = Prediction(clamp(pha.float()), clamp(res.float() + src.float()), coarse.err)
-        return [coarse, refined]
+        return [
+            coarse,
+            Prediction(clamp(pha.float()), clamp(res.float() + src.float()), coarse.err),
+        ]
 
 
 def _coarse(network: MattingBase, src: Tensor, bgr: Tensor) -> tuple[Prediction, Tensor, Tensor]:
@@ -68,9 +73,14 @@ def _coarse(network: MattingBase, src: Tensor, bgr: Tensor) -> tuple[Prediction,
 
 
 def run(
-    trainee: Trainee, src: Tensor, bgr: Tensor, *, precision: Precision = "bf16"
+    trainee: Trainee,
+    src: Tensor,
+    bgr: Tensor,
+    *,
+    precision: Precision = "bf16",
+    refined: bool = True,
 ) -> list[Prediction]:
-    """Run ``trainee`` on ``src`` and ``bgr`` (B, 3, H, W) in [0, 1].
+    """Run ``trainee`` on ``src`` and ``bgr`` (B, 3, H, W) in [0, 1]; see :meth:`Trainee.forward`.
 
     In bfloat16 the weights stay float32 and are cast here, normalisation keeps its own in float32.
     That is autocast without its detour through float32 at every resize, which costs a fifth of a
@@ -86,4 +96,4 @@ def run(
             name: x.bfloat16() if x.dim() == 4 or "conv4" in name else x
             for name, x in weights.items()
         }
-    return list(torch.func.functional_call(trainee, weights, (src, bgr)))
+    return list(torch.func.functional_call(trainee, weights, (src, bgr, refined)))

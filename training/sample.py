@@ -14,6 +14,8 @@ from .textures import Array, Rng, scene, texture
 PLAIN = 0.12
 #: The share of shaded samples that show animals, mostly, on pale ground.
 GROUND = 0.4
+#: The share of subjects alike to what is behind them that stand in the dark.
+DIM = 0.2
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,14 @@ def make_sample(
         statue = Canvas(height, width)
         draw_subject(rng, statue, None)
         place = place * (1 - statue.alpha[..., None]) + statue.colour
+    chance = np.random.default_rng([seed, index, 2])  # 1 and 3 crop and cut elsewhere
+    similar = chance.random() < alike
+    if similar and chance.random() < DIM:
+        place = place * chance.uniform(0.05, 0.4)
     canvas = Canvas(height, width)
     if kind > plain + 0.06:  # else nobody is there
         _populate(rng, canvas, place)
-        chance = np.random.default_rng([seed, index, 2])  # 1 and 3 crop and cut elsewhere
-        if chance.random() < alike:
+        if similar:
             _liken(chance, canvas, place)
     light = None if dimmed is None else degrade.near_shadow(dimmed, canvas.alpha)
     return _photograph(rng, place, canvas, clean=clean, light=light)
@@ -112,14 +117,19 @@ def _blur(rng: Rng, canvas: Canvas) -> None:
 
 
 def _liken(rng: Rng, canvas: Canvas, place: Array) -> None:
-    """Give parts of the subject the colours of what is behind them, as skin has before bricks."""
+    """Give parts of the subject the colours of what is behind them, as skin has before bricks.
+
+    Every other time in another light: a white leg in its own shade looks like shaded ground.
+    """
     height, width = canvas.alpha.shape
     coarse = rng.random(rng.integers((3, 4), (9, 12))).astype(np.float32)
     hills = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     spots = ((hills - rng.uniform(0.5, 0.85)) * rng.uniform(3, 20)).clip(0, 1)
     longest = max(height, width)
     behind = cv2.GaussianBlur(place, (0, 0), longest * rng.uniform(0.005, 0.1))
-    share = (spots * rng.uniform(0.4, 0.95))[..., None]
+    if rng.random() < 0.5:
+        behind = (behind * rng.uniform(0.5, 1.15)).clip(0, 1)
+    share = (spots * rng.uniform(0.4, 1))[..., None]
     canvas.colour += share * (canvas.alpha[..., None] * behind - canvas.colour)
 
 
@@ -163,6 +173,8 @@ def _ground_sample(rng: Rng, height: int, width: int) -> Sample:
             draw_subject(rng, canvas, near)
         for _ in range(int(rng.integers(1, 3))):  # a soft one, and a dark one at its feet
             light *= degrade.near_shadow(rng, canvas.alpha)
+    if rng.random() < 0.6:
+        _liken(rng, canvas, place)
     for _ in range(int(rng.integers(0, 3))):
         draw_lead(rng, canvas)
     _blur(rng, canvas)

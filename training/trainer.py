@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
@@ -19,12 +20,12 @@ from model import MattingBase, MattingRefine
 from .ahead import SamplePool
 from .data import VALIDATION_SEED, Batch, Samples, batches
 from .losses import matting_loss
-from .network import Precision, Trainee, run
+from .network import Precision, Prediction, Trainee, run
 from .quick import quicken
 from .sample import PLAIN
 from .validation import Validation
 from .weights import load_weights, read_state
-from .windows import WindowPool, refine_windows
+from .windows import WindowPool, choose_windows, features_of, refine_windows, stacked
 
 Stage = Literal["base", "refine"]
 
@@ -52,6 +53,8 @@ class Recipe:
         shaded: The share of subjects with a further shadow under or close behind them; validation
             has none.
         windows: How many windows the refiner learns from, instead of samples; 0: none.
+        spots: In stage ``refine``, how many windows of each sample the refiner learns from, where
+            the base errs, which learns from the whole; 0: both learn from whole samples.
         ahead: How many samples were drawn ahead, to learn from again and again; 0: each step has
             its own. ``plain``, ``alike`` and ``shaded`` were said when they were drawn.
         precision: What a step computes in; ``bf16`` pays where the processor has it.
@@ -76,6 +79,7 @@ class Recipe:
     alike: float = 0
     shaded: float = 0
     windows: int = 0
+    spots: int = 0
     ahead: int = 0
     precision: Precision = "bf16"
     frozen: bool = False
@@ -89,6 +93,8 @@ class Recipe:
             raise ValueError(f"seed {self.seed} is that of the validation samples")
         if self.windows and (self.stage != "refine" or self.base_rate):
             raise ValueError("windows are for the refine stage at a base rate of 0")
+        if self.spots and (self.stage != "refine" or self.windows):
+            raise ValueError("spots are for the refine stage without windows")
         if self.stage == "refine" and (self.size[0] % 4 or self.size[1] % 4):
             raise ValueError(f"size {self.size[0]}x{self.size[1]} is not a multiple of 4")
 
@@ -201,7 +207,12 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * self.recipe.learning_rate(self.step)
         batch = {name: x.to(self.device) for name, x in batch.items()}
-        loss = self._loss(batch) if self.windows is None else self._loss_in_windows(batch)
+        if self.windows is not None:
+            loss = self._loss_in_windows(batch)
+        elif self.recipe.spots:
+            loss = self._loss_in_spots(batch)
+        else:
+            loss = self._loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -209,9 +220,13 @@ class Trainer:
         return float(loss.detach())
 
     def _loss(self, batch: Batch) -> Tensor:
-        src, bgr, pha, fgr = (batch[name] for name in ("src", "bgr", "pha", "fgr"))
+        src, bgr = batch["src"], batch["bgr"]
+        return self._compare(run(self.trainee, src, bgr, precision=self.recipe.precision), batch)
+
+    def _compare(self, predictions: list[Prediction], batch: Batch) -> Tensor:
+        pha, fgr = batch["pha"], batch["fgr"]
         loss = torch.zeros((), device=self.device)
-        for predicted in run(self.trainee, src, bgr, precision=self.recipe.precision):
+        for predicted in predictions:
             coarse = predicted.err.shape == predicted.pha.shape
             size = predicted.pha.shape[2:]
             true = [
@@ -220,6 +235,22 @@ class Trainer:
             ]
             loss = loss + matting_loss(predicted, *true, with_err=coarse)
         return loss
+
+    def _loss_in_spots(self, batch: Batch) -> Tensor:
+        assert isinstance(self.network, MattingRefine)
+        recipe = self.recipe
+        with features_of(self.network) as seen:
+            coarse = run(
+                self.trainee, batch["src"], batch["bgr"], precision=recipe.precision, refined=False
+            )
+        parts = {name: x.unbind() for name, x in {**batch, "features": seen[0].float()}.items()}
+        rng = np.random.default_rng([recipe.seed, self.step, 6])
+        windows = []
+        for index, err in enumerate(coarse[0].err.detach()):
+            sample = {name: x[index] for name, x in parts.items()}
+            windows += choose_windows(sample, err[None], recipe.spots, rng)
+        loss = self._compare(coarse, batch)
+        return loss + self._loss_in_windows(stacked(windows)) if windows else loss
 
     def _loss_in_windows(self, windows: Batch) -> Tensor:
         assert isinstance(self.network, MattingRefine)

@@ -6,6 +6,7 @@ scenes fit into a batch.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model import MattingRefine
+from model.patches import sample_patches
 
 from .ahead import Pool, write_ahead
 from .data import Batch, to_tensors
@@ -36,7 +38,7 @@ def cut_windows(
     """Cut up to ``count`` windows out of a sample, the likelier the more of them is refined.
 
     Args:
-        network: Its base decides; in evaluation mode. The pixels that it refines are set.
+        network: Its base decides; in evaluation mode.
         sample: ``src bgr fgr`` (3, H, W) and ``pha`` (1, H, W), uint8, in multiples of 4.
         count: Windows at most; those of which next to nothing is refined are left out.
         rng: Shifts the grid of windows, and draws from it.
@@ -47,18 +49,35 @@ def cut_windows(
         (C, 24, 24), float16, what the last layer of the base reads.
     """
     src, bgr = (sample[name][None].float() / 255 for name in ("src", "bgr"))
-    height, width = src.shape[2:]
-    network.refiner.sample_pixels = round(_REFINED * height * width)
+    with features_of(network) as seen, torch.inference_mode():
+        err = network(src, bgr).err_sm
+    windows = choose_windows({**sample, "features": seen[0][0].half()}, err, count, rng)
+    return [{name: part.clone() for name, part in window.items()} for window in windows]
+
+
+@contextmanager
+def features_of(network: MattingRefine) -> Iterator[list[Tensor]]:
+    """What the last layer of the base reads, (B, C, H, W), of each pass within the context."""
     seen: list[Tensor] = []
-    hook = network.decoder.conv4.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
-    with hook, torch.inference_mode():
-        ref = network(src, bgr).ref_sm[0].byte()
-    features = seen[0][0].half()
+    with network.decoder.conv4.register_forward_pre_hook(lambda _, x: seen.append(x[0])):
+        yield seen
+
+
+def choose_windows(sample: Batch, err: Tensor, count: int, rng: np.random.Generator) -> list[Batch]:
+    """The windows of :func:`cut_windows`, as views of ``sample`` and in its types.
+
+    Args:
+        sample: As in :func:`cut_windows`, with ``features`` (C, H/4, W/4).
+        err: (1, 1, H/4, W/4), where the base expects errors.
+        count, rng: As in :func:`cut_windows`.
+    """
+    height, width = sample["src"].shape[1:]
+    ref = sample_patches(err, round(_REFINED * height * width) // 16)[0].byte()
     top, left = rng.integers(_FEATURES_AROUND, PATCHES, 2).tolist()
     ends = (length // 4 - PATCHES - _FEATURES_AROUND + 1 for length in (height, width))
     rows, columns = map(range, (top, left), ends, (PATCHES, PATCHES))
     places = [(y, x) for y in rows for x in columns]
-    refined = np.array([_part(ref, y, x, PATCHES).sum() for y, x in places], dtype=float)
+    refined = np.array([_part(ref, y, x, PATCHES).sum().item() for y, x in places], dtype=float)
     refined[refined < 6] = 0
     count = min(count, int(np.count_nonzero(refined)))
     if not count:
@@ -69,8 +88,8 @@ def cut_windows(
         window = {name: _part(sample[name], 4 * y, 4 * x, SIDE, _AROUND) for name in ("src", "bgr")}
         window |= {name: _part(sample[name], 4 * y, 4 * x, SIDE) for name in ("fgr", "pha")}
         window["ref"] = _part(ref, y, x, PATCHES)
-        window["features"] = _part(features, y, x, PATCHES, _FEATURES_AROUND)
-        windows.append({name: part.clone() for name, part in window.items()})
+        window["features"] = _part(sample["features"], y, x, PATCHES, _FEATURES_AROUND)
+        windows.append(window)
     return windows
 
 
@@ -114,14 +133,19 @@ class WindowPool(Pool):
 
     def batch(self, seed: int, step: int, count: int) -> Batch:
         """The ``count`` windows of step ``step``: float32, the pictures and ``ref`` in [0, 1]."""
-        windows = self.pick(np.random.default_rng([seed, step, 4]), count)
-        batch = {name: torch.stack([x[name] for x in windows]).float() for name in windows[0]}
-        return {
-            name: (x / 255 if name in ("src", "bgr", "fgr", "pha") else x).contiguous(
-                memory_format=torch.channels_last
-            )
-            for name, x in batch.items()
-        }
+        batch = stacked(self.pick(np.random.default_rng([seed, step, 4]), count))
+        pictures = ("src", "bgr", "fgr", "pha")
+        return {name: x / 255 if name in pictures else x for name, x in batch.items()}
+
+
+def stacked(windows: list[Batch]) -> Batch:
+    """Windows as a batch, float32."""
+    return {
+        name: torch.stack([x[name] for x in windows])
+        .float()
+        .contiguous(memory_format=torch.channels_last)
+        for name in windows[0]
+    }
 
 
 def refine_windows(network: MattingRefine, windows: Batch) -> Prediction:
