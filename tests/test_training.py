@@ -58,7 +58,8 @@ def test_a_clean_sample_is_its_own_compositing() -> None:
     assert found > 5
 
 
-def test_parts_of_a_subject_may_look_like_what_is_behind_them() -> None:
+def test_parts_of_a_subject_may_look_like_what_is_behind_them(monkeypatch) -> None:
+    monkeypatch.setattr(training.sample, "DIM", 0)
     touched = 0
     for index in range(40):
         before = make_sample(7, index, 96, 96)
@@ -70,6 +71,15 @@ def test_parts_of_a_subject_may_look_like_what_is_behind_them() -> None:
         if not before.pha.any():
             np.testing.assert_array_equal(after.src, before.src)
     assert touched > 10
+
+
+def test_subjects_like_what_is_behind_them_may_stand_in_the_dark(monkeypatch) -> None:
+    def plates(dim: float) -> list[float]:
+        monkeypatch.setattr(training.sample, "DIM", dim)
+        return [float(make_sample(7, i, 64, 64, plain=0, alike=1).bgr.mean()) for i in range(20)]
+
+    for dark, bright in zip(plates(1), plates(0), strict=True):
+        assert dark < 0.55 * bright
 
 
 def test_a_further_shadow_falls_on_the_scene_alone(monkeypatch) -> None:
