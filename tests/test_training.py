@@ -13,7 +13,9 @@ import torch
 
 import training.sample
 from model import MattingBase, MattingRefine, load_network
+from model.weights import BUILTIN
 from training import degrade
+from training.__main__ import main
 from training.canvas import Canvas
 from training.data import VALIDATION_SEED, Samples, shrunk, to_tensors
 from training.degrade import film
@@ -283,6 +285,24 @@ def test_export_keeps_the_network(tmp_path: Path) -> None:
     src, bgr = torch.rand(2, 1, 3, 64, 96)
     with torch.inference_mode():
         torch.testing.assert_close(loaded(src, bgr).pha, network(src, bgr).pha, atol=0.01, rtol=0)
+
+
+def test_after_its_own_training_a_base_is_joined_with_a_refiner(tmp_path: Path) -> None:
+    trainer = Trainer(Recipe("base", steps=1, batch=2, size=(32, 32), seed=5), tmp_path / "base")
+    trainer.save()
+    joined = tmp_path / "joined.safetensors"
+    checkpoint = str(tmp_path / "base" / CHECKPOINT)
+    assert main(["export", checkpoint, str(joined), "--rest", str(BUILTIN)]) == 0
+    network, shipped = network_from(read_state(joined)), load_network()
+    assert isinstance(network, MattingRefine)
+    old, new = shipped.state_dict(), network.state_dict()
+    base = trainer.network.state_dict()
+    for key in ("decoder.conv4.weight", "decoder.conv4.bias"):
+        torch.testing.assert_close(new[key][:5], base[key][:5], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(new[key][5:], old[key][5:])
+    torch.testing.assert_close(new["refiner.conv1.weight"], old["refiner.conv1.weight"])
+    key = "backbone.features.3.conv.0.0.weight"
+    torch.testing.assert_close(new[key], base[key], rtol=1e-3, atol=1e-4)
 
 
 def test_mean_of_two_checkpoints() -> None:

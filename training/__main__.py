@@ -17,7 +17,7 @@ from .network import PRECISIONS
 from .sample import PLAIN
 from .smoothing import flicker
 from .trainer import Recipe, Trainer
-from .weights import export, mean_state, network_from, read_state, share_mean
+from .weights import export, mean_state, network_from, read_state, share_mean, with_rest
 from .windows import WindowPool, write_windows
 
 SIZES = {"base": "256x160", "refine": "512x512"}
@@ -74,6 +74,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     export = commands.add_parser("export", help="write weights as float16 safetensors")
     export.add_argument("checkpoint", type=Path, nargs="+", help="of several, their mean")
     export.add_argument("weights", type=Path, help="a .safetensors file to write")
+    export.add_argument(
+        "--rest", type=Path, help="the refiner and its hidden channels, after stage base"
+    )
     looking = commands.add_parser(
         "preflight", help="how often the look before a run names what is wrong with a plate"
     )
@@ -100,8 +103,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         if args.command == "export":
-            states = [read_state(path) for path in args.checkpoint]
-            print(export(mean_state(states), args.weights), args.weights)
+            state = mean_state([read_state(path) for path in args.checkpoint])
+            if args.rest:
+                state = with_rest(state, read_state(args.rest))
+            print(export(state, args.weights), args.weights)
         elif args.command == "mean":
             print("at step", share_mean(args.checkpoint))
         elif args.command == "preflight":

@@ -64,6 +64,19 @@ def mean_state(states: Sequence[State]) -> State:
     }
 
 
+def with_rest(base: State, rest: State) -> State:
+    """What ``base`` shows, with the refiner of ``rest`` and the hidden channels that it reads.
+
+    Args:
+        base: Of a MattingBase, whose training leaves the hidden channels as they are drawn.
+        rest: Of a MattingRefine.
+    """
+    state = {**rest, **base}
+    for key in ("decoder.conv4.weight", "decoder.conv4.bias"):
+        state[key] = torch.cat([base[key][:5], rest[key][5:]])
+    return state
+
+
 def share_mean(checkpoints: Sequence[Path]) -> int:
     """Give runs side by side their mean weights; each goes on with its own samples and optimiser.
 

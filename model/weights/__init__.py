@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "73f48c99ee66b58d9ed83dde7681de22170ed4ecd2a9d68cfa61a9309c78c749"
+SHA256 = "7e0ffef0b8bcf6e459e63246d30b4756516c9785273d1fd750183795178db206"
