@@ -113,6 +113,21 @@ def test_in_spots_base_and_refiner_learn_together(network, sample, tmp_path):
     assert moved == {name for name, _ in trainer.network.named_parameters()}
 
 
+def test_learning_in_spots_goes_on_as_if_never_interrupted(sample, tmp_path):
+    recipe = Recipe("refine", steps=3, size=(HEIGHT, WIDTH), batch=1, spots=3, precision="fp32")
+    whole = Trainer(recipe, tmp_path / "whole", init=BUILTIN)
+    whole.train(workers=0, validate_every=0)
+    first = Trainer(recipe, tmp_path / "parts", init=BUILTIN)
+    first._optimise(next(first._supply(0)))
+    first.step += 1
+    first.save()
+    second = Trainer(recipe, tmp_path / "parts")
+    assert second.step == 1
+    second.train(workers=0, validate_every=0)
+    for name, x in whole.network.state_dict().items():
+        assert torch.equal(x, second.network.state_dict()[name]), name
+
+
 @pytest.mark.parametrize("other", [{"stage": "base"}, {"stage": "refine", "windows": 1}])
 def test_spots_are_for_the_refine_stage_without_windows(other):
     with pytest.raises(ValueError, match="spots"):
