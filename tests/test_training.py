@@ -1,28 +1,33 @@
 """The sample generator and the trainer."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import training.sample
+import training.trainer
 from model import MattingBase, MattingRefine, load_network
 from model.weights import BUILTIN
-from training import degrade
+from training import degrade, subjects
 from training.__main__ import main
 from training.canvas import Canvas
 from training.data import VALIDATION_SEED, Samples, shrunk, to_tensors
 from training.degrade import film
 from training.network import Trainee, clamp, run
 from training.sample import Sample, make_sample
-from training.subjects import draw_lead
-from training.trainer import CHECKPOINT, Recipe, Trainer
+from training.subjects import draw_glossy_thing, draw_lead, draw_pied_animal
+from training.trainer import CHECKPOINT, Recipe, Stage, Trainer
+from training.validation import Validation
 from training.weights import export, mean_state, network_from, read_state, share_mean
 
 ROOT = Path(__file__).parent.parent
@@ -86,6 +91,7 @@ def test_subjects_like_what_is_behind_them_may_stand_in_the_dark(monkeypatch) ->
 
 def test_a_further_shadow_falls_on_the_scene_alone(monkeypatch) -> None:
     monkeypatch.setattr(training.sample, "GROUND", 0)
+    monkeypatch.setattr(training.sample, "DARK", 0)
     touched = 0
     for index in range(40):
         before = make_sample(7, index, 96, 96, plain=0)
@@ -128,6 +134,61 @@ def test_pale_ground_is_dimmed_where_somebody_stands(monkeypatch) -> None:
         assert not free.any() or np.median(lit.src[free]) > 0.5
         darker += (np.abs(lit.src - dim.src)[free].max(axis=1, initial=0) > 0.02).mean() > 0.01
     assert darker > 10
+
+
+def test_glossy_things_stand_in_dark_places(monkeypatch) -> None:
+    def samples() -> list[Sample]:
+        return [make_sample(7, index, 96, 96, plain=0, shaded=1) for index in range(20)]
+
+    monkeypatch.setattr(training.sample, "GROUND", 0)
+    monkeypatch.setattr(training.sample, "DARK", 1)
+    dark = samples()
+    assert all(np.median(sample.bgr) < 0.4 and not sample.clean for sample in dark)
+    assert sum(bool((sample.pha == 1).any()) for sample in dark) > 10
+    monkeypatch.setattr(training.sample, "draw_glossy_thing", lambda *of: None)
+    without = samples()
+    assert sum(a.pha.sum() > b.pha.sum() for a, b in zip(dark, without, strict=True)) > 10
+
+
+def test_what_is_glossy_is_black_but_for_its_glints() -> None:
+    shine = []
+    for index in range(20):
+        canvas = Canvas(96, 128)
+        draw_glossy_thing(np.random.default_rng([7, index]), canvas)
+        if (solid := canvas.alpha == 1).any():
+            light = canvas.colour.max(axis=2)[solid]
+            assert light.min() <= 0.15
+            shine.append(light.max() > 0.25)
+    assert 5 < sum(shine) < len(shine)
+
+
+def test_the_legs_of_a_pied_animal_are_as_pale_as_the_ground_and_may_move(monkeypatch) -> None:
+    ground = np.array([0.8, 0.75, 0.6])
+
+    def animals() -> list[Canvas]:
+        canvases = [Canvas(144, 256) for _ in range(20)]
+        for index, canvas in enumerate(canvases):
+            draw_pied_animal(np.random.default_rng([7, index]), canvas, ground, least=0.1)
+        return canvases
+
+    moving = animals()
+    kernel = subjects.motion_kernel
+
+    def still(*of: Any) -> np.ndarray:
+        kernel(*of)  # for the draws that follow
+        return np.ones((1, 1), np.float32)
+
+    monkeypatch.setattr(subjects, "motion_kernel", still)
+    alike = pied = soft = 0
+    for canvas, quiet in zip(moving, animals(), strict=True):
+        solid = canvas.alpha > 0.99
+        hue = canvas.colour[solid] / canvas.colour[solid].sum(axis=1, keepdims=True)
+        same = np.abs(hue - ground / ground.sum()).max(axis=1) < 0.03
+        alike += same.mean() > 0.2
+        pied += not same.all()
+        partial = [((x.alpha > 0.05) & (x.alpha < 0.95)).sum() for x in (canvas, quiet)]
+        soft += partial[0] > 1.1 * partial[1]
+    assert alike > 10 and pied > 10 and 4 < soft < 16
 
 
 def test_a_lead_hangs_on_its_subject_and_lies_on_the_ground() -> None:
@@ -269,6 +330,27 @@ def test_another_recipe_does_not_go_on_with_a_checkpoint(tmp_path: Path) -> None
     Trainer(Recipe("base", steps=1, batch=2, size=(32, 32)), tmp_path).save()
     with pytest.raises(ValueError, match="another recipe"):
         Trainer(Recipe("base", steps=2, batch=2, size=(32, 32)), tmp_path)
+
+
+@pytest.mark.parametrize("stage, shrink", [("base", 4), ("refine", 1)])
+def test_validation_measures_what_the_network_makes_of_held_out_samples(
+    stage: Stage, shrink: int, tmp_path: Path, monkeypatch
+) -> None:
+    few = partial(Validation, size=(128, 192), count=4)
+    monkeypatch.setattr(training.trainer, "Validation", few)
+    recipe = Recipe(stage, steps=1, batch=2, size=(64, 64), precision="fp32")
+    trainer = Trainer(recipe, tmp_path, init=BUILTIN)
+    trainer.train(workers=0, validate_every=1)
+    written = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert (tmp_path / "validation_000001.jpg").exists()
+    mads = []
+    for index in range(4):
+        sample = shrunk(make_sample(VALIDATION_SEED, index, 128, 192), shrink)
+        src, bgr, pha = (to_tensors(sample)[x][None] / 255 for x in ("src", "bgr", "pha"))
+        with torch.no_grad():
+            found = run(trainer.trainee.eval(), src, bgr, precision="fp32")[-1].pha
+        mads.append(1000 * float((found - pha).abs().mean()))
+    assert written[-1]["val_mad"] == pytest.approx(np.mean(mads), abs=0.01)
 
 
 def test_validation_samples_are_not_trained_on() -> None:

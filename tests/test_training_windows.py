@@ -14,7 +14,7 @@ from training.network import run
 from training.sample import make_sample
 from training.trainer import Recipe, Trainer
 from training.weights import export, network_from, read_state
-from training.windows import WindowPool, cut_windows, refine_windows
+from training.windows import WindowPool, cut_features, cut_windows, refine_windows
 
 HEIGHT, WIDTH = 192, 320
 
@@ -75,6 +75,19 @@ def test_where_nothing_is_refined_no_window_is_cut(network, sample):
     cut = cut_windows(network, still, 9, np.random.default_rng(0))
     assert all(window["ref"].sum() >= 6 for window in cut)
     assert len(cut) <= chosen / 6
+
+
+def test_features_are_cut_as_slices_are_with_their_gradients():
+    features = torch.randn(2, 5, 40, 60, generator=torch.Generator().manual_seed(1))
+    places = [(1, 4, 5), (0, 20, 40), (1, 9, 12)]
+    one, other = (features.clone().requires_grad_() for _ in range(2))
+    cut = cut_features(one, places)
+    sliced = torch.stack([other[n, :, y - 4 : y + 20, x - 4 : x + 20] for n, y, x in places])
+    assert torch.equal(cut, sliced)
+    weight = torch.randn(cut.shape, generator=torch.Generator().manual_seed(2))
+    (cut * weight).sum().backward()
+    (sliced * weight).sum().backward()
+    torch.testing.assert_close(one.grad, other.grad)
 
 
 @pytest.fixture

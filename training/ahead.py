@@ -105,13 +105,16 @@ class SamplePool(Pool):
             if rng.random() < 0.5:
                 sample = {name: x.flip(2) for name, x in sample.items()}
             if rng.random() < 0.5:
-                order = list(_ORDERS[rng.integers(len(_ORDERS))])
-                sample = {name: x[order] if len(x) == 3 else x for name, x in sample.items()}
+                order = torch.tensor(_ORDERS[rng.integers(len(_ORDERS))])
+                sample = {
+                    name: x.index_select(0, order) if len(x) == 3 else x
+                    for name, x in sample.items()
+                }
             batch.append(sample)
         return {
-            name: (torch.stack([sample[name] for sample in batch]).float() / 255).contiguous(
-                memory_format=torch.channels_last
-            )
+            name: torch.stack([sample[name] for sample in batch])
+            .to(torch.float32, memory_format=torch.channels_last)
+            .div_(255)
             for name in batch[0]
         }
 

@@ -7,13 +7,23 @@ import numpy as np
 
 from . import degrade
 from .canvas import Canvas
-from .subjects import draw_animal, draw_cord, draw_lead, draw_subject, draw_thing
+from .subjects import (
+    draw_animal,
+    draw_cord,
+    draw_glossy_thing,
+    draw_lead,
+    draw_pied_animal,
+    draw_subject,
+    draw_thing,
+)
 from .textures import Array, Rng, scene, texture
 
 #: The share of samples that show a plain thing before a plain wall.
 PLAIN = 0.12
 #: The share of shaded samples that show animals, mostly, on pale ground.
 GROUND = 0.4
+#: The share of shaded samples that show subjects and glossy things in dark places.
+DARK = 0.15
 #: The share of subjects alike to what is behind them that stand in the dark.
 DIM = 0.2
 
@@ -57,7 +67,7 @@ def make_sample(
         plain: The share of samples that show a plain thing before a plain wall.
         alike: The share of subjects with parts in the colours of what is behind them there.
         shaded: The share of subjects with a further shadow close by, unless the sample is clean;
-            two fifths of these are animals, mostly, on pale ground.
+            two fifths of these are animals, mostly, on pale ground, and some are dark throughout.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
     kind = rng.random()
@@ -66,8 +76,12 @@ def make_sample(
     dimmed = extra if extra.random() < shaded else None
     if kind < plain:
         return _plain_sample(rng, height, width, dimmed)
-    if dimmed is not None and dimmed.random() < GROUND:
-        return _ground_sample(dimmed, height, width)
+    if dimmed is not None:
+        where = dimmed.random()
+        if where < GROUND:
+            return _ground_sample(dimmed, height, width)
+        if where > 1 - DARK:
+            return _dark_sample(dimmed, height, width)
     place = scene(rng, height, width)
     if rng.random() < 0.08:  # in the bright sun
         place = 1 - rng.uniform(0.15, 0.6) * (1 - place)
@@ -167,7 +181,10 @@ def _ground_sample(rng: Rng, height: int, width: int) -> Sample:
     light = np.ones((height, width, 3), np.float32)
     for _ in range(int(rng.integers(1, 3))):
         near = place.mean(axis=(0, 1)) if rng.random() < 0.5 else None
-        if rng.random() < 0.7:
+        kind = rng.random()
+        if kind < 0.4:
+            draw_pied_animal(rng, canvas, middle, least=0.04)
+        elif kind < 0.75:
             draw_animal(rng, canvas, near, least=0.03)
         else:
             draw_subject(rng, canvas, near)
@@ -177,6 +194,23 @@ def _ground_sample(rng: Rng, height: int, width: int) -> Sample:
         _liken(rng, canvas, place)
     for _ in range(int(rng.integers(0, 3))):
         draw_lead(rng, canvas)
+    _blur(rng, canvas)
+    return _photograph(rng, place, canvas, clean=False, light=light)
+
+
+def _dark_sample(rng: Rng, height: int, width: int) -> Sample:
+    """Subjects with glossy things in a place that is nearly black."""
+    place = rng.uniform(0, 0.05) + rng.uniform(0.03, 0.3) * scene(rng, height, width)
+    canvas = Canvas(height, width)
+    light = np.ones((height, width, 3), np.float32)
+    for _ in range(int(rng.integers(0, 3))):
+        draw_subject(rng, canvas, place.mean(axis=(0, 1)) if rng.random() < 0.5 else None)
+    for _ in range(int(rng.integers(1, 3))):
+        draw_glossy_thing(rng, canvas)
+    if rng.random() < 0.5:
+        light = degrade.near_shadow(rng, canvas.alpha)
+    if rng.random() < 0.5:
+        _liken(rng, canvas, place)
     _blur(rng, canvas)
     return _photograph(rng, place, canvas, clean=False, light=light)
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from .canvas import Canvas, Placement, Points, curls, ellipse, smooth
+from .degrade import motion_kernel
 from .materials import fill
 from .people import draw_person
 from .textures import Array, Rng, colour, noise
@@ -60,31 +61,66 @@ def draw_animal(rng: Rng, canvas: Canvas, near: Array | None, *, least: float = 
         near: A colour (3,) that the animal's come close to, or None.
         least: The smallest half length, as a share of the longer side of the canvas.
     """
+    scale, trunk, legs = _animal(rng, canvas, least)
+    length = scale * rng.uniform(0.02, 0.25)
+    fur(rng, canvas, np.stack([*trunk, *legs]).max(axis=0), fill(rng, canvas, near), length)
+
+
+def draw_pied_animal(rng: Rng, canvas: Canvas, ground: Array, *, least: float) -> None:
+    """An animal whose coat is in part as pale as the ground, its legs above all, which may move.
+
+    Args:
+        rng: Source of randomness.
+        canvas: Drawn over.
+        ground: The colour (3,) of the ground.
+        least: As in :func:`draw_animal`.
+    """
+    scale, trunk, legs = _animal(rng, canvas, least)
+    height, width = canvas.height, canvas.width
+    pale = (ground * np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.03, 3))).clip(0, 1)
+    shade = noise(rng, height, width, cells=rng.uniform(4, 20), decay=0.6)[..., None]
+    coat = pale * (1 - rng.uniform(0, 0.4) * shade)
+    patches = noise(rng, height, width, cells=width / scale * rng.uniform(0.5, 2), decay=0.5)
+    dark = rng.uniform(0.3, 0.95) * colour(rng)
+    patches = ((patches - rng.uniform(0.4, 0.7)) * rng.uniform(5, 40)).clip(0, 1)[..., None]
+    pied = (coat + patches * (dark - coat)).astype(np.float32)
+    moving = rng.random() < 0.5
+    for leg in legs:
+        light = rng.uniform(0.65, 1.05)
+        if moving and rng.random() < 0.6:
+            leg = cv2.filter2D(leg, -1, motion_kernel(rng, scale * rng.uniform(0.05, 0.5)))
+        canvas.paint(leg, (light * (coat if rng.random() < 0.7 else pied)).clip(0, 1))
+    fur(rng, canvas, np.stack(trunk).max(axis=0), pied, scale * rng.uniform(0.02, 0.2))
+
+
+def _animal(rng: Rng, canvas: Canvas, least: float) -> tuple[float, list[Array], list[Array]]:
+    """Half the length of a trunk in pixels, and the coverage of its parts and of four legs."""
     longest = max(canvas.height, canvas.width)
     scale = longest * np.exp(rng.uniform(np.log(least), np.log(0.35)))
     where = rng.uniform((0.1, 0.3), (0.9, 0.9)) * (canvas.width, canvas.height)
     place = Placement(rng, where, scale, rng.normal(0, rng.choice([0.15, 0.8])))
     thick = rng.uniform(0.3, 0.55)
     head = np.array([1.15, -rng.uniform(0.2, 1.0)])
-    limbs: list[tuple[list[Any], list[float]]] = []
-    limbs.append(([(-0.8, 0), (0, rng.normal(0, 0.1)), (0.8, 0)], [thick, thick * 1.1, thick]))
-    limbs.append(([(0.7, -0.1), head], [thick * 0.8, thick * 0.5]))
-    limbs.append(
+    trunk: list[tuple[list[Any], list[float]]] = []
+    trunk.append(([(-0.8, 0), (0, rng.normal(0, 0.1)), (0.8, 0)], [thick, thick * 1.1, thick]))
+    trunk.append(([(0.7, -0.1), head], [thick * 0.8, thick * 0.5]))
+    trunk.append(
         ([head, head + np.array([rng.uniform(0.3, 0.6), 0.1])], [thick * 0.6, thick * 0.3])
     )
-    limbs.append(([head - (0.1, 0.2), head - (0.2, rng.uniform(0.3, 0.6))], [0.12, 0.08]))
+    trunk.append(([head - (0.1, 0.2), head - (0.2, rng.uniform(0.3, 0.6))], [0.12, 0.08]))
     lean = rng.uniform(0.3, 1)
+    legs: list[tuple[list[Any], list[float]]] = []
     for x in (-0.8, -0.65, 0.65, 0.8):
         foot = (x + rng.normal(0, 0.4), rng.uniform(0.7, 1.5))
         radii = [0.25, 0.15 * lean, 0.1 * lean]
-        limbs.append(([(x, 0.2), (x + rng.normal(0, 0.1), 0.6), foot], radii))
+        legs.append(([(x, 0.2), (x + rng.normal(0, 0.1), 0.6), foot], radii))
     tail = rng.normal(0, 0.4, 2) - (1.5, 0.3)
-    limbs.append(([(-0.9, -0.2), tail], [0.12, 0.08]))
-    mask = np.zeros((canvas.height, canvas.width), np.float32)
-    for joints, radii in limbs:
-        mask = np.maximum(mask, canvas.limb(place(joints), [scale * r for r in radii]))
-    length = scale * rng.uniform(0.02, 0.25)
-    fur(rng, canvas, mask, fill(rng, canvas, near), length)
+    trunk.append(([(-0.9, -0.2), tail], [0.12, 0.08]))
+
+    def cover(limbs: list[tuple[list[Any], list[float]]]) -> list[Array]:
+        return [canvas.limb(place(joints), [scale * r for r in radii]) for joints, radii in limbs]
+
+    return scale, cover(trunk), cover(legs)
 
 
 def draw_thing(rng: Rng, canvas: Canvas, near: Array | None) -> None:
@@ -124,6 +160,18 @@ def draw_thing(rng: Rng, canvas: Canvas, near: Array | None) -> None:
             where = centre + rng.normal(0, 0.35 * size, 2)
             mask = np.maximum(mask, canvas.polygon(where + _turned(rng, leaf)))
     canvas.paint(mask, material)
+
+
+def draw_glossy_thing(rng: Rng, canvas: Canvas) -> None:
+    """Something nearly black that shines in places: a visor, a helmet, leather, a screen."""
+    height, width = canvas.height, canvas.width
+    shape = Canvas(height, width)
+    draw_thing(rng, shape, None)
+    glints = noise(rng, height, width, cells=rng.uniform(2, 15), decay=0.5)[..., None]
+    glints = ((glints - rng.uniform(0.5, 0.8)) * rng.uniform(2, 10)).clip(0, 1)
+    black = rng.uniform(0, 0.15) * rng.uniform(0.6, 1, 3)
+    shine = black + rng.uniform(0, 0.9) * glints * colour(rng)
+    canvas.paint(shape.alpha.clip(0, 1), np.float32(shine).clip(0, 1))
 
 
 def draw_cord(rng: Rng, canvas: Canvas) -> None:

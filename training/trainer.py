@@ -25,7 +25,7 @@ from .quick import quicken
 from .sample import PLAIN
 from .validation import Validation
 from .weights import load_weights, read_state
-from .windows import WindowPool, choose_windows, features_of, refine_windows, stacked
+from .windows import WindowPool, choose_windows, cut_features, features_of, refine_windows, stacked
 
 Stage = Literal["base", "refine"]
 
@@ -156,7 +156,7 @@ class Trainer:
             validate_every: Steps between validations; 0 for none.
         """
         recipe = self.recipe
-        validation = Validation(recipe.stage, recipe.size) if validate_every else None
+        validation = Validation(recipe.stage) if validate_every else None
         mean, begun = 0.0, time.monotonic()
         for batch in tqdm(
             self._supply(workers), initial=self.step, total=recipe.steps, mininterval=5
@@ -243,14 +243,18 @@ class Trainer:
             coarse = run(
                 self.trainee, batch["src"], batch["bgr"], precision=recipe.precision, refined=False
             )
-        parts = {name: x.unbind() for name, x in {**batch, "features": seen[0].float()}.items()}
         rng = np.random.default_rng([recipe.seed, self.step, 6])
-        windows = []
+        places, windows = [], []
         for index, err in enumerate(coarse[0].err.detach()):
-            sample = {name: x[index] for name, x in parts.items()}
-            windows += choose_windows(sample, err[None], recipe.spots, rng)
+            sample = {name: x[index] for name, x in batch.items()}
+            where, chosen = choose_windows(sample, err[None], recipe.spots, rng)
+            places += [(index, *place) for place in where]
+            windows += chosen
         loss = self._compare(coarse, batch)
-        return loss + self._loss_in_windows(stacked(windows)) if windows else loss
+        if not windows:
+            return loss
+        features = cut_features(seen[0].float(), places)
+        return loss + self._loss_in_windows({**stacked(windows), "features": features})
 
     def _loss_in_windows(self, windows: Batch) -> Tensor:
         assert isinstance(self.network, MattingRefine)

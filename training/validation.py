@@ -7,25 +7,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data import VALIDATION_SEED, Batch, to_tensors
+from .data import VALIDATION_SEED, Batch, shrunk, to_tensors
 from .network import Precision, Trainee, run
 from .sample import make_sample
 
 
 class Validation:
-    """A fixed set of samples that no training seed makes.
+    """A fixed set of samples that no training seed makes: the first of those of the model card.
 
     Args:
-        stage: ``base`` or ``refine``; decides how large the samples are.
-        size: Height and width of the training samples.
+        stage: ``base`` or ``refine``: the base is shown the samples as small as it sees them there.
+        size: Height and width of the samples.
         count: Samples.
     """
 
-    def __init__(self, stage: str, size: tuple[int, int], *, count: int = 48):
-        height, width = size if stage == "base" else (432, 768)
-        made = [make_sample(VALIDATION_SEED, i, height, width) for i in range(count)]
+    def __init__(self, stage: str, *, size: tuple[int, int] = (576, 1024), count: int = 48):
+        made = [make_sample(VALIDATION_SEED, i, *size) for i in range(count)]
         self.clean = np.array([sample.clean for sample in made])
-        self.samples = [to_tensors(sample) for sample in made]
+        self.samples = [to_tensors(shrunk(x, 4 if stage == "base" else 1)) for x in made]
 
     @torch.no_grad()
     def measure(

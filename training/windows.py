@@ -51,8 +51,14 @@ def cut_windows(
     src, bgr = (sample[name][None].float() / 255 for name in ("src", "bgr"))
     with features_of(network) as seen, torch.inference_mode():
         err = network(src, bgr).err_sm
-    windows = choose_windows({**sample, "features": seen[0][0].half()}, err, count, rng)
-    return [{name: part.clone() for name, part in window.items()} for window in windows]
+    places, windows = choose_windows(sample, err, count, rng)
+    if not windows:
+        return []
+    features = cut_features(seen[0].half(), [(0, *place) for place in places])
+    return [
+        {name: part.clone() for name, part in {**window, "features": seen_there}.items()}
+        for window, seen_there in zip(windows, features, strict=True)
+    ]
 
 
 @contextmanager
@@ -63,13 +69,17 @@ def features_of(network: MattingRefine) -> Iterator[list[Tensor]]:
         yield seen
 
 
-def choose_windows(sample: Batch, err: Tensor, count: int, rng: np.random.Generator) -> list[Batch]:
-    """The windows of :func:`cut_windows`, as views of ``sample`` and in its types.
+def choose_windows(
+    sample: Batch, err: Tensor, count: int, rng: np.random.Generator
+) -> tuple[list[tuple[int, int]], list[Batch]]:
+    """The windows of :func:`cut_windows` but for ``features``.
 
     Args:
-        sample: As in :func:`cut_windows`, with ``features`` (C, H/4, W/4).
+        sample, count, rng: As in :func:`cut_windows`.
         err: (1, 1, H/4, W/4), where the base expects errors.
-        count, rng: As in :func:`cut_windows`.
+
+    Returns:
+        The row and column of each window at 1/4, and the windows, as views of ``sample``.
     """
     height, width = sample["src"].shape[1:]
     ref = sample_patches(err, round(_REFINED * height * width) // 16)[0].byte()
@@ -81,16 +91,30 @@ def choose_windows(sample: Batch, err: Tensor, count: int, rng: np.random.Genera
     refined[refined < 6] = 0
     count = min(count, int(np.count_nonzero(refined)))
     if not count:
-        return []
+        return [], []
+    picked = rng.choice(len(places), count, replace=False, p=refined / refined.sum())
+    places = [places[index] for index in picked]
     windows = []
-    for place in rng.choice(len(places), count, replace=False, p=refined / refined.sum()):
-        y, x = places[place]
+    for y, x in places:
         window = {name: _part(sample[name], 4 * y, 4 * x, SIDE, _AROUND) for name in ("src", "bgr")}
         window |= {name: _part(sample[name], 4 * y, 4 * x, SIDE) for name in ("fgr", "pha")}
         window["ref"] = _part(ref, y, x, PATCHES)
-        window["features"] = _part(sample["features"], y, x, PATCHES, _FEATURES_AROUND)
         windows.append(window)
-    return windows
+    return places, windows
+
+
+def cut_features(features: Tensor, places: list[tuple[int, int, int]]) -> Tensor:
+    """What windows hold of ``features`` (B, C, H/4, W/4): (N, C, 24, 24).
+
+    Args:
+        features: As :func:`features_of` has them.
+        places: The sample, row and column at 1/4 of each window, (N, 3).
+    """
+    around = torch.arange(-_FEATURES_AROUND, PATCHES + _FEATURES_AROUND)
+    sample, row, column = torch.tensor(places)[..., None, None].unbind(1)
+    # all at once: the gradient of a slice is as large as what it was cut from
+    cut = features.permute(0, 2, 3, 1)[sample, row + around[:, None], column + around]
+    return cut.permute(0, 3, 1, 2)
 
 
 def _part(x: Tensor, row: int, column: int, side: int, around: int = 0) -> Tensor:
