@@ -76,8 +76,11 @@ def test_drawing_goes_on_where_it_was_interrupted(pools, capsys) -> None:
 def test_steps_take_from_one_folder_after_the_other_as_many_pixels(pools, tmp_path) -> None:
     recipe = Recipe("base", steps=4, batch=4, size=SMALL, ahead=12)
     drawn = [SamplePool(folder) for folder in pools]
-    shapes = [b["src"].shape for b in Trainer(recipe, tmp_path / "run", ahead=drawn)._supply(0)]
-    assert shapes == 2 * [(4, 3, *SMALL), (1, 3, *LARGE)]
+    supplied = list(Trainer(recipe, tmp_path / "run", ahead=drawn)._supply(0))
+    assert [x["src"].shape for x in supplied] == 2 * [(4, 3, *SMALL), (1, 3, *LARGE)]
+    for step, batch in enumerate(supplied):
+        expected = drawn[step % 2].batch(recipe.seed, step, len(batch["src"]))
+        assert all(torch.equal(x, expected[name]) for name, x in batch.items())
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(pools, tmp_path, capsys) -> None:

@@ -4,7 +4,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -181,16 +182,27 @@ class Trainer:
         """The batches of the steps that remain."""
         recipe = self.recipe
         if self.windows is not None:
-            steps = range(self.step, recipe.steps)
-            return (self.windows.batch(recipe.seed, step, recipe.batch) for step in steps)
+            pool = self.windows
+            return self._read_ahead(lambda step: pool.batch(recipe.seed, step, recipe.batch))
         if self.ahead:
-            return map(self._batch_drawn_ahead, range(self.step, recipe.steps))
+            return self._read_ahead(self._batch_drawn_ahead)
         samples = Samples(
             recipe.seed, batch=recipe.batch, first=self.step, last=recipe.steps,
             size=recipe.size, crop=recipe.crop, shrink=recipe.shrink, plain=recipe.plain,
             alike=recipe.alike, shaded=recipe.shaded,
         )  # fmt: skip
         return batches(samples, batch=recipe.batch, workers=workers)
+
+    def _read_ahead(self, read: Callable[[int], Batch]) -> Iterator[Batch]:
+        """The batches of the steps that remain, each read while the one before is learnt from."""
+        with ThreadPoolExecutor(1) as reader:
+            coming: Future[Batch] | None = None
+            for step in range(self.step, self.recipe.steps):
+                ready, coming = coming, reader.submit(read, step)
+                if ready:
+                    yield ready.result()
+            if coming:
+                yield coming.result()
 
     def _batch_drawn_ahead(self, step: int) -> Batch:
         recipe, pool = self.recipe, self.ahead[step % len(self.ahead)]
