@@ -7,6 +7,7 @@ import platform
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import MISSING, asdict, fields, replace
@@ -23,6 +24,8 @@ if Path(sys.argv[0]).stem in ("inference_video", "inference-video") and (
 # Before PyTorch loads OpenMP, whose threads otherwise spin while they wait, and take the cores from
 # those that decode and encode.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# What OpenCV says of damaged files, in lines of its own; errors say it in one.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 import av
 import cv2
@@ -152,6 +155,7 @@ def matte_video(
         size=inputs.size,
         frame_rate=inputs.frame_rate,
         time_base=inputs.src.time_base,
+        origin=inputs.src.origin,
         timestamps=loader.timestamps,
         audio=Path(settings.video_src) if inputs.src.time_base else None,
         image_extension=settings.image_extension,
@@ -167,6 +171,8 @@ def matte_video(
         opening: Sinks = writers.items()
     else:
         settings = replace(settings, frame_rate=clip.frame_rate, precision=matter.precision)
+        if progress is not None and not settings.resume:
+            progress(0, inputs.src.length_hint)  # the last moment to stop before files are removed
         facts = {"settings": asdict(settings), "device": str(run_on), "versions": _versions()}
         opening = _open_folder(run, settings, clip, inputs, facts, files_read)
     if isinstance(inputs.bgr, AutoPlate):
@@ -248,6 +254,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Ctrl-C and 143 after SIGTERM.
     """
     tidy_heap()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # errors say in one line what is wrong
     args = vars(parse_args(argv))
     debug = args.pop("debug")
     console = Console(level=logging.DEBUG if debug else logging.WARNING)

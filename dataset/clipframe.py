@@ -8,9 +8,9 @@ from pathlib import Path
 import av
 from av.error import FFmpegError
 
-from .decode import open_video
+from .decode import RUN_UPS, open_video
 from .images import is_image_name
-from .sources import Frame, FrameSource, MediaError, Warn
+from .sources import Frame, FrameSource, MediaError, Warn, refuse_pipe
 from .video import VideoSource, to_rgb
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?|\.\d+)")
@@ -18,8 +18,6 @@ _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?|\.\d+)")
 _ROUNDING = Fraction(1, 2000)
 #: Formats whose packets need not say when their pictures are shown.
 _NOT_SOUGHT = ("asf", "avi", "mpeg", "mxf")
-#: Seconds before the wanted time at which to begin to decode, should the one before be too late.
-_RUN_UPS = (0, 2, 10, 60)
 
 
 def parse_time(text: str) -> Fraction | None:
@@ -55,6 +53,7 @@ class ClipFrame(FrameSource):
     def __init__(self, path: Path, time: Fraction, warn: Warn):
         if path.is_dir() or is_image_name(path):
             raise MediaError(f"{path}: has no times; name the image itself, without @")
+        refuse_pipe(path)
         clip = VideoSource(path, warn)
         self.name = f"{path}@{clock(time)}"
         self.size = clip.size
@@ -75,7 +74,7 @@ def _sought(clip: VideoSource, time: Fraction) -> Frame | None:
         wanted = clip.start + time + _ROUNDING
         if wanted >= clip.start + stream.duration * tick - 1 / clip.frame_rate:
             return None  # the end is told by decoding, not by a header
-        for run_up in _RUN_UPS:
+        for run_up in RUN_UPS:
             begin = max(clip.start, wanted - run_up)
             try:
                 container.seek(int(begin / tick), stream=stream)

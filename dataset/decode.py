@@ -17,6 +17,8 @@ from av.video.stream import VideoStream
 from .ledger import DamagedError, Decoded, Ledger, begins_anywhere
 from .sources import MediaError, Warn
 
+#: Seconds before a wanted picture at which to begin to decode, should the one before be too late.
+RUN_UPS = (0, 2, 10, 60)
 #: Packets that show whether their times are those of decoding.
 _LOOK = 64
 #: Every thread takes some of the card's pictures, of which there are 32; it does the work alone.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from .autoplate import AutoPlate
 from .clipframe import ClipFrame, parse_time
-from .images import ImageFolder, StillImage, is_image_name
-from .sources import FrameSource, MediaError, Warn
+from .images import ImageFolder, StillImage, is_image_name, pictures_in
+from .sources import FrameSource, MediaError, Warn, refuse_pipe
 from .video import VideoSource
 
 
@@ -62,8 +62,11 @@ def open_source(
         return ImageFolder.open(path, warn)
     if not path.exists():
         raise MediaError(f"{path}: not found; expected a video, an image or a folder of images")
-    if path.is_file() and path.stat().st_size == 0:
+    refuse_pipe(path)
+    if path.stat().st_size == 0:
         raise MediaError(f"{path}: the file is empty; expected a video or an image")
     if is_image_name(path):
+        if (count := pictures_in(path)) > 1:
+            warn(f"{path}: holds {count} pictures, and only the first is used")
         return StillImage(path) if hold else ImageFolder([path], name=str(path))
     return VideoSource(path, warn, on_card=on_card)

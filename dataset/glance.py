@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice
 from math import inf
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from .decode import open_video
+from .decode import RUN_UPS, open_video
 from .fit import resize
 from .images import ImageFolder, read_image
 from .sources import Frame, FrameSource
@@ -85,30 +86,43 @@ def _pictures(
     for number, picture in sorted(found.items()):
         assert isinstance(source, VideoSource)
         yield number, source.upright(to_rgb(picture, source.as_coded(size) if size else None))
-    if not found:
+    if not found and budget == inf:
+        yield from _counted(source, numbers)
+    elif not found:
         first = islice(source, 1 if source.still else len(numbers))
         yield from ((number, frame.image) for number, frame in enumerate(first))
+
+
+def _counted(source: FrameSource, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Pictures by number, from the first on; the last stands for those beyond the end."""
+    number, frame = -1, None
+    for number, frame in enumerate(islice(source, max(numbers) + 1)):
+        if number in numbers:
+            yield number, frame.image
+    if frame is not None and number not in numbers:
+        yield number, frame.image
 
 
 def _seek(source: VideoSource, numbers: Sequence[int], budget: float) -> dict[int, av.VideoFrame]:
     """Pictures of a video by number; none where it cannot be sought."""
     found: dict[int, av.VideoFrame] = {}
+    exact = budget == inf
     try:
         with open_video(source.path) as (container, stream):
             if stream.time_base is None:
                 return {}
             stream.thread_type = "AUTO"
-            exact = budget == inf
             if not exact:  # leave out what no other frame needs: half the work
                 stream.codec_context.skip_frame = "NONREF"
             begin, at, pictures = stream.start_time or 0, -1, None
+            if source.start is not None:
+                begin = round(source.start / stream.time_base)
             rate = _mean_rate(stream, source)
             for number in numbers:
                 wanted = begin + round(number / rate / stream.time_base)
                 position = begin + round(at / rate / stream.time_base)
                 if pictures is None or _keyframe(stream, wanted) > position:
-                    container.seek(wanted, stream=stream)
-                    pictures = container.decode(stream)
+                    pictures = _from_before(container, stream, wanted, begin, exact=exact)
                 picture = None
                 while (at < number - (not exact) and budget > 0) or picture is None:
                     following = next(pictures, None)
@@ -120,9 +134,35 @@ def _seek(source: VideoSource, numbers: Sequence[int], budget: float) -> dict[in
                     budget -= 1
                 if picture is not None and _fits(picture, source):
                     found[at] = picture
+    except _TooLateError:
+        return {}
     except FFmpegError:
-        pass  # what was found until then will do
+        return {} if exact else found  # what was found until then will do
     return found
+
+
+class _TooLateError(Exception):
+    """No key picture was found before the one that is wanted."""
+
+
+def _from_before(
+    container: InputContainer, stream: VideoStream, wanted: int, begin: int, *, exact: bool
+) -> Iterator[av.VideoFrame]:
+    """Pictures from a keyframe on, which lies before ``wanted`` ticks if it is to be ``exact``.
+
+    Formats without an index land anywhere, and their first key picture may come too late.
+
+    Raises:
+        _TooLateError: None was found there.
+    """
+    assert stream.time_base is not None
+    for seconds in RUN_UPS if exact else (0,):
+        container.seek(max(begin, wanted - round(seconds / stream.time_base)), stream=stream)
+        pictures = container.decode(stream)
+        first = next(pictures, None)
+        if not exact or first is None or first.pts is None or first.pts <= wanted:
+            return chain([first] if first is not None else [], pictures)
+    raise _TooLateError
 
 
 def _mean_rate(stream: VideoStream, source: VideoSource) -> Fraction:

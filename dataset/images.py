@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,11 +13,13 @@ import pillow_heif
 from PIL import Image, ImageCms, ImageColor, ImageOps
 
 from .ahead import map_ahead
-from .sources import Frame, FrameSource, MediaError, Warn
+from .sources import Frame, FrameSource, MediaError, Warn, refuse_pipe
 
 #: Pixels above which an image is taken for one that is made to fill memory.
 _MOST_PIXELS = 2**30
 _limit = Lock()
+#: Pillow's names of formats that hold animations or pages.
+_SEVERAL = ("PNG", "TIFF", "WEBP")
 
 IMAGE_EXTENSIONS = frozenset(
     (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif")
@@ -39,12 +42,17 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
         MediaError: The file is missing or holds no image.
     """
+    refuse_pipe(path)
     try:
         data = path.read_bytes()
         with _open(data) as image:
             if _is_deep(image):
-                is_tiff = image.format == "TIFF"  # which OpenCV turns upright by itself
-                return _read_deep(data, 1 if is_tiff else image.getexif().get(_ORIENTATION, 1))
+                if _tag(image, _PLANES) == 2 and len(image.getbands()) > 1:
+                    raise MediaError(
+                        f"{path}: 16 bits with one channel after the other; save it with the "
+                        "channels of a pixel together"
+                    )
+                return _read_deep(image, data)
             if image.mode in ("F", "I"):
                 raise MediaError(f"{path}: 32 bits a channel; save it with 8 or 16")
             return np.array(_to_srgb(ImageOps.exif_transpose(image)))
@@ -53,6 +61,18 @@ def read_image(path: Path) -> np.ndarray:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else None
         raise MediaError(f"{path}: {reason or 'not a readable image'}") from error
+
+
+def pictures_in(path: Path) -> int:
+    """Pictures in an image file, of which :func:`read_image` takes the first.
+
+    More than one only of formats that hold animations or pages: phones keep small copies in others.
+    """
+    try:
+        with _open(path.read_bytes()) as image:
+            return getattr(image, "n_frames", 1) if image.format in _SEVERAL else 1
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return 1  # whoever reads it says what is wrong
 
 
 def is_opaque(path: Path) -> bool:
@@ -64,6 +84,9 @@ def is_opaque(path: Path) -> bool:
 
 
 _ORIENTATION = 0x0112
+#: Of TIFF: bits a channel, what 0 means, how the channels lie, and what those beyond colour are.
+_BITS, _PHOTOMETRIC, _PLANES, _EXTRA = 258, 262, 284, 338
+_WHITE_IS_ZERO, _PREMULTIPLIED = 0, 1
 
 
 def _open(data: bytes) -> Image.Image:
@@ -78,18 +101,35 @@ def _open(data: bytes) -> Image.Image:
 
 def _is_deep(image: Image.Image) -> bool:
     """Whether a PNG or TIFF has 16 bits a channel, of which Pillow would keep eight."""
+    if image.format == "TIFF":
+        return 16 in np.atleast_1d(_tag(image, _BITS) or 1)
     tiles = getattr(image, "tile", None)
     raw_mode = str(tiles[0][3]) if tiles else ""
-    return image.format in ("PNG", "TIFF") and (image.mode.startswith("I;16") or ";16" in raw_mode)
+    return image.format == "PNG" and (image.mode.startswith("I;16") or ";16" in raw_mode)
 
 
-def _read_deep(data: bytes, orientation: int) -> np.ndarray:
+def _tag(image: Image.Image, number: int) -> Any:
+    """What a TIFF says of itself; None where it does not, or is none."""
+    return getattr(image, "tag_v2", {}).get(number)
+
+
+def _read_deep(image: Image.Image, data: bytes) -> np.ndarray:
+    if image.format == "PNG" and b"IEND" not in data:  # of which libpng would print a line
+        raise ValueError("cut short")
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise ValueError("cannot decode a 16-bit image")
     if decoded.ndim == 2:
         decoded = np.repeat(decoded[..., None], 3, axis=2)
-    return turn(np.ascontiguousarray(decoded[..., 2::-1]), *_EXIF_TURNS.get(orientation, (0, 0, 0)))
+    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
+        decoded = 0xFFFF - decoded
+    colours = decoded[..., 2::-1]
+    if _PREMULTIPLIED in np.atleast_1d(_tag(image, _EXTRA) or ()):
+        colours = np.round(colours * (0xFFFF / np.maximum(decoded[..., 3:], 1)).clip(1))
+        colours = np.minimum(colours, 0xFFFF).astype(np.uint16)
+    is_turned = image.format == "TIFF"  # by OpenCV
+    orientation = 1 if is_turned else image.getexif().get(_ORIENTATION, 1)
+    return turn(np.ascontiguousarray(colours), *_EXIF_TURNS.get(orientation, (0, 0, 0)))
 
 
 #: (transpose, flip left-right, flip upside down), in that order, for each EXIF orientation.

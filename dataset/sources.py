@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,16 @@ Warn = Callable[[str], None]
 
 class MediaError(OSError):
     """Media that cannot be read; the message names the path and what was expected."""
+
+
+def refuse_pipe(path: Path) -> None:
+    """Refuse what can be read only once: files are opened more often.
+
+    Raises:
+        MediaError: The path is neither a file nor a folder, and there is something.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise MediaError(f"{path}: a pipe or a device, which can be read only once; give a file")
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,8 @@ class FrameSource(ABC):
         size: (height, width) of the first frame, after rotation.
         frame_rate: Frames per second; None where there is no clock.
         time_base: Tick in seconds, of which every ``Frame.time`` is a multiple; None likewise.
+        origin: Time in seconds at which the clock says that the source begins: other than 0 only
+            where such a clock runs on by itself, as that of a broadcast does.
         length_hint: Frames to expect, for a progress bar only; None if unknown or endless.
         still: There is one picture, and it holds for as long as it is needed.
     """
@@ -46,6 +59,7 @@ class FrameSource(ABC):
     size: tuple[int, int]
     frame_rate: Fraction | None = None
     time_base: Fraction | None = None
+    origin: Fraction = Fraction(0)
     length_hint: int | None = None
     still: bool = False
 

@@ -1,5 +1,6 @@
 """Frames of a video file: upright, in RGB, with their times."""
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,16 +10,19 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.stream import VideoStream
 
 from .ahead import map_ahead
 from .decode import decode, decodes_on_card, length_hint, open_video
 from .images import turn
-from .ledger import Decoded
+from .ledger import Decoded, begins_anywhere
 from .sources import Frame, FrameSource, MediaError, Warn
 
 #: FFmpeg's names of formats whose times are rounded: Matroska and WebM, Flash, Windows Media.
 _ROUNDING_FORMATS = ("matroska", "flv", "asf")
+_LINEAR = 8
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 #: FFmpeg's numbers for the matrices of BT.709, BT.601 (two of them) and BT.2020 (two of them).
 _MATRICES = {
@@ -28,6 +32,8 @@ _MATRICES = {
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
 }
+#: FFmpeg's names of pixel formats with floating-point numbers.
+_FLOATING = re.compile(r"f(16|32)(le|be)$")
 _FULL_RANGE = 2
 _ACCURATE = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 
@@ -66,6 +72,8 @@ class VideoSource(FrameSource):
             rounds = container.format.name.startswith(_ROUNDING_FORMATS)
             self.frame_rate = stream.guessed_rate or stream.average_rate or Fraction(30)
             self.length_hint = length_hint(container, stream)
+            if begins_anywhere(container):
+                self.origin = _beginning(container, stream)
             self._tick = stream.time_base or 1 / self.frame_rate
             aspect = stream.sample_aspect_ratio
         self._choose_clock(rounds)
@@ -73,6 +81,11 @@ class VideoSource(FrameSource):
         first = next(pictures, None)
         if first is None:
             raise _undecodable(path)
+        if _FLOATING.search(first.format.name):
+            raise MediaError(
+                f"{path}: floating-point levels, which are linear light mostly; save it with 8 or "
+                "16 bits, in sRGB"
+            )
         self.start = None if first.pts is None else first.pts * self._tick
         self._turn = _turn_of(first)
         self._coded_size = (first.height, first.width)
@@ -84,6 +97,8 @@ class VideoSource(FrameSource):
         if first.color_trc in _HDR_TRANSFERS:
             transfer = _HDR_TRANSFERS[first.color_trc]
             warn(f"{path}: HDR video ({transfer}); its levels are used without tone mapping")
+        if first.color_trc == _LINEAR:
+            warn(f"{path}: tagged as linear light; its levels are used as they are")
 
     def _choose_clock(self, rounds: bool) -> None:
         """Find a tick in which all times are whole.
@@ -156,6 +171,16 @@ class VideoSource(FrameSource):
                 f"{self.path}: frame {number} is {picture.width}x{picture.height}, "
                 f"the frames before it are {width}x{height}"
             )
+
+
+def _beginning(container: InputContainer, stream: VideoStream) -> Fraction:
+    """When the first of pictures and sound begins, in seconds."""
+    begins = [
+        one.start_time * one.time_base
+        for one in (stream, container.streams.best("audio"))
+        if one is not None and one.start_time is not None and one.time_base is not None
+    ]
+    return min(begins, default=Fraction(0))
 
 
 def _say_nothing(message: str) -> None:

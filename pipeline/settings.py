@@ -76,6 +76,13 @@ class Settings:
         """Whether an NVIDIA card decodes and encodes video, where it can."""
         return self.hwaccel == "auto"
 
+    def idle(self) -> list[str]:
+        """Flags that change nothing in the output format, each as the start of a sentence."""
+        if self.form.has_alpha:
+            return ["--crf has"] if self.crf != Settings.crf else []
+        given = {"--image-extension": self.image_extension, "--start-number": self.start_number}
+        return [f"{flag} has" for flag, value in given.items() if value]
+
     def files_read(self) -> list[Path]:
         """What must not be removed, as the run reads it."""
         plate = plate_file(self.video_bgr)
@@ -154,7 +161,12 @@ class Settings:
             ("--batch-size", self.batch_size, lambda x: x >= 1, "1 or more"),
             ("--crf", self.crf, lambda x: 0 <= x <= 51, "0 to 51"),
             ("--start-number", self.start_number, lambda x: x >= 0, "0 or more"),
-            ("--frame-rate", self.frame_rate, lambda x: 0.001 <= x <= 1000, "0.001 to 1000"),
+            (
+                "--frame-rate",
+                self.frame_rate,
+                lambda x: Fraction(1, 1000) <= x <= 1000,
+                "0.001 to 1000",
+            ),
             ("--precision", self.precision, PRECISIONS.__contains__, _one_of(PRECISIONS)),
             ("--model-type", self.model_type, MODEL_TYPES.__contains__, _one_of(MODEL_TYPES)),
             ("--model-backbone-scale", scale, lambda x: 0 < x <= 0.5, "more than 0, up to 0.5"),

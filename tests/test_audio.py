@@ -9,7 +9,7 @@ import media
 import numpy as np
 import pytest
 import torch
-from media import make_clip, read_video
+from media import KnownNetwork, make_clip, make_plate, read_video
 
 from inference_video import matte_video
 from writers import VideoWriter, WriteError
@@ -195,6 +195,48 @@ def test_damaged_packets_leave_the_rest_in_time(tmp_path, pictures, first):
     written, warnings = write(tmp_path, clip)
     assert warnings == [f"{clip}: 3 damaged parts of the sound left out"]
     assert_beats(written, skip=tuple(range(at - 1, at + 4)))
+
+
+def broadcast(path: Path, hours: int) -> Path:
+    """A transport stream whose clock has run for some hours."""
+    made = make_clip(path.with_suffix(".mp4"), 30, sound="aac")
+    with av.open(str(made)) as source, av.open(str(path), "w") as target:
+        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                shift = round(3600 * hours / packet.time_base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("suffix, hours", [(".ts", 0), (".ts", 10), (".mpg", 0)])
+def test_a_clock_that_runs_on_by_itself_begins_at_0(tmp_path, suffix, hours):
+    late = tmp_path / f"late{suffix}"
+    if suffix == ".ts":
+        broadcast(late, hours)
+    else:
+        make_clip(late, 30, codec="mpeg2video", sound="mp2", options={"b": "3M"})
+    result = matte_video(
+        video_src=late,
+        video_bgr=make_plate(tmp_path / "plate.png"),
+        output_dir=tmp_path / "out",
+        network=KnownNetwork(),
+        device="cpu",
+    )
+    assert result.frames == 30
+    begins = []
+    for path in (late, tmp_path / "out/com.mp4"):
+        with av.open(str(path)) as container:
+            streams = container.streams.video[0], container.streams.audio[0]
+            begins.append([stream.start_time * stream.time_base for stream in streams])
+    old, new = begins
+    assert min(old) > 0 and old[0] == pytest.approx(3600 * hours, abs=2)
+    assert min(new) == 0
+    assert new[0] - new[1] == pytest.approx(old[0] - old[1], abs=0.001)
+    with av.open(str(tmp_path / "out/com.mp4")) as container:
+        assert container.duration / av.time_base < 3
 
 
 @pytest.mark.parametrize("rates", [(48000, 44100), (32000, 48000)])

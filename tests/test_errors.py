@@ -3,10 +3,13 @@
 import os
 import pickle
 import sys
+from fractions import Fraction
 from functools import partial
 
 import av
+import cv2
 import media
+import numpy as np
 import processes
 import pytest
 import torch
@@ -15,9 +18,10 @@ from PIL import Image
 from processes import run_program
 from runs import assert_error, matte, run
 
+from dataset import MediaError
 from model import BaseOutput, DeviceError
 from model.matter import is_out_of_memory
-from writers import FrameWriter
+from writers import FrameWriter, WriteError
 
 # Missing, empty, not a video
 
@@ -39,6 +43,46 @@ def test_what_is_no_video_is_named(folder, name, flag):
         (folder / file).write_bytes(content)
     assert_error(run(folder, **{flag: file}), 1, file, message)
     assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("flag", ["video_src", "video_bgr", "garbage_matte", "video_target_bgr"])
+def test_a_pipe_is_no_file(folder, flag):
+    os.mkfifo(folder / "pipe.mkv")  # with nobody at its other end: to open it would take forever
+    flags = {flag: folder / "pipe.mkv", "output_format": "video"}
+    with pytest.raises(MediaError, match=r"pipe\.mkv: a pipe"):
+        matte(folder, flags.pop("video_src", folder / "clip.mp4"), **flags)
+    assert not (folder / "out").exists()
+
+
+def test_a_pipe_has_no_moment(folder):
+    os.mkfifo(folder / "pipe.mkv")
+    with pytest.raises(MediaError, match=r"pipe\.mkv: a pipe"):
+        matte(folder, folder / "clip.mp4", video_bgr=f"{folder / 'pipe.mkv'}@0.1")
+
+
+def test_linear_light_is_refused(folder):
+    encoder = av.CodecContext.create("exr", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 96, 48, "gbrpf32le"
+    encoder.time_base = Fraction(1, 25)
+    packets = encoder.encode(av.VideoFrame(96, 48, "gbrpf32le")) + encoder.encode(None)
+    (folder / "plate.exr").write_bytes(b"".join(map(bytes, packets)))
+    assert_error(run(folder, video_bgr="plate.exr"), 1, "plate.exr", "linear light", "16 bits")
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_a_damaged_deep_image_is_told_in_one_line(folder, suffix):
+    (folder / "shots").mkdir()
+    deep = np.random.default_rng(1).integers(0, 65535, (48, 96, 3)).astype(np.uint16)
+    whole, cut = (folder / f"shots/{number}.{suffix}" for number in range(2))
+    cv2.imwrite(str(whole), deep)
+    data = whole.read_bytes()
+    if suffix == "tiff":  # which says where its strips lie at its end, and has them cut short
+        cut.write_bytes(data[: len(data) // 2] + data[-len(data) // 4 :])
+    else:
+        cut.write_bytes(data[: len(data) // 2])
+    result = run(folder, "--no-preflight", video_src="shots")
+    assert_error(result, 1, cut.name, "not a readable image")
 
 
 def test_a_folder_without_images_is_named(folder):
@@ -228,6 +272,7 @@ WRONG = {
     "scale nan": (["--model-backbone-scale", "nan"], "--model-backbone-scale nan"),
     "size": (["--video-resize", "0", "100"], "--video-resize"),
     "rate": (["--frame-rate", "0"], "--frame-rate 0"),
+    "rate too low": (["--frame-rate", "0.0009"], "--frame-rate"),
     "rate beyond all": (["--frame-rate", "1e30"], "--frame-rate"),
     "no path": (["--video-bgr", ""], "--video-bgr is empty"),
     "no target": (["--video-target-bgr", ""], "--video-target-bgr is empty"),
@@ -239,6 +284,32 @@ WRONG = {
     "start": (["--start-number", "-1"], "--start-number -1"),
     "kernel": (["--model-refine-kernel-size", "2"], "kernel-size"),
 }
+
+
+def test_flags_of_another_format_are_said_to_have_no_effect(folder):
+    clip = folder / "clip.mp4"
+    video = matte(folder, clip, output_format="video", image_extension="png", start_number=7)
+    assert [w.partition(" has no effect on ")[0] for w in video.warnings] == [
+        *("--image-extension", "--start-number"),
+    ]
+    images = matte(folder, clip, output_dir=folder / "images", crf=3, start_number=7)
+    assert images.warnings == ["--crf has no effect on --output-format image_sequences"]
+
+
+def test_a_frame_too_large_for_h264_is_refused_before_anything_goes(folder):
+    matte(folder, folder / "clip.mp4", output_format="video")
+    wide = dict(video_resize=(17000, 16), preflight=False, output_format="video", overwrite=True)
+    with pytest.raises(WriteError, match=r"17000x16.*16384.*--video-resize.*image_sequences"):
+        matte(folder, folder / "clip.mp4", **wide)
+    assert (folder / "out/com.mp4").exists()
+
+
+def test_the_lowest_rate_is_one_that_can_be_given(folder):
+    frames = folder / "frames"
+    frames.mkdir()
+    Image.open(folder / "plate.png").save(frames / "0.png")
+    result = matte(folder, frames, output_format="video", frame_rate=Fraction("0.001"))
+    assert result.frames == 1
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -311,7 +311,25 @@ def test_frames_do_not_go_where_frames_come_from(folder):
     for flags in ({}, {"overwrite": True}, {"output_types": ["com"]}):
         with pytest.raises(FileExistsError, match="out/pha: is read from"):
             matte(folder, folder / "out/pha", output_dir=folder / "out/pha", **flags)
+    with pytest.raises(FileExistsError, match="out/pha: is read from"):
+        matte(folder, folder / "out/pha", output_types=["com", "pha"], output_dir=folder / "out")
     assert len(list((folder / "out/pha").iterdir())) == 2
+    assert not (folder / "out/com").exists()
+
+
+def test_who_stops_before_the_first_frame_loses_nothing(folder):
+    images(folder, 3)
+    before = names(folder / "out")
+
+    def stop(done: int, expected: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        matte(folder, folder / "clip.mp4", overwrite=True, progress=stop)
+    assert names(folder / "out") == before
+    with pytest.raises(KeyboardInterrupt):
+        matte(folder, folder / "clip.mp4", output_dir=folder / "other", progress=stop)
+    assert not (folder / "other").exists()
 
 
 def test_two_runs_do_not_write_into_one_folder(folder):

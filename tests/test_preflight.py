@@ -1,6 +1,7 @@
 """The look before a run, on plates that are wrong in a known way."""
 
 import json
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -153,6 +154,29 @@ def test_a_clip_of_variable_rate_is_looked_at_up_to_its_end(tmp_path):
     clip = open_source(path, say_nothing, hold=False)
     shown = [read_number(f.image) for f in PickedFrames(clip, spread(clip.length_hint, 5))]
     assert len(shown) == 5 and shown[-1] > 50, "at nine tenths of six seconds"
+
+
+@pytest.mark.parametrize("suffix, codec", [(".ts", "libx264"), (".avi", "mpeg4"), (".mkv", "vp9")])
+def test_picked_frames_are_those_of_their_numbers_in_any_container(tmp_path, suffix, codec):
+    options = {"g": "20", "b": "3M", "crf": "20"}
+    clip = make_clip(tmp_path / f"c{suffix}", 100, codec=codec, options=options)
+    source = open_source(clip, say_nothing, hold=False)
+    numbers = spread(100, 5)
+    assert [read_number(frame.image) for frame in PickedFrames(source, numbers)] == numbers
+    short = open_source(make_clip(tmp_path / f"s{suffix}", 12, codec=codec), say_nothing)
+    assert [read_number(f.image) for f in PickedFrames(short, [1, 3, 10, 30])] == [1, 3, 10, 11]
+
+
+def test_frames_that_cannot_be_sought_are_counted(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "c.mp4", 30)
+    source = open_source(clip, say_nothing)
+
+    def refuse(*of: object, **more: object) -> None:
+        raise av.error.PermissionError(1, "cannot be sought")
+
+    monkeypatch.setattr(sys.modules["dataset.glance"], "_from_before", refuse)
+    assert [read_number(f.image) for f in PickedFrames(source, [4, 20])] == [4, 20]
+    assert [read_number(f.image) for f in PickedFrames(source, [4, 50])] == [4, 29]
 
 
 def test_a_video_that_cannot_be_sought_gives_its_first_frames(tmp_path):

@@ -147,26 +147,84 @@ def test_orientation_of_a_16_bit_tiff_is_applied_once(tmp_path, orientation):
     np.testing.assert_array_equal(sixteen // 257, eight)
 
 
-def tiff(picture: np.ndarray, orientation: int) -> bytes:
-    """An uncompressed TIFF of (H, W, 3), uint16."""
-    height, width, _ = picture.shape
+def test_in_a_16_bit_tiff_0_may_be_white(tmp_path):
+    grey = np.arange(6 * 4, dtype=np.uint16).reshape(6, 4, 1) * 2500
+    (tmp_path / "white.tif").write_bytes(tiff(0xFFFF - grey, photometric=0))
+    (tmp_path / "black.tif").write_bytes(tiff(grey, photometric=1))
+    for name in ("white", "black"):
+        found = read_image(tmp_path / f"{name}.tif")
+        np.testing.assert_array_equal(found, np.repeat(grey, 3, axis=2))
+
+
+def test_colours_of_a_16_bit_tiff_come_straight(tmp_path):
+    colours = np.arange(6 * 4 * 3, dtype=np.uint16).reshape(6, 4, 3) * 900
+    alpha = np.linspace(20000, 65535, 24).astype(np.uint16).reshape(6, 4, 1)
+    held = np.round(colours * (alpha / 65535)).astype(np.uint16)
+    for extra, stored in ((1, held), (2, colours)):
+        path = tmp_path / f"{extra}.tif"
+        path.write_bytes(tiff(np.concatenate([stored, alpha], axis=2), extra=extra))
+        assert np.abs(read_image(path).astype(int) - colours).max() <= 2 * (extra == 1)
+
+
+def test_a_16_bit_tiff_with_its_channels_apart_is_refused(tmp_path):
+    picture = np.arange(6 * 4 * 3, dtype=np.uint16).reshape(6, 4, 3)
+    (tmp_path / "apart.tif").write_bytes(tiff(picture, apart=True))
+    with pytest.raises(MediaError, match=r"apart\.tif: 16 bits with one channel after the other"):
+        read_image(tmp_path / "apart.tif")
+
+
+@pytest.mark.parametrize("suffix", ["webp", "png", "tif"])
+def test_of_an_animation_only_the_first_picture_is_used_and_that_is_said(tmp_path, suffix):
+    pictures = [Image.fromarray(numbered(number)) for number in range(3)]
+    path = tmp_path / f"moving.{suffix}"
+    lossless = {"lossless": True} if suffix == "webp" else {}
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], **lossless)
+    warnings: list[str] = []
+    source = open_source(path, warnings.append, hold=False)
+    assert [read_number(frame.image) for frame in source] == [0]
+    assert warnings == [f"{path}: holds 3 pictures, and only the first is used"]
+
+
+def tiff(
+    picture: np.ndarray,
+    orientation: int = 1,
+    *,
+    photometric: int = 2,
+    extra: int | None = None,
+    apart: bool = False,
+) -> bytes:
+    """An uncompressed TIFF of (H, W, C), uint16; ``apart`` stores one channel after the other."""
+    height, width, channels = picture.shape
+    count = channels if apart else 1
+    data = (picture.transpose(2, 0, 1) if apart else picture).astype("<u2").tobytes()
+    size = len(data) // count
+    behind = 8 + len(data)  # where values lie that need more than four bytes
+    values = b""
+
+    def tag(number: int, kind: str, *given: int) -> bytes:
+        nonlocal values
+        value = struct.pack(f"<{len(given)}{kind}", *given)
+        if len(value) > 4:
+            values, value = values + value, struct.pack("<I", behind + len(values))
+        return struct.pack("<HHI4s", number, {"H": 3, "I": 4}[kind], len(given), value)
+
     tags = [
-        (256, 4, 1, width),
-        (257, 4, 1, height),
-        (258, 3, 3, 8),  # bits of each channel, stored behind the header
-        (259, 3, 1, 1),
-        (262, 3, 1, 2),
-        (273, 4, 1, 14),
-        (274, 3, 1, orientation),
-        (277, 3, 1, 3),
-        (278, 4, 1, height),
-        (279, 4, 1, picture.nbytes),
+        tag(256, "I", width),
+        tag(257, "I", height),
+        tag(258, "H", *[16] * channels),
+        tag(259, "H", 1),
+        tag(262, "H", photometric),
+        tag(273, "I", *(8 + size * n for n in range(count))),
+        tag(274, "H", orientation),
+        tag(277, "H", channels),
+        tag(278, "I", height),
+        tag(279, "I", *[size] * count),
+        tag(284, "H", 2 if apart else 1),
+        *([tag(338, "H", extra)] if extra is not None else []),
     ]
-    data = picture.astype("<u2").tobytes()
-    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *t) for t in tags)
-    return (
-        struct.pack("<2sHI3H", b"II", 42, 14 + len(data), 16, 16, 16) + data + directory + bytes(4)
-    )
+    directory = struct.pack("<H", len(tags)) + b"".join(tags) + bytes(4)
+    header = struct.pack("<2sHI", b"II", 42, behind + len(values))
+    return header + data + values + directory
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])

@@ -38,14 +38,22 @@ class AudioTrack:
         path: A media file.
         container: Where the audio goes; its header must not be written yet.
         warn: Told in one sentence of sound that is lost.
+        origin: What the clock of the sound says, in seconds, when the container begins.
 
     Raises:
         LookupError: The file has no audio, or none that can be decoded.
         FFmpegError: The file cannot be opened.
     """
 
-    def __init__(self, path: str | Path, container: OutputContainer, warn: Callable[[str], None]):
+    def __init__(
+        self,
+        path: str | Path,
+        container: OutputContainer,
+        warn: Callable[[str], None],
+        origin: Fraction = Fraction(0),
+    ):
         self._path = path
+        self._origin = origin
         self._container = container
         self._warn = warn
         self._damaged = 0
@@ -107,6 +115,10 @@ class AudioTrack:
         try:
             for packet in packets:
                 if packet.pts is not None and packet.time_base is not None:
+                    shift = round(self._origin / packet.time_base)
+                    packet.pts -= shift
+                    if packet.dts is not None:
+                        packet.dts -= shift
                     yield packet.pts * packet.time_base, packet
                 else:
                     self._damaged += 1
@@ -207,7 +219,10 @@ class _Timeline:
 
 
 def open_track(
-    path: str | Path, container: OutputContainer, warn: Callable[[str], None]
+    path: str | Path,
+    container: OutputContainer,
+    warn: Callable[[str], None],
+    origin: Fraction = Fraction(0),
 ) -> AudioTrack | None:
     """The sound of a file; None, and a warning, where it cannot be had; None where there is none.
 
@@ -215,9 +230,10 @@ def open_track(
         path: A media file.
         container: Where the audio goes; its header must not be written yet.
         warn: Told in one sentence of sound that is lost.
+        origin: As in :class:`AudioTrack`.
     """
     try:
-        return AudioTrack(path, container, warn)
+        return AudioTrack(path, container, warn, origin)
     except NoSoundError:
         return None
     except (LookupError, FFmpegError) as error:

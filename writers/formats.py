@@ -49,6 +49,7 @@ class Clip:
         crf: Quality of videos.
         on_card: Encode videos on an NVIDIA card, where there is one that can.
         warn: Told of what a sink leaves out.
+        origin: Time of the clip that is 0 in the output, in seconds.
     """
 
     size: tuple[int, int]
@@ -62,6 +63,7 @@ class Clip:
     on_card: bool
     warn: Callable[[str], None]
     done: int = 0
+    origin: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True)

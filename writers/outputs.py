@@ -205,11 +205,12 @@ def prepare_folder(
         OutputsExistError: Something there would be lost or mixed up; nothing was removed.
         WriteError: The folder cannot be created.
     """
-    for path in inputs:
-        if root.exists() and path.resolve() == root.resolve():
+    folders = [root, *(root / output.path for output in outputs if output.extension)]
+    for folder in folders:
+        if folder.exists() and any(path.resolve() == folder.resolve() for path in inputs):
             raise OutputsExistError(
-                f"{root}: is read from, and what is written there would be taken for frames; give "
-                "another --output-dir"
+                f"{folder}: is read from, and what is written there would be taken for frames; "
+                "give another --output-dir"
             )
     earlier = listed_outputs(read_report(root))
     kept = [] if overwrite else [o for o in earlier if resume or o.kind != "preview"]

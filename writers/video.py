@@ -28,6 +28,8 @@ logger = logging.getLogger("bgmv2")
 
 _BT709, _LIMITED = 1, 1  # FFmpeg's numbers
 _NVENC = "h264_nvenc"
+#: Pixels of a side that x264 takes.
+_LONGEST = 16384
 #: Each of x264's threads holds frames; more cores than sixteen gain little.
 _MOST_THREADS = 24
 
@@ -80,6 +82,7 @@ class VideoWriter(BackgroundWriter):
             without it, frames follow at the rate.
         time_base: Tick in seconds of which every timestamp is a multiple; by default that of the
             rate.
+        origin: What the clocks of timestamps and audio say, in seconds, when the video begins.
         audio: A media file whose audio is copied, cut short if the run is; re-encoded to AAC where
             MP4 cannot carry it. A file without audio is fine, and damaged audio is left out.
         crf: x264's constant rate factor: 0 is lossless, 18 looks it, 51 is worst.
@@ -101,6 +104,7 @@ class VideoWriter(BackgroundWriter):
         *,
         timestamps: Iterable[Fraction | None] | None = None,
         time_base: Fraction | None = None,
+        origin: Fraction = Fraction(0),
         audio: str | Path | None = None,
         crf: int = 18,
         preset: str = "medium",
@@ -112,7 +116,7 @@ class VideoWriter(BackgroundWriter):
         self._even_size = height + height % 2, width + width % 2
         self._rate = exact_rate(frame_rate)
         self._time_base = time_base or 1 / self._rate
-        self._times = self._clock(timestamps)
+        self._times = self._clock(timestamps, origin)
         self._partial = partial_name(self.path)
         self._frames = 0
         self._end = Fraction(0)
@@ -126,7 +130,9 @@ class VideoWriter(BackgroundWriter):
                 options=_container_options(self._time_base),
             )
             self._open_stream(*self._choose_encoder(crf, preset, on_card=on_card, warn=warn))
-            self._audio = open_track(audio, self._container, warn) if audio is not None else None
+            self._audio = None
+            if audio is not None:
+                self._audio = open_track(audio, self._container, warn, origin)
             self._container.start_encoding()
         except (OSError, FFmpegError) as error:
             raise WriteError(f"{self.path}: {error.strerror}") from error
@@ -157,11 +163,13 @@ class VideoWriter(BackgroundWriter):
         context.thread_count = min(_MOST_THREADS, 3 * usable_cores() // 2)
         self._stream = stream
 
-    def _clock(self, timestamps: Iterable[Fraction | None] | None) -> Iterator[Fraction]:
+    def _clock(
+        self, timestamps: Iterable[Fraction | None] | None, origin: Fraction
+    ) -> Iterator[Fraction]:
         times = iter(timestamps) if timestamps is not None else None
         for number in count():
             time = next(times, None) if times is not None else None
-            yield number / self._rate if time is None else time
+            yield number / self._rate if time is None else time - origin
 
     def add_batch(self, frames: Tensor) -> None:
         self._check()
@@ -235,6 +243,12 @@ class VideoWriter(BackgroundWriter):
 
 
 def _plan(kind: Kind, clip: Clip) -> Output:
+    height, width = clip.size
+    if max(clip.size) > _LONGEST:
+        raise WriteError(
+            f"{kind}.mp4: {width}x{height} is more than H.264 takes, {_LONGEST} pixels a side; "
+            "give a smaller --video-resize, or --output-format image_sequences"
+        )
     return Output(kind, f"{kind}.mp4")
 
 
@@ -247,6 +261,7 @@ def _open_output(output: Output, root: Path, clip: Clip) -> FrameWriter:
         height,
         timestamps=clip.timestamps(),
         time_base=clip.time_base,
+        origin=clip.origin,
         audio=clip.audio if output.kind == "com" else None,
         crf=clip.crf,
         on_card=clip.on_card,
