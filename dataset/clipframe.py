@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 from av.error import FFmpegError
 
-from .decode import RUN_UPS, open_video
+from .decode import RUN_UPS, UNTIMED_FORMATS, open_video
 from .images import is_image_name
 from .sources import Frame, FrameSource, MediaError, Warn, refuse_pipe
 from .video import VideoSource, to_rgb
@@ -16,8 +16,6 @@ from .video import VideoSource, to_rgb
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?|\.\d+)")
 #: Times are noted to the millisecond; a frame counts from half of one before its own time.
 _ROUNDING = Fraction(1, 2000)
-#: Formats whose packets need not say when their pictures are shown.
-_NOT_SOUGHT = ("asf", "avi", "mpeg", "mxf")
 
 
 def parse_time(text: str) -> Fraction | None:
@@ -69,7 +67,7 @@ def _sought(clip: VideoSource, time: Fraction) -> Frame | None:
         return None
     with open_video(clip.path) as (container, stream):
         tick = stream.time_base
-        if tick is None or not stream.duration or container.format.name in _NOT_SOUGHT:
+        if tick is None or not stream.duration or container.format.name in UNTIMED_FORMATS:
             return None
         wanted = clip.start + time + _ROUNDING
         if wanted >= clip.start + stream.duration * tick - 1 / clip.frame_rate:

@@ -17,6 +17,8 @@ from av.video.stream import VideoStream
 from .ledger import DamagedError, Decoded, Ledger, begins_anywhere
 from .sources import MediaError, Warn
 
+#: FFmpeg's names of formats whose packets need not say when their pictures are shown.
+UNTIMED_FORMATS = ("asf", "avi", "mpeg", "mxf")
 #: Seconds before a wanted picture at which to begin to decode, should the one before be too late.
 RUN_UPS = (0, 2, 10, 60)
 #: Packets that show whether their times are those of decoding.

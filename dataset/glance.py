@@ -11,9 +11,10 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from .decode import RUN_UPS, open_video
+from .decode import RUN_UPS, UNTIMED_FORMATS, open_video
 from .fit import resize
 from .images import ImageFolder, read_image
+from .ledger import begins_anywhere
 from .sources import Frame, FrameSource
 from .video import VideoSource, to_rgb
 
@@ -109,13 +110,13 @@ def _seek(source: VideoSource, numbers: Sequence[int], budget: float) -> dict[in
     exact = budget == inf
     try:
         with open_video(source.path) as (container, stream):
-            if stream.time_base is None:
+            if stream.time_base is None or (exact and container.format.name in UNTIMED_FORMATS):
                 return {}
             stream.thread_type = "AUTO"
             if not exact:  # leave out what no other frame needs: half the work
                 stream.codec_context.skip_frame = "NONREF"
             begin, at, pictures = stream.start_time or 0, -1, None
-            if source.start is not None:
+            if source.start is not None and begins_anywhere(container):
                 begin = round(source.start / stream.time_base)
             rate = _mean_rate(stream, source)
             for number in numbers:

@@ -156,7 +156,16 @@ def test_a_clip_of_variable_rate_is_looked_at_up_to_its_end(tmp_path):
     assert len(shown) == 5 and shown[-1] > 50, "at nine tenths of six seconds"
 
 
-@pytest.mark.parametrize("suffix, codec", [(".ts", "libx264"), (".avi", "mpeg4"), (".mkv", "vp9")])
+@pytest.mark.parametrize(
+    "suffix, codec",
+    [
+        (".ts", "libx264"),
+        (".avi", "mpeg4"),
+        (".avi", "libx264"),
+        (".mxf", "libx264"),
+        (".mkv", "vp9"),
+    ],
+)
 def test_picked_frames_are_those_of_their_numbers_in_any_container(tmp_path, suffix, codec):
     options = {"g": "20", "b": "3M", "crf": "20"}
     clip = make_clip(tmp_path / f"c{suffix}", 100, codec=codec, options=options)

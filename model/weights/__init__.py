@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "7e0ffef0b8bcf6e459e63246d30b4756516c9785273d1fd750183795178db206"
+SHA256 = "3691f5e28c23ba1262ab6cdb6dd1841aa8bf51b49336025d7aae56d817b0278e"
