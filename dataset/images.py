@@ -71,8 +71,8 @@ def pictures_in(path: Path) -> int:
     try:
         with _open(path.read_bytes()) as image:
             return getattr(image, "n_frames", 1) if image.format in _SEVERAL else 1
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return 1  # whoever reads it says what is wrong
+    except Exception:  # any: whoever reads it says what is wrong
+        return 1
 
 
 def is_opaque(path: Path) -> bool:
@@ -124,7 +124,7 @@ def _read_deep(image: Image.Image, data: bytes) -> np.ndarray:
     if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
         decoded = 0xFFFF - decoded
     colours = decoded[..., 2::-1]
-    if _PREMULTIPLIED in np.atleast_1d(_tag(image, _EXTRA) or ()):
+    if decoded.shape[2] == 4 and _PREMULTIPLIED in np.atleast_1d(_tag(image, _EXTRA) or ()):
         colours = np.round(colours * (0xFFFF / np.maximum(decoded[..., 3:], 1)).clip(1))
         colours = np.minimum(colours, 0xFFFF).astype(np.uint16)
     is_turned = image.format == "TIFF"  # by OpenCV

@@ -64,8 +64,8 @@ def open_inputs(settings: Settings, warn: Warn) -> Inputs:
     bgr = open_plate(settings.video_bgr, src, warn)
     if src.frame_rate and settings.frame_rate:
         warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")
-    for flags in settings.idle():
-        warn(f"{flags} no effect on --output-format {settings.output_format}")
+    for flag in settings.idle():
+        warn(f"{flag} has no effect on --output-format {settings.output_format}")
     size = src.size
     if settings.video_resize:
         width, height = settings.video_resize

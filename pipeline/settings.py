@@ -77,11 +77,11 @@ class Settings:
         return self.hwaccel == "auto"
 
     def idle(self) -> list[str]:
-        """Flags that change nothing in the output format, each as the start of a sentence."""
+        """Flags that were given and change nothing in the output format."""
         if self.form.has_alpha:
-            return ["--crf has"] if self.crf != Settings.crf else []
+            return ["--crf"] if self.crf != Settings.crf else []
         given = {"--image-extension": self.image_extension, "--start-number": self.start_number}
-        return [f"{flag} has" for flag, value in given.items() if value]
+        return [flag for flag, value in given.items() if value]
 
     def files_read(self) -> list[Path]:
         """What must not be removed, as the run reads it."""

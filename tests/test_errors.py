@@ -7,7 +7,6 @@ from fractions import Fraction
 from functools import partial
 
 import av
-import cv2
 import media
 import numpy as np
 import processes
@@ -73,14 +72,10 @@ def test_linear_light_is_refused(folder):
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
 def test_a_damaged_deep_image_is_told_in_one_line(folder, suffix):
     (folder / "shots").mkdir()
-    deep = np.random.default_rng(1).integers(0, 65535, (48, 96, 3)).astype(np.uint16)
+    deep = np.random.default_rng(1).integers(0, 65535, (48, 96)).astype(np.uint16)
     whole, cut = (folder / f"shots/{number}.{suffix}" for number in range(2))
-    cv2.imwrite(str(whole), deep)
-    data = whole.read_bytes()
-    if suffix == "tiff":  # which says where its strips lie at its end, and has them cut short
-        cut.write_bytes(data[: len(data) // 2] + data[-len(data) // 4 :])
-    else:
-        cut.write_bytes(data[: len(data) // 2])
+    Image.fromarray(deep).save(whole)
+    cut.write_bytes(whole.read_bytes()[:5000])
     result = run(folder, "--no-preflight", video_src="shots")
     assert_error(result, 1, cut.name, "not a readable image")
 
