@@ -104,8 +104,8 @@ def matte_video(
             of :class:`model.MattingRefine` or :class:`model.MattingBase`.
         writers: Sinks by kind, used instead of files in ``output_dir``, and closed once the run has
             begun. Unless ``output_format`` is ``video``, ``com`` comes with alpha, as 4 channels.
-        progress: Called after every batch, and now and then while one is waited for, with the
-            frames done and the frames expected, if known.
+        progress: Called before anything is removed or written, after every batch, and now and then
+            while one is waited for, with the frames done and the frames expected, if known.
             What it raises stops the run; everything written until then is closed and stays.
 
     Raises:
