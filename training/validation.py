@@ -1,11 +1,15 @@
 """Validation on held-out samples: figures and pictures."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+
+from model import MattingBase, MattingRefine
 
 from .data import VALIDATION_SEED, Batch, shrunk, to_tensors
 from .network import Precision, Trainee, run
@@ -46,7 +50,8 @@ class Validation:
         errors, rows = [], []
         for index, sample in enumerate(self.samples):
             batch = {name: x[None].float().to(device) / 255 for name, x in sample.items()}
-            pha = run(trainee, batch["src"], batch["bgr"], precision=precision)[-1].pha
+            with _as_users_do(trainee.network):
+                pha = run(trainee, batch["src"], batch["bgr"], precision=precision)[-1].pha
             errors.append(float((pha - batch["pha"]).abs().mean()))
             if index < 16:
                 rows.append(_row(batch, pha))
@@ -58,6 +63,19 @@ class Validation:
             "val_mad": round(float(mad.mean()), 2),
             "val_mad_clean": round(float(mad[self.clean].mean()), 2),
         }
+
+
+@contextmanager
+def _as_users_do(network: MattingBase) -> Iterator[None]:
+    """Refine the most doubtful patches within the context, not all of them as in training."""
+    if not isinstance(network, MattingRefine):
+        yield
+        return
+    mode, network.refiner.mode = network.refiner.mode, "sampling"
+    try:
+        yield
+    finally:
+        network.refiner.mode = mode
 
 
 def _row(batch: Batch, pha: Tensor) -> np.ndarray:
