@@ -124,6 +124,8 @@ def _seek(source: VideoSource, numbers: Sequence[int], budget: float) -> dict[in
                 position = begin + round(at / rate / stream.time_base)
                 if pictures is None or _keyframe(stream, wanted) > position:
                     pictures = _from_before(container, stream, wanted, begin, exact=exact)
+                    if pictures is None:
+                        return {}
                 picture = None
                 while (at < number - (not exact) and budget > 0) or picture is None:
                     following = next(pictures, None)
@@ -135,26 +137,18 @@ def _seek(source: VideoSource, numbers: Sequence[int], budget: float) -> dict[in
                     budget -= 1
                 if picture is not None and _fits(picture, source):
                     found[at] = picture
-    except _TooLateError:
-        return {}
     except FFmpegError:
         return {} if exact else found  # what was found until then will do
     return found
 
 
-class _TooLateError(Exception):
-    """No key picture was found before the one that is wanted."""
-
-
 def _from_before(
     container: InputContainer, stream: VideoStream, wanted: int, begin: int, *, exact: bool
-) -> Iterator[av.VideoFrame]:
+) -> Iterator[av.VideoFrame] | None:
     """Pictures from a keyframe on, which lies before ``wanted`` ticks if it is to be ``exact``.
 
-    Formats without an index land anywhere, and their first key picture may come too late.
-
-    Raises:
-        _TooLateError: None was found there.
+    Formats without an index land anywhere, and their first key picture may come too late: None
+    where all of them do.
     """
     assert stream.time_base is not None
     for seconds in RUN_UPS if exact else (0,):
@@ -163,7 +157,7 @@ def _from_before(
         first = next(pictures, None)
         if not exact or first is None or first.pts is None or first.pts <= wanted:
             return chain([first] if first is not None else [], pictures)
-    raise _TooLateError
+    return None
 
 
 def _mean_rate(stream: VideoStream, source: VideoSource) -> Fraction:

@@ -11,7 +11,8 @@ from training import ahead
 from training.__main__ import main
 from training.ahead import SamplePool
 from training.data import VALIDATION_SEED, Samples
-from training.trainer import CHECKPOINT, Recipe, Trainer
+from training.recipe import Recipe
+from training.trainer import CHECKPOINT, Trainer
 from training.weights import read_state
 
 LARGE, SMALL = (64, 96), (32, 48)

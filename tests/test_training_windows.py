@@ -11,8 +11,9 @@ from training import ahead, windows
 from training.__main__ import main
 from training.data import VALIDATION_SEED, Batch, to_tensors
 from training.network import run
+from training.recipe import Recipe
 from training.sample import make_sample
-from training.trainer import Recipe, Trainer
+from training.trainer import Trainer
 from training.weights import export, network_from, read_state
 from training.windows import WindowPool, cut_features, cut_windows, refine_windows
 

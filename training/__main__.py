@@ -14,9 +14,10 @@ from model import BACKBONES, MattingRefine
 from . import plates, preflight
 from .ahead import SamplePool, write_samples
 from .network import PRECISIONS
+from .recipe import Recipe
 from .sample import PLAIN
 from .smoothing import flicker
-from .trainer import Recipe, Trainer
+from .trainer import Trainer
 from .weights import export, mean_state, network_from, read_state, share_mean, with_rest
 from .windows import WindowPool, write_windows
 

@@ -202,13 +202,11 @@ def _dark_sample(rng: Rng, height: int, width: int) -> Sample:
     """Subjects with glossy things in a place that is nearly black."""
     place = rng.uniform(0, 0.05) + rng.uniform(0.03, 0.3) * scene(rng, height, width)
     canvas = Canvas(height, width)
-    light = np.ones((height, width, 3), np.float32)
     for _ in range(int(rng.integers(0, 3))):
         draw_subject(rng, canvas, place.mean(axis=(0, 1)) if rng.random() < 0.5 else None)
     for _ in range(int(rng.integers(1, 3))):
         draw_glossy_thing(rng, canvas)
-    if rng.random() < 0.5:
-        light = degrade.near_shadow(rng, canvas.alpha)
+    light = degrade.near_shadow(rng, canvas.alpha) if rng.random() < 0.5 else None
     if rng.random() < 0.5:
         _liken(rng, canvas, place)
     _blur(rng, canvas)
