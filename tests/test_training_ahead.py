@@ -4,16 +4,18 @@ import json
 from itertools import permutations
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from model import MattingRefine
 from training import ahead
 from training.__main__ import main
 from training.ahead import SamplePool
 from training.data import VALIDATION_SEED, Samples
 from training.recipe import Recipe
 from training.trainer import CHECKPOINT, Trainer
-from training.weights import read_state
+from training.weights import export, network_from, read_state
 
 LARGE, SMALL = (64, 96), (32, 48)
 
@@ -82,6 +84,33 @@ def test_steps_take_from_one_folder_after_the_other_as_many_pixels(pools, tmp_pa
     for step, batch in enumerate(supplied):
         expected = drawn[step % 2].batch(recipe.seed, step, len(batch["src"]))
         assert all(torch.equal(x, expected[name]) for name, x in batch.items())
+
+
+def test_what_is_hard_is_shown_more_often(pools, tmp_path, capsys) -> None:
+    torch.manual_seed(1)
+    network = MattingRefine("mobilenetv2").eval()
+    weights = tmp_path / "weights.safetensors"
+    export(network.state_dict(), weights)
+    run = ["base", str(tmp_path / "run"), "--hard", "--steps", "1", "--ahead", str(pools[0])]
+    assert main(run) == 1
+    assert f"{pools[0]}: 0 of 6 errors are known" in capsys.readouterr().err
+    assert main(["weigh", str(pools[0]), "--init", str(weights)]) == 0
+    errors = np.load(pools[0] / "errors.npy")
+    pool = SamplePool(pools[0], hard=True)
+    network = network_from(read_state(weights))
+    for index, error in enumerate(errors):
+        src, bgr, pha = (pool[index][name][None] / 255 for name in ("src", "bgr", "pha"))
+        with torch.inference_mode():
+            found = network(src, bgr).pha_sm
+        true = torch.nn.functional.interpolate(pha, found.shape[2:], mode="bilinear")
+        assert abs((found - true).abs().mean().item() - error) < 0.01
+    np.save(pools[0] / "errors.npy", np.array([0, 0, 0, 0, 0, 1.0]))
+    pool, last = SamplePool(pools[0], hard=True), pool[5]["pha"].sum() / 255
+    shown = [pool.batch(seed=1, step=step, count=1)["pha"].sum() for step in range(100)]
+    assert 35 < sum(abs(x - last) < 0.01 for x in shown) < 65  # 5 of 10 chances
+    assert main([*run, "--size", "48x32", "--validate-every", "0"]) == 0
+    with pytest.raises(ValueError, match="drawn ahead"):
+        Recipe("base", hard=True)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(pools, tmp_path, capsys) -> None:

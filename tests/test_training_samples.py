@@ -47,6 +47,13 @@ def test_a_clean_sample_is_its_own_compositing() -> None:
     assert found > 5
 
 
+def test_as_many_samples_are_clean_as_asked_for() -> None:
+    def clean(share: float) -> int:
+        return sum(make_sample(7, index, 48, 64, plain=0, clean=share).clean for index in range(20))
+
+    assert clean(0) == 0 < clean(0.4) < clean(0.8) < 20 == clean(1)
+
+
 def test_parts_of_a_subject_may_look_like_what_is_behind_them(monkeypatch) -> None:
     monkeypatch.setattr(training.sample, "DIM", 0)
     touched = 0
@@ -72,12 +79,11 @@ def test_subjects_like_what_is_behind_them_may_stand_in_the_dark(monkeypatch) ->
 
 
 def test_a_further_shadow_falls_on_the_scene_alone(monkeypatch) -> None:
-    monkeypatch.setattr(training.sample, "GROUND", 0)
     monkeypatch.setattr(training.sample, "DARK", 0)
     touched = 0
     for index in range(40):
         before = make_sample(7, index, 96, 96, plain=0)
-        after = make_sample(7, index, 96, 96, plain=0, shaded=1)
+        after = make_sample(7, index, 96, 96, plain=0, shaded=1, ground=0)
         np.testing.assert_array_equal(after.pha, before.pha)
         np.testing.assert_array_equal(after.bgr, before.bgr)
         if before.clean or not before.pha.any():
@@ -104,9 +110,8 @@ def test_a_shadow_falls_on_a_plain_wall_too(monkeypatch) -> None:
 
 def test_pale_ground_is_dimmed_where_somebody_stands(monkeypatch) -> None:
     def samples() -> list[Sample]:
-        return [make_sample(7, index, 96, 96, plain=0, shaded=1) for index in range(20)]
+        return [make_sample(7, index, 96, 96, plain=0, shaded=1, ground=1) for index in range(30)]
 
-    monkeypatch.setattr(training.sample, "GROUND", 1)
     dimmed = samples()
     shadow = degrade.near_shadow  # is asked all the same, for the draws that follow
     monkeypatch.setattr(degrade, "near_shadow", lambda *of: np.ones_like(shadow(*of)))
@@ -115,14 +120,13 @@ def test_pale_ground_is_dimmed_where_somebody_stands(monkeypatch) -> None:
         free = dim.pha == 0
         assert not free.any() or np.median(lit.src[free]) > 0.5
         darker += (np.abs(lit.src - dim.src)[free].max(axis=1, initial=0) > 0.02).mean() > 0.01
-    assert darker > 10
+    assert darker > 12
 
 
 def test_glossy_things_stand_in_dark_places(monkeypatch) -> None:
     def samples() -> list[Sample]:
-        return [make_sample(7, index, 96, 96, plain=0, shaded=1) for index in range(20)]
+        return [make_sample(7, index, 96, 96, plain=0, shaded=1, ground=0) for index in range(20)]
 
-    monkeypatch.setattr(training.sample, "GROUND", 0)
     monkeypatch.setattr(training.sample, "DARK", 1)
     dark = samples()
     assert all(np.median(sample.bgr) < 0.4 and not sample.clean for sample in dark)
@@ -171,6 +175,39 @@ def test_the_legs_of_a_pied_animal_are_as_pale_as_the_ground_and_may_move(monkey
         partial = [((x.alpha > 0.05) & (x.alpha < 0.95)).sum() for x in (canvas, quiet)]
         soft += partial[0] > 1.1 * partial[1]
     assert alike > 10 and pied > 10 and 4 < soft < 16
+
+
+def test_a_pied_animal_stands_on_four_legs(monkeypatch) -> None:
+    shapes = []
+    cover = Canvas.limb
+
+    def seen(canvas: Canvas, joints: np.ndarray, radii: list[float]) -> np.ndarray:
+        shapes.append(np.asarray(joints))
+        return cover(canvas, joints, radii)
+
+    monkeypatch.setattr(Canvas, "limb", seen)
+    for index in range(10):
+        shapes.clear()
+        draw_pied_animal(np.random.default_rng([7, index]), Canvas(96, 128), np.ones(3), least=0.1)
+        trunk, legs = shapes[0], shapes[-4:]
+        length = np.linalg.norm(trunk[-1] - trunk[0])
+        assert all(leg[-1][1] > trunk[:, 1].max() + 0.2 * length for leg in legs)
+
+
+def test_a_lead_may_swing(monkeypatch) -> None:
+    def leads() -> list[np.ndarray]:
+        canvases = []
+        for index in range(20):
+            canvas = Canvas(96, 128)
+            square = np.array([(50, 20), (70, 20), (70, 60), (50, 60)])
+            canvas.paint(canvas.polygon(square), np.zeros(3))
+            draw_lead(np.random.default_rng([7, index]), canvas)
+            canvases.append(canvas.alpha)
+        return canvases
+
+    swinging = leads()
+    monkeypatch.setattr(subjects, "motion_kernel", lambda *of: np.ones((1, 1), np.float32))
+    assert 2 < sum(not np.array_equal(x, y) for x, y in zip(swinging, leads(), strict=True)) < 12
 
 
 def test_a_lead_hangs_on_its_subject_and_lies_on_the_ground() -> None:

@@ -12,10 +12,10 @@ from tqdm import tqdm
 from model import BACKBONES, MattingRefine
 
 from . import plates, preflight
-from .ahead import SamplePool, write_samples
+from .ahead import SamplePool, write_errors, write_samples
 from .network import PRECISIONS
 from .recipe import Recipe
-from .sample import PLAIN
+from .sample import CLEAN, GROUND, PLAIN
 from .smoothing import flicker
 from .trainer import Trainer
 from .weights import export, mean_state, network_from, read_state, share_mean, with_rest
@@ -42,6 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--alike", type=float, default=0, help="see Recipe.alike")
         train.add_argument("--shaded", type=float, default=0, help="see Recipe.shaded")
         train.add_argument("--ahead", type=Path, nargs="+", default=(), help="drawn by samples")
+        train.add_argument("--hard", action="store_true", help="more of what weigh found hard")
         train.add_argument("--precision", choices=PRECISIONS, default="bf16")
         train.add_argument("--frozen", action="store_true", help="see Recipe.frozen")
         train.add_argument("--base-rate", type=float, default=0.1, help="see Recipe.base_rate")
@@ -60,6 +61,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     samples.add_argument("--size", type=_size, default=SIZES["base"])
     samples.add_argument("--shrink", type=int, default=1, help="see Recipe.shrink")
     samples.add_argument("--plain", type=float, default=PLAIN, help="see Recipe.plain")
+    samples.add_argument("--clean", type=float, default=CLEAN, help="share with an honest plate")
+    samples.add_argument("--ground", type=float, default=GROUND, help="of the shaded: pale ground")
     windows = commands.add_parser("windows", help="cut windows out of samples, for refine")
     windows.add_argument("--init", type=Path, required=True, help="the weights that err in them")
     windows.add_argument("--threads", type=int, default=1)
@@ -70,6 +73,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         drawn.add_argument("--alike", type=float, default=0, help="see Recipe.alike")
         drawn.add_argument("--shaded", type=float, default=0, help="see Recipe.shaded")
         drawn.add_argument("--seed", type=int, default=1)
+    weigh = commands.add_parser("weigh", help="find out which samples drawn ahead are hard")
+    weigh.add_argument("folder", type=Path, help="filled by samples")
+    weigh.add_argument("--init", type=Path, required=True, help="the weights they are hard for")
+    weigh.add_argument("--threads", type=int, default=1)
     mean = commands.add_parser("mean", help="runs side by side go on from their mean weights")
     mean.add_argument("checkpoint", type=Path, nargs="+", help="at the same step; rewritten")
     export = commands.add_parser("export", help="write weights as float16 safetensors")
@@ -116,6 +123,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(flicker(args.clips))
         elif args.command in ("samples", "windows"):
             draw_ahead(args)
+        elif args.command == "weigh":
+            torch.set_num_threads(args.threads)
+            deque(tqdm(write_errors(_refining(args.init), args.folder), mininterval=5), maxlen=0)
         elif args.command == "plates":
             figures = plates.measure(
                 clips=args.clips, frames=args.frames, size=args.size, device=args.device
@@ -134,15 +144,19 @@ def draw_ahead(args: argparse.Namespace) -> None:
     which = {"seed": args.seed, "first": args.first, "samples": args.samples}
     shares = {"alike": args.alike, "shaded": args.shaded}
     if args.command == "samples":
-        shares["plain"] = args.plain
+        shares |= {"plain": args.plain, "clean": args.clean, "ground": args.ground}
         done = write_samples(args.folder, size=args.size, shrink=args.shrink, **which, **shares)
     else:
         torch.set_num_threads(args.threads)
-        network = network_from(read_state(args.init))
-        if not isinstance(network, MattingRefine):
-            raise ValueError(f"{args.init}: has no refiner")
-        done = write_windows(network, args.folder, **which, **shares)
+        done = write_windows(_refining(args.init), args.folder, **which, **shares)
     deque(tqdm(done, total=args.samples, mininterval=5), maxlen=0)
+
+
+def _refining(weights: Path) -> MattingRefine:
+    network = network_from(read_state(weights))
+    if not isinstance(network, MattingRefine):
+        raise ValueError(f"{weights}: has no refiner")
+    return network
 
 
 def train(args: argparse.Namespace) -> None:
@@ -150,7 +164,7 @@ def train(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     windows = WindowPool(args.windows) if args.command == "refine" and args.windows else None
-    ahead = [SamplePool(folder) for folder in args.ahead]
+    ahead = [SamplePool(folder, hard=args.hard) for folder in args.ahead]
     recipe = Recipe(
         stage=args.command,
         backbone=args.backbone,
@@ -165,6 +179,7 @@ def train(args: argparse.Namespace) -> None:
         windows=len(windows) if windows is not None else 0,
         spots=args.spots if args.command == "refine" else 0,
         ahead=sum(map(len, ahead)),
+        hard=args.hard,
         precision=args.precision,
         frozen=args.frozen,
         base_rate=args.base_rate,

@@ -6,20 +6,27 @@ takes the same ones whenever it runs.
 
 import os
 from bisect import bisect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate, permutations
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from model import MattingRefine
 
 from .data import VALIDATION_SEED, Batch, shrunk, to_tensors
+from .network import Trainee, run
 from .sample import make_sample
 
 #: Samples are saved by so many.
 A_FILE = 50
+#: Beside them, how much of each a network got wrong: (N,), mean absolute errors of alpha.
+_ERRORS = "errors.npy"
 #: Orders of red, green and blue.
 _ORDERS = tuple(permutations(range(3)))
 
@@ -85,14 +92,35 @@ class Pool:
         place = index - self._ends[number]  # counted from the file's end
         return {name: x[place] for name, x in file.items()}
 
-    def pick(self, rng: np.random.Generator, count: int) -> list[Batch]:
-        """Draw ``count`` at random, none twice where there are so many."""
-        picked = np.sort(rng.choice(len(self), count, replace=count > len(self)))
+    def pick(
+        self, rng: np.random.Generator, count: int, chances: NDArray[np.float64] | None = None
+    ) -> list[Batch]:
+        """Draw ``count`` at random, with ``chances`` (N,), none twice where there are so many."""
+        picked = np.sort(rng.choice(len(self), count, replace=count > len(self), p=chances))
         return [self[index] for index in picked.tolist()]
 
 
 class SamplePool(Pool):
-    """Samples that were drawn ahead."""
+    """Samples that were drawn ahead.
+
+    Args:
+        folder: Where.
+        hard: Pick those more often that :func:`write_errors` found hard, up to five times as often
+            as those without an error.
+
+    Raises:
+        ValueError: Nothing was drawn there, or the errors of other samples, or none, are there.
+    """
+
+    def __init__(self, folder: Path, *, hard: bool = False):
+        super().__init__(folder)
+        self._chances: NDArray[np.float64] | None = None
+        if hard:
+            errors = np.load(folder / _ERRORS) if (folder / _ERRORS).exists() else np.zeros(0)
+            if len(errors) != len(self):
+                raise ValueError(f"{folder}: {len(errors)} of {len(self)} errors are known there")
+            chances = 1 + np.minimum(errors / errors.mean(), 4)
+            self._chances = chances / chances.sum()
 
     def batch(self, seed: int, step: int, count: int) -> Batch:
         """The samples of step ``step``: float32 in [0, 1].
@@ -101,7 +129,7 @@ class SamplePool(Pool):
         """
         rng = np.random.default_rng([seed, step, 5])
         batch: list[Batch] = []
-        for sample in self.pick(rng, count):
+        for sample in self.pick(rng, count, self._chances):
             if rng.random() < 0.5:
                 sample = {name: x.flip(2) for name, x in sample.items()}
             if rng.random() < 0.5:
@@ -111,18 +139,41 @@ class SamplePool(Pool):
                     for name, x in sample.items()
                 }
             batch.append(sample)
-        return {
-            name: torch.stack([sample[name] for sample in batch])
-            .to(torch.float32, memory_format=torch.channels_last)
-            .div_(255)
-            for name in batch[0]
-        }
+        return _batch_of(batch)
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the samples, in pixels."""
         height, width = self[0]["pha"].shape[1:]
         return height, width
+
+
+def _batch_of(samples: Sequence[Batch]) -> Batch:
+    """Samples as one batch: float32 in [0, 1]."""
+    return {
+        name: torch.stack([sample[name] for sample in samples])
+        .to(torch.float32, memory_format=torch.channels_last)
+        .div_(255)
+        for name in samples[0]
+    }
+
+
+def write_errors(network: MattingRefine, folder: Path) -> Iterator[int]:
+    """Save how much alpha the base of ``network`` gets wrong in each sample of ``folder``.
+
+    Yields:
+        The number of each sample that is done.
+    """
+    pool, trainee = SamplePool(folder), Trainee(network.eval())
+    errors = []
+    for index in range(len(pool)):
+        sample = _batch_of([pool[index]])
+        with torch.inference_mode():
+            (found,) = run(trainee, sample["src"], sample["bgr"], refined=False)
+        true = F.interpolate(sample["pha"], found.pha.shape[2:], mode="bilinear")
+        errors.append(float((found.pha - true).abs().mean()))
+        yield index
+    np.save(folder / _ERRORS, np.array(errors))
 
 
 def write_samples(

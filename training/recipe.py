@@ -36,6 +36,7 @@ class Recipe:
             the base errs, which learns from the whole; 0: both learn from whole samples.
         ahead: How many samples were drawn ahead, to learn from again and again; 0: each step has
             its own. ``plain``, ``alike`` and ``shaded`` were said when they were drawn.
+        hard: Those of them are shown more often that a network found hard.
         precision: What a step computes in; ``bf16`` pays where the processor has it.
         frozen: The normalisation's statistics stay as they were: for small batches, once they are
             good. In stage ``refine`` those of the base do in any case.
@@ -60,6 +61,7 @@ class Recipe:
     windows: int = 0
     spots: int = 0
     ahead: int = 0
+    hard: bool = False
     precision: Precision = "bf16"
     frozen: bool = False
     base_rate: float = 0.1
@@ -72,6 +74,8 @@ class Recipe:
             raise ValueError(f"seed {self.seed} is that of the validation samples")
         if self.windows and (self.stage != "refine" or self.base_rate):
             raise ValueError("windows are for the refine stage at a base rate of 0")
+        if self.hard and not self.ahead:
+            raise ValueError("only samples drawn ahead are known to be hard")
         if self.spots and (self.stage != "refine" or self.windows):
             raise ValueError("spots are for the refine stage without windows")
         if self.stage == "refine" and (self.size[0] % 4 or self.size[1] % 4):

@@ -20,6 +20,8 @@ from .textures import Array, Rng, scene, texture
 
 #: The share of samples that show a plain thing before a plain wall.
 PLAIN = 0.12
+#: The share of other samples whose plate is the scene but for a little noise.
+CLEAN = 0.3
 #: The share of shaded samples that show animals, mostly, on pale ground.
 GROUND = 0.4
 #: The share of shaded samples that show subjects and glossy things in dark places.
@@ -54,8 +56,10 @@ def make_sample(
     width: int,
     *,
     plain: float = PLAIN,
+    clean: float = CLEAN,
     alike: float = 0,
     shaded: float = 0,
+    ground: float = GROUND,
 ) -> Sample:
     """Make sample ``index`` of the endless set that ``seed`` names.
 
@@ -65,20 +69,22 @@ def make_sample(
         height: Rows in pixels.
         width: Columns in pixels.
         plain: The share of samples that show a plain thing before a plain wall.
+        clean: The share of other samples that are clean; see :class:`Sample`.
         alike: The share of subjects with parts in the colours of what is behind them there.
         shaded: The share of subjects with a further shadow close by, unless the sample is clean;
-            two fifths of these are animals, mostly, on pale ground, and some are dark throughout.
+            some of these are dark throughout.
+        ground: The share of shaded samples that show animals, mostly, on pale ground.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
     kind = rng.random()
-    clean = bool(rng.random() < 0.3)
+    honest = bool(rng.random() < clean)
     extra = np.random.default_rng([seed, index, 4])  # else it would change the other draws
     dimmed = extra if extra.random() < shaded else None
     if kind < plain:
         return _plain_sample(rng, height, width, dimmed)
     if dimmed is not None:
         where = dimmed.random()
-        if where < GROUND:
+        if where < ground:
             return _ground_sample(dimmed, height, width)
         if where > 1 - DARK:
             return _dark_sample(dimmed, height, width)
@@ -99,7 +105,7 @@ def make_sample(
         if similar:
             _liken(chance, canvas, place)
     light = None if dimmed is None else degrade.near_shadow(dimmed, canvas.alpha)
-    return _photograph(rng, place, canvas, clean=clean, light=light)
+    return _photograph(rng, place, canvas, clean=honest, light=light)
 
 
 def _populate(rng: Rng, canvas: Canvas, place: Array) -> None:
@@ -182,9 +188,9 @@ def _ground_sample(rng: Rng, height: int, width: int) -> Sample:
     for _ in range(int(rng.integers(1, 3))):
         near = place.mean(axis=(0, 1)) if rng.random() < 0.5 else None
         kind = rng.random()
-        if kind < 0.4:
+        if kind < 0.55:
             draw_pied_animal(rng, canvas, middle, least=0.04)
-        elif kind < 0.75:
+        elif kind < 0.8:
             draw_animal(rng, canvas, near, least=0.03)
         else:
             draw_subject(rng, canvas, near)

@@ -67,7 +67,7 @@ def draw_animal(rng: Rng, canvas: Canvas, near: Array | None, *, least: float = 
 
 
 def draw_pied_animal(rng: Rng, canvas: Canvas, ground: Array, *, least: float) -> None:
-    """An animal whose coat is in part as pale as the ground, its legs above all, which may move.
+    """A standing or walking animal whose coat is in part as pale as the ground, its legs above all.
 
     Args:
         rng: Source of randomness.
@@ -75,7 +75,7 @@ def draw_pied_animal(rng: Rng, canvas: Canvas, ground: Array, *, least: float) -
         ground: The colour (3,) of the ground.
         least: As in :func:`draw_animal`.
     """
-    scale, trunk, legs = _animal(rng, canvas, least)
+    scale, trunk, legs = _walker(rng, canvas, least)
     height, width = canvas.height, canvas.width
     pale = (ground * np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.03, 3))).clip(0, 1)
     shade = noise(rng, height, width, cells=rng.uniform(4, 20), decay=0.6)[..., None]
@@ -85,12 +85,66 @@ def draw_pied_animal(rng: Rng, canvas: Canvas, ground: Array, *, least: float) -
     patches = ((patches - rng.uniform(0.4, 0.7)) * rng.uniform(5, 40)).clip(0, 1)[..., None]
     pied = (coat + patches * (dark - coat)).astype(np.float32)
     moving = rng.random() < 0.5
-    for leg in legs:
-        light = rng.uniform(0.65, 1.05)
+    for index, leg in enumerate(legs):
+        light = rng.uniform(0.6, 0.95) if index < 2 else rng.uniform(0.75, 1.05)
+        paint = light * (coat if rng.random() < 0.7 else pied)
+        paint = _rounded(rng, leg, paint, 0.08 * scale)
         if moving and rng.random() < 0.6:
             leg = cv2.filter2D(leg, -1, motion_kernel(rng, scale * rng.uniform(0.05, 0.5)))
-        canvas.paint(leg, (light * (coat if rng.random() < 0.7 else pied)).clip(0, 1))
-    fur(rng, canvas, np.stack(trunk).max(axis=0), pied, scale * rng.uniform(0.02, 0.2))
+        canvas.paint(leg, paint)
+    body = np.stack(trunk).max(axis=0)
+    fur(rng, canvas, body, _rounded(rng, body, pied, 0.2 * scale), scale * rng.uniform(0.02, 0.2))
+
+
+def _rounded(rng: Rng, mask: Array, paint: Array, sigma: float) -> Array:
+    """``paint`` (H, W, 3), darker towards the outline of ``mask`` (H, W), on one side above all."""
+    right, down = sigma * rng.normal(0, 0.7, 2)
+    size = mask.shape[::-1]
+    lit = cv2.warpAffine(mask, np.array([[1, 0, right], [0, 1, down]]), size)
+    lit = cv2.GaussianBlur(lit, (0, 0), max(sigma, 0.3))[..., None]
+    return (paint * (1 - rng.uniform(0, 0.6) * (1 - lit))).clip(0, 1).astype(np.float32)
+
+
+def _walker(rng: Rng, canvas: Canvas, least: float) -> tuple[float, list[Array], list[Array]]:
+    """What :func:`_animal` returns, built like a dog: first the legs on the far side."""
+    longest = max(canvas.height, canvas.width)
+    scale = longest * np.exp(rng.uniform(np.log(least), np.log(0.3)))
+    where = rng.uniform((0.1, 0.2), (0.9, 0.8)) * (canvas.width, canvas.height)
+    place = Placement(rng, where, scale, rng.normal(0, 0.08))
+    thick, tall, aside = rng.uniform(0.28, 0.45), rng.uniform(0.9, 1.4), rng.uniform(0.5, 1)
+    head = np.array([1.2, rng.uniform(-0.8, 0.2)])
+    muzzle = head + rng.uniform((0.25, 0), (0.45, 0.2))
+    ear = head - (0.15, rng.uniform(-0.2, 0.4))
+    tail = rng.normal(0, 0.35, 2) - (1.4, 0.4)
+    trunk: list[tuple[list[Any], list[float]]] = [
+        ([(-0.8, 0), (0, 0.05), (0.75, 0.08)], [thick, 0.85 * thick, 1.05 * thick]),
+        ([(0.75, -0.1), head], [0.75 * thick, 0.5 * thick]),
+        ([head, muzzle], [0.5 * thick, 0.22 * thick]),
+        ([head - (0.1, 0.1), ear], [0.13, 0.06]),
+        ([(-0.95, -0.15), tail], [0.15 * rng.uniform(0.5, 1.5), 0.06]),
+    ]
+    lean = rng.uniform(0.6, 1.2)
+    legs: list[tuple[list[Any], list[float]]] = []
+    for far in (0.08, 0):
+        for x, knee, hock, thigh in ((0.65, -0.05, 0, 0.6), (-0.75, 0.2, -0.15, 0.75)):
+            swing, lift = rng.normal(0, 0.25), max(0, rng.normal(-0.05, 0.15))
+            foot = np.array([x + swing, tall - lift - far])
+            joints = [
+                (x, 0.1),
+                (x + knee + 0.25 * swing, 0.47 * tall),
+                (x + hock + 0.75 * swing, 0.76 * tall - 0.6 * lift),
+                foot,
+                foot + np.array([0.1, 0]),
+            ]
+            legs.append((joints, [thigh * thick, *(lean * np.array([0.14, 0.08, 0.07, 0.08]))]))
+
+    def cover(limbs: list[tuple[list[Any], list[float]]]) -> list[Array]:
+        return [
+            canvas.limb(place(np.array(joints) * (aside, 1)), [scale * r for r in radii])
+            for joints, radii in limbs
+        ]
+
+    return scale, cover(trunk), cover(legs)
 
 
 def _animal(rng: Rng, canvas: Canvas, least: float) -> tuple[float, list[Array], list[Array]]:
@@ -189,7 +243,10 @@ def draw_cord(rng: Rng, canvas: Canvas) -> None:
 
 
 def draw_lead(rng: Rng, canvas: Canvas) -> None:
-    """A lead that a subject, which must be there, drops to the ground: in bends, and in a loop."""
+    """A lead that a subject, which must be there, drops to the ground: in bends, and in a loop.
+
+    It may swing, and be blurred.
+    """
     rows, columns = np.nonzero(canvas.alpha > 0.5)
     if not len(rows):
         return
@@ -203,15 +260,17 @@ def draw_lead(rng: Rng, canvas: Canvas) -> None:
         across, down = size * rng.uniform(0.1, 0.5), size * rng.uniform(0.05, 0.3)
         loop = ellipse(line[-1] - (across, 0), across, down)
         line = np.concatenate([line, loop, loop[:1]])
-    _draw_string(rng, canvas, line)
+    moved = size * rng.uniform(0.02, 0.15) if rng.random() < 0.3 else 0
+    _draw_string(rng, canvas, line, motion_kernel(rng, moved) if moved else None)
 
 
-def _draw_string(rng: Rng, canvas: Canvas, line: Points) -> None:
-    """Paint something long, thin and mostly dark along ``line`` (N, 2)."""
+def _draw_string(rng: Rng, canvas: Canvas, line: Points, blur: Array | None = None) -> None:
+    """Paint something long, thin and mostly dark along ``line`` (N, 2), moved by ``blur``."""
     longest = max(canvas.height, canvas.width)
     wide = longest * np.exp(rng.uniform(np.log(0.0007), np.log(0.006)))
     shade = colour(rng) * (rng.uniform(0.1, 0.5) if rng.random() < 0.6 else 1)
-    canvas.paint(canvas.strands(line[None], scale=4, width=max(1, round(4 * wide))), shade)
+    mask = canvas.strands(line[None], scale=4, width=max(1, round(4 * wide)))
+    canvas.paint(mask if blur is None else cv2.filter2D(mask, -1, blur), shade)
 
 
 def _turned(rng: Rng, points: Points) -> Points:
