@@ -104,6 +104,27 @@ def cutting(folder: Path, samples: int) -> list[str]:
     return ["windows", str(folder), *init, "--samples", str(samples), "--seed", "3"]
 
 
+def test_windows_may_be_cut_out_of_samples_that_were_drawn_ahead(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ahead, "A_FILE", 2)
+    size = f"--size {WIDTH}x{HEIGHT}"
+    assert main(["samples", str(tmp_path / "drawn"), *f"{size} --samples 2 --seed 5".split()]) == 0
+    command = [*cutting(tmp_path / "cut", 2), "--ahead", str(tmp_path / "drawn")]
+    assert main(command) == 0
+    pool = WindowPool(tmp_path / "cut")
+    samples = [to_tensors(make_sample(5, index, HEIGHT, WIDTH)) for index in range(2)]
+    network = network_from(read_state(BUILTIN))
+    expected = [
+        window
+        for index, sample in enumerate(samples)
+        for window in cut_windows(network, sample, 4, np.random.default_rng([3, index, 3]))
+    ]
+    assert len(pool) == len(expected) >= 2
+    for index, window in enumerate(expected):
+        assert all(torch.equal(x, pool[index][name]) for name, x in window.items())
+    assert main([*command, "--first", "2"]) == 1
+    assert "2 samples were drawn ahead, not 4" in capsys.readouterr().err
+
+
 def test_in_spots_base_and_refiner_learn_together(network, sample, tmp_path):
     recipe = Recipe("refine", steps=2, size=(HEIGHT, WIDTH), spots=3, precision="fp32", frozen=True)
     trainer = Trainer(recipe, tmp_path / "run", init=BUILTIN)

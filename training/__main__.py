@@ -66,6 +66,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     windows = commands.add_parser("windows", help="cut windows out of samples, for refine")
     windows.add_argument("--init", type=Path, required=True, help="the weights that err in them")
     windows.add_argument("--threads", type=int, default=1)
+    windows.add_argument("--ahead", type=Path, help="take samples that were drawn there")
     for drawn in (samples, windows):
         drawn.add_argument("folder", type=Path, help="is filled; goes on where it was interrupted")
         drawn.add_argument("--samples", type=int, default=1000)
@@ -148,7 +149,8 @@ def draw_ahead(args: argparse.Namespace) -> None:
         done = write_samples(args.folder, size=args.size, shrink=args.shrink, **which, **shares)
     else:
         torch.set_num_threads(args.threads)
-        done = write_windows(_refining(args.init), args.folder, **which, **shares)
+        drawn = SamplePool(args.ahead) if args.ahead else None
+        done = write_windows(_refining(args.init), args.folder, drawn=drawn, **which, **shares)
     deque(tqdm(done, total=args.samples, mininterval=5), maxlen=0)
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from model import MattingRefine
 from model.patches import sample_patches
 
-from .ahead import Pool, write_ahead
+from .ahead import Pool, SamplePool, write_ahead
 from .data import Batch, to_tensors
 from .network import Prediction, clamp
 from .sample import make_sample
@@ -134,6 +134,7 @@ def write_windows(
     samples: int,
     alike: float = 0,
     shaded: float = 0,
+    drawn: SamplePool | None = None,
 ) -> Iterator[int]:
     """Save windows of samples; see :func:`write_ahead` for what is not said here.
 
@@ -141,13 +142,22 @@ def write_windows(
         network: As in :func:`cut_windows`.
         folder, seed, first, samples: As in :func:`write_ahead`.
         alike, shaded: As in :func:`make_sample`.
+        drawn: Samples that were drawn ahead, which are taken instead of new ones.
+
+    Raises:
+        ValueError: As many were not drawn.
     """
+    if drawn is not None and first + samples > len(drawn):
+        raise ValueError(f"{len(drawn)} samples were drawn ahead, not {first + samples}")
 
     def draw(index: int) -> list[Batch]:
         rng = np.random.default_rng([seed, index, 3])
-        height, width = SIZES[rng.integers(len(SIZES))]
-        sample = to_tensors(make_sample(seed, index, height, width, alike=alike, shaded=shaded))
-        return cut_windows(network, sample, max(4, height * width // 65_000), rng)
+        if drawn is not None:
+            sample = drawn[index]
+        else:
+            height, width = SIZES[rng.integers(len(SIZES))]
+            sample = to_tensors(make_sample(seed, index, height, width, alike=alike, shaded=shaded))
+        return cut_windows(network, sample, max(4, sample["pha"].numel() // 65_000), rng)
 
     return write_ahead(folder, draw, seed=seed, first=first, samples=samples)
 
