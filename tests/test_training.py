@@ -19,7 +19,8 @@ from model import MattingBase, MattingRefine, load_network
 from model.weights import BUILTIN
 from training.__main__ import main
 from training.data import VALIDATION_SEED, shrunk, to_tensors
-from training.network import Trainee, clamp, run
+from training.losses import matting_loss
+from training.network import Prediction, Trainee, clamp, run
 from training.recipe import Recipe, Stage
 from training.sample import make_sample
 from training.trainer import CHECKPOINT, Trainer
@@ -35,6 +36,18 @@ def test_clamp_pulls_back_from_outside() -> None:
     assert y.tolist() == [0, 0.5, 1]
     (y - 1).abs().sum().backward()
     assert x.grad is not None and x.grad.tolist() == [-1, -1, 0]
+
+
+def test_the_loss_is_what_a_hand_works_out() -> None:
+    pha = torch.tensor([0.0, 0, 1, 1]).expand(1, 1, 4, 4)  # its gradient is 1/2 in two columns
+    predicted = Prediction(0 * pha, torch.full((1, 3, 4, 4), 0.2), 0 * pha)
+    fgr = torch.full((1, 3, 4, 4), 0.4)
+    expected = 0.5 + 5 * 0.25 + 0.5 * 0.5 * 0.2
+    for weight in (1.0, 0.5):
+        loss = matting_loss(predicted, pha, fgr, with_err=False, weight=weight)
+        assert loss.item() == pytest.approx(weight * expected, abs=0.01)
+    loss = matting_loss(predicted, pha, fgr, with_err=True)
+    assert loss.item() == pytest.approx(expected + 0.5, abs=0.01)
 
 
 def test_training_runs_the_network_that_ships() -> None:
