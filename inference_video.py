@@ -1,11 +1,18 @@
 """Video matting with a background plate: clip and plate in, subject with transparency out."""
 
-import argparse
-import logging
 import os
-import platform
 import signal
 import sys
+
+# As a program: until main() listens, Ctrl-C ends it there and then, without a traceback.
+if os.path.basename(sys.argv[0]).split(".")[0] in ("inference_video", "inference-video") and (
+    signal.getsignal(signal.SIGINT) is signal.default_int_handler
+):
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import argparse
+import logging
+import platform
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,12 +21,6 @@ from dataclasses import MISSING, asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-# As a program: until main() listens, Ctrl-C ends it there and then, without a traceback.
-if Path(sys.argv[0]).stem in ("inference_video", "inference-video") and (
-    signal.getsignal(signal.SIGINT) is signal.default_int_handler
-):
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # Before PyTorch loads OpenMP, whose threads otherwise spin while they wait, and take the cores from
 # those that decode and encode.
@@ -194,7 +195,7 @@ def _open_folder(
     outputs = [settings.form.plan(kind, clip) for kind in run.composers]
     if settings.form.resumable:
         for output in outputs:
-            output.made_from = made_from(settings, files_read, output)
+            output.made_from = made_from(settings, output)
     if settings.resume:
         check_resumable(outputs, listed_outputs(read_report(root)))
     side = [Output("preview", PREVIEW_NAME)]

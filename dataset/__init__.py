@@ -18,7 +18,7 @@ from .images import (
 )
 from .match import PlateMatcher
 from .pairs import ALIGN_MODES, AlignMode, FrameBatch, PairLoader
-from .sources import Frame, FrameSource, MediaError
+from .sources import Frame, FrameSource, MediaError, exact_rate
 from .video import VideoSource
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "VideoSource",
     "check_plate",
     "delayed",
+    "exact_rate",
     "glance",
     "images_in",
     "is_opaque",

@@ -27,6 +27,8 @@ _LOOK = 64
 _THREADS_ON_CARD = 1
 #: Says that a Matroska file's DURATION is how long a stream is; FFmpeg writes when it ends.
 _MEASURED = "_STATISTICS_WRITING_APP"
+#: Frames by which a header that does not count them may be wrong: it may begin before the first.
+_NEAR = 4
 _TAGGED = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -145,16 +147,20 @@ def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
 
 
 def _promised(container: InputContainer, stream: VideoStream, ledger: Ledger) -> int:
-    """Frames that the header promises; where it has no count, only if the end is far away."""
+    """Frames that the header promises; where it does not count them, only if the end is far away.
+
+    AVI counts empty packets, too, which stand for pictures that were never taken.
+    """
     length = length_hint(container, stream) or 0
-    if stream.frames:
+    if stream.frames and container.format.name != "avi":
         return min(stream.frames - ledger.hidden, length)
     rate, seconds = stream.average_rate or stream.guessed_rate, _seconds(container, stream)
     if not seconds or not rate or ledger.last is None or stream.time_base is None:
         return 0
     start = stream.start_time or 0
     covered = (ledger.last - start) * stream.time_base + 1 / rate
-    return round(ledger.shown * seconds / covered) if covered < seconds * 19 / 20 else 0
+    is_far = seconds - covered > max(seconds / 20, _NEAR / rate)
+    return round(ledger.shown * seconds / covered) if is_far else 0
 
 
 def length_hint(container: InputContainer, stream: VideoStream) -> int | None:

@@ -22,7 +22,7 @@ def open_plate(name: str | Path, src: FrameSource, warn: Warn) -> FrameSource:
     Raises:
         MediaError: There is no such plate.
     """
-    if str(name) == "auto" and not Path(name).is_file():
+    if _is_auto(name):
         return AutoPlate(src, warn)
     if Path(name).exists():
         return open_source(name, warn)
@@ -37,10 +37,19 @@ def open_plate(name: str | Path, src: FrameSource, warn: Warn) -> FrameSource:
     return ClipFrame(Path(clip), time, warn)
 
 
-def plate_file(name: str | Path) -> Path:
-    """The file or folder that a plate is read from, if any: that of the clip for ``CLIP@TIME``."""
+def plate_file(name: str | Path) -> Path | None:
+    """The file or folder that a plate is read from: that of the clip for ``CLIP@TIME``.
+
+    None for ``auto``, which is read from the clip that is matted.
+    """
+    if _is_auto(name):
+        return None
     clip, at, _ = str(name).rpartition("@")
     return Path(clip) if at and not Path(name).exists() else Path(name)
+
+
+def _is_auto(name: str | Path) -> bool:
+    return str(name) == "auto" and not Path(name).is_file()
 
 
 def open_source(

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageCms, ImageColor, ImageOps
+from PIL import Image, ImageCms, ImageColor
 
 from .ahead import map_ahead
 from .sources import Frame, FrameSource, MediaError, Warn, refuse_pipe
@@ -52,10 +52,17 @@ def read_image(path: Path) -> np.ndarray:
                         f"{path}: 16 bits with one channel after the other; save it with the "
                         "channels of a pixel together"
                     )
-                return _read_deep(image, data)
+                if (deep := _read_deep(image, data)) is not None:
+                    return deep
+                image.load()  # raises if it is damaged
+                kind = "/".join(image.getbands())
+                raise MediaError(
+                    f"{path}: 16 bits a channel, of which {kind} is not read; save it as RGB"
+                )
             if image.mode in ("F", "I"):
                 raise MediaError(f"{path}: 32 bits a channel; save it with 8 or 16")
-            return np.array(_to_srgb(ImageOps.exif_transpose(image)))
+            image.load()  # what cannot be decoded is not forgiven, as a broken EXIF block is
+            return turn(np.array(_to_srgb(image)), *_turn_of(image))
     except MediaError:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error) as error:
@@ -113,12 +120,13 @@ def _tag(image: Image.Image, number: int) -> Any:
     return getattr(image, "tag_v2", {}).get(number)
 
 
-def _read_deep(image: Image.Image, data: bytes) -> np.ndarray:
+def _read_deep(image: Image.Image, data: bytes) -> np.ndarray | None:
+    """None for a kind that OpenCV does not decode."""
     if image.format == "PNG" and b"IEND" not in data:  # of which libpng would print a line
         raise ValueError("cut short")
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
-        raise ValueError("cannot decode a 16-bit image")
+        return None
     if decoded.ndim == 2:
         decoded = np.repeat(decoded[..., None], 3, axis=2)
     if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
@@ -128,8 +136,15 @@ def _read_deep(image: Image.Image, data: bytes) -> np.ndarray:
         colours = np.round(colours * (0xFFFF / np.maximum(decoded[..., 3:], 1)).clip(1))
         colours = np.minimum(colours, 0xFFFF).astype(np.uint16)
     is_turned = image.format == "TIFF"  # by OpenCV
-    orientation = 1 if is_turned else image.getexif().get(_ORIENTATION, 1)
-    return turn(np.ascontiguousarray(colours), *_EXIF_TURNS.get(orientation, (0, 0, 0)))
+    return turn(np.ascontiguousarray(colours), *((0, 0, 0) if is_turned else _turn_of(image)))
+
+
+def _turn_of(image: Image.Image) -> tuple[int, int, int]:
+    """What :func:`turn` needs to bring an image upright; nothing where its EXIF block is broken."""
+    try:
+        return _EXIF_TURNS.get(image.getexif().get(_ORIENTATION, 1), (0, 0, 0))
+    except Exception:  # any: Pillow lets through whatever it stumbles on
+        return 0, 0, 0
 
 
 #: (transpose, flip left-right, flip upside down), in that order, for each EXIF orientation.
@@ -168,7 +183,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
             srgb = ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(image, embedded, srgb, outputMode="RGB")
             image = converted or image
-        except ImageCms.PyCMSError:  # a profile of another mode, or a broken one
+        except (ImageCms.PyCMSError, OSError):  # a profile of another mode, or a broken one
             pass
     return image if image.mode == "RGB" else image.convert("RGB")
 
@@ -180,9 +195,20 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The images of a folder in natural order; hidden and other files are passed over."""
-    files = (path for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
-    return sorted(filter(is_image_name, files), key=natural_key)
+    """The images of a folder in natural order; hidden and other files are passed over.
+
+    Raises:
+        MediaError: One is a link to nothing.
+    """
+    named = (path for path in folder.iterdir() if path.name[0] != "." and is_image_name(path))
+    paths = sorted((path for path in named if path.is_file() or path.is_symlink()), key=natural_key)
+    for path in paths:
+        if not path.exists():
+            raise MediaError(
+                f"{path}: a link to {path.readlink()}, which is not there; bring that back, or "
+                "remove the link"
+            )
+    return [path for path in paths if path.is_file()]
 
 
 def _missing_numbers(paths: Sequence[Path]) -> list[int]:
@@ -241,7 +267,7 @@ class ImageFolder(FrameSource):
                 height, width = self.size
                 raise MediaError(
                     f"{path}: frame {number} is {image.shape[1]}x{image.shape[0]}, "
-                    f"the frames before it are {width}x{height}"
+                    f"the frames before it are {width}x{height}; bring them to one size"
                 )
             yield Frame(image)
 
@@ -282,11 +308,8 @@ class FlatColour(FrameSource):
 def parse_colour(text: str) -> tuple[int, int, int] | None:
     """Read ``#78ff9b``, ``120,255,155`` or a CSS name; None if ``text`` is no colour."""
     numbers = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
-    if numbers:
-        red, green, blue = (int(number) for number in numbers.groups())
-        return (red, green, blue) if max(red, green, blue) <= 255 else None
     try:
-        red, green, blue = ImageColor.getrgb(text)[:3]
+        red, green, blue = map(int, numbers.groups() if numbers else ImageColor.getrgb(text)[:3])
     except ValueError:
         return None
-    return red, green, blue
+    return (red, green, blue) if {red, green, blue} <= set(range(256)) else None

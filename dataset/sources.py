@@ -26,6 +26,15 @@ def refuse_pipe(path: Path) -> None:
         raise MediaError(f"{path}: a pipe or a device, which can be read only once; give a file")
 
 
+def exact_rate(rate: Fraction | float) -> Fraction:
+    """The rate that is meant: 29.97 stands for 30000/1001, and so do its kin."""
+    for nominal in (24, 30, 48, 60, 120, 240):
+        broadcast = Fraction(nominal * 1000, 1001)
+        if abs(float(rate) - float(broadcast)) < 0.005:
+            return broadcast
+    return Fraction(rate).limit_denominator(1_000_000)
+
+
 @dataclass(frozen=True)
 class Frame:
     """One picture of a source.

@@ -18,20 +18,25 @@ from .ahead import map_ahead
 from .decode import decode, decodes_on_card, length_hint, open_video
 from .images import turn
 from .ledger import Decoded, begins_anywhere
-from .sources import Frame, FrameSource, MediaError, Warn
+from .sources import Frame, FrameSource, MediaError, Warn, exact_rate
 
 #: FFmpeg's names of formats whose times are rounded: Matroska and WebM, Flash, Windows Media.
 _ROUNDING_FORMATS = ("matroska", "flv", "asf")
 _LINEAR = 8
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
-#: FFmpeg's numbers for the matrices of BT.709, BT.601 (two of them) and BT.2020 (two of them).
+#: FFmpeg's numbers for the matrices of BT.709, FCC, BT.601 (two of them), SMPTE 240M and BT.2020
+#: (two of them).
 _MATRICES = {
     1: Colorspace.ITU709,
+    4: Colorspace.FCC,
     5: Colorspace.ITU601,
     6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
 }
+#: Its numbers for RGB, which has no matrix, and for a tag that says nothing.
+_NO_MATRIX = (0, 2)
 #: FFmpeg's names of pixel formats with floating-point numbers.
 _FLOATING = re.compile(r"f(16|32)(le|be)$")
 _FULL_RANGE = 2
@@ -71,6 +76,8 @@ class VideoSource(FrameSource):
                 self._on_card = False
             rounds = container.format.name.startswith(_ROUNDING_FORMATS)
             self.frame_rate = stream.guessed_rate or stream.average_rate or Fraction(30)
+            if rounds:  # the length of a frame, too
+                self.frame_rate = exact_rate(self.frame_rate)
             self.length_hint = length_hint(container, stream)
             if begins_anywhere(container):
                 self.origin = _beginning(container, stream)
@@ -94,6 +101,9 @@ class VideoSource(FrameSource):
             warn(f"{path}: pixels are not square ({aspect}); they are read as square")
         if first.interlaced_frame:
             warn(f"{path}: interlaced video; deinterlace it first for clean edges")
+        if first.colorspace not in (*_MATRICES, *_NO_MATRIX):
+            guessed = "BT.709" if first.height >= 720 else "BT.601"
+            warn(f"{path}: tagged with colour matrix {first.colorspace}; read as {guessed}")
         if first.color_trc in _HDR_TRANSFERS:
             transfer = _HDR_TRANSFERS[first.color_trc]
             warn(f"{path}: HDR video ({transfer}); its levels are used without tone mapping")
@@ -217,7 +227,7 @@ def to_rgb(picture: av.VideoFrame, size: tuple[int, int] | None = None) -> np.nd
     deep = max(component.bits for component in picture.format.components) > 8
     scaling = Interpolation.BICUBIC if deep else Interpolation.BILINEAR  # bilinear is broken there
     untagged = Colorspace.ITU709 if picture.height >= 720 else Colorspace.ITU601
-    full = picture.color_range == _FULL_RANGE or picture.format.name.startswith("yuvj")
+    full = picture.color_range == _FULL_RANGE or picture.format.name.startswith(("yuvj", "gray"))
     if picture.format.is_rgb:
         full = picture.color_range != ColorRange.MPEG
     height, width = size or (picture.height, picture.width)

@@ -17,6 +17,12 @@ from .matting import Backbone, MattingBase, MattingRefine
 from .patches import RefineMode
 from .weights import BUILTIN, SHA256
 
+#: What readers raise at bytes that are not what they should be.
+_DAMAGE = (
+    *(EOFError, RuntimeError, SafetensorError, OSError, ValueError),
+    *(KeyError, IndexError, AttributeError, TypeError),
+)
+
 ModelType = Literal["mattingbase", "mattingrefine"]
 MODEL_TYPES: tuple[ModelType, ...] = get_args(ModelType)
 
@@ -90,6 +96,8 @@ def load_network(
                 found_kernel,
             )
     _check_fit(path, state, network)
+    if whole := next((key for key, x in state.items() if x.is_quantized), None):
+        raise CheckpointError(f"{path}: {whole} is quantised; save the weights as floats")
     network.load_state_dict(state, assign=True)
     return network.float().eval().requires_grad_(False)
 
@@ -151,7 +159,7 @@ def _read_file(path: Path) -> Any:
             f"{path}: not a state dict, or one with Python objects in it, which are not loaded as "
             "they could run code; save only the state_dict() of the network"
         ) from error
-    except (EOFError, RuntimeError, SafetensorError, OSError, ValueError, KeyError) as error:
+    except _DAMAGE as error:
         raise CheckpointError(f"{path}: damaged or cut short; download it again") from error
 
 

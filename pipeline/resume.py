@@ -1,12 +1,12 @@
 """Going on with a run that was stopped or killed."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from dataset import images_in
+from dataset import images_in, plate_file
 from model.weights import SHA256
 from writers import Output
 
@@ -18,19 +18,24 @@ _FREE = (
     *("frame_rate", "video_target_bgr", "device", "batch_size", "hwaccel"),
     *("preflight", "strict", "preview_only"),
 )
+#: Those that name files.
+_PATHS = ("video_src", "video_bgr", "garbage_matte", "model_checkpoint")
 
 
-def made_from(settings: Settings, files: Iterable[Path], output: Output) -> dict[str, Any]:
+def made_from(settings: Settings, output: Output) -> dict[str, Any]:
     """What makes the frames of an output what they are, as JSON holds it.
 
     Args:
         settings: With what the checkpoint, the clip and the device decided.
-        files: What the run reads.
         output: The output, as planned.
     """
-    flags = {name: _named(x) for name, x in asdict(settings).items() if name not in _FREE}
+    flags = {name: x for name, x in asdict(settings).items() if name not in _FREE}
+    flags |= {name: _named(flags[name]) for name in _PATHS}
+    if plate_file(settings.video_bgr) is None:
+        flags["video_bgr"] = settings.video_bgr
     flags |= {"preprocess_alignment": settings.align, "image_extension": output.extension}
     weights = SHA256 if settings.model_checkpoint == "built-in" else None
+    files = replace(settings, video_target_bgr=None).files_read()
     there = dict(_fingerprint(path) for path in files if path.exists())
     facts = {"flags": flags, "files": there, "weights": weights}
     return dict(json.loads(json.dumps(facts, default=str)))

@@ -21,6 +21,7 @@ from writers import (
     FrameWriter,
     Kind,
     RunFolder,
+    WriteError,
     save_png,
     to_levels,
 )
@@ -156,9 +157,17 @@ class Run:
                 self.loader.waiting = self._show_progress
                 stack.enter_context(self.loader)
                 self._loop()
+            try:
+                self._save_sheet()
+            except WriteError as error:
+                if not self.composers:
+                    raise
+                self.result.warn(f"{error}; the frames are whole without it")
         except BaseException as error:
             status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
             with suppress(OSError):  # what ended the run matters more
+                self._save_sheet()
+            with suppress(OSError):
                 self._report(status, time.perf_counter() - started)
             if is_out_of_memory(error):  # the network has remedies of its own
                 raise DeviceError(
@@ -254,6 +263,11 @@ class Run:
         finally:
             self.waited_seconds[stage] += time.perf_counter() - started
 
+    def _save_sheet(self) -> None:
+        sheet = self.preview.sheet() if self.preview is not None else None
+        if sheet is not None and self.folder is not None:
+            save_png(self.folder.root / PREVIEW_NAME, sheet)
+
     def _report(self, status: str, seconds: float) -> None:
         result, aligner, matcher = self.result, self.loader.aligner, self.loader.matcher
         result.seconds = seconds
@@ -311,6 +325,3 @@ class Run:
                 "warnings": result.warnings,
             }
             self.folder.finish(self.begun, facts)
-            sheet = self.preview.sheet() if self.preview is not None else None
-            if sheet is not None:
-                save_png(self.folder.root / PREVIEW_NAME, sheet)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,9 @@ class Settings:
 
     def files_read(self) -> list[Path]:
         """What must not be removed, as the run reads it."""
-        plate = plate_file(self.video_bgr)
         paths = (
             self.video_src,
-            plate,
+            plate_file(self.video_bgr),
             self.video_target_bgr,
             self.garbage_matte,
             self.model_checkpoint,
@@ -155,7 +155,7 @@ class Settings:
     def _ranges(self) -> list[tuple[str, Any, Callable[[Any], object], str]]:
         """Flags whose value, if there is one, has to fit: flag, value, whether it fits, range."""
         scale, pixels = self.model_backbone_scale, self.model_refine_sample_pixels
-        resize = self.video_resize
+        threshold, resize = self.model_refine_threshold, self.video_resize
         return [
             ("--device", self.device, _DEVICE.fullmatch, "auto, cpu, mps, cuda or cuda:N"),
             ("--batch-size", self.batch_size, lambda x: x >= 1, "1 or more"),
@@ -171,6 +171,7 @@ class Settings:
             ("--model-type", self.model_type, MODEL_TYPES.__contains__, _one_of(MODEL_TYPES)),
             ("--model-backbone-scale", scale, lambda x: 0 < x <= 0.5, "more than 0, up to 0.5"),
             ("--model-refine-sample-pixels", pixels, lambda x: x >= 0, "0 or more"),
+            ("--model-refine-threshold", threshold, isfinite, "a number"),
             ("--video-resize", resize, lambda x: len(x) == 2 and min(x) >= 1, "WIDTH HEIGHT"),
         ]
 

@@ -375,6 +375,38 @@ def test_sound_that_fails_in_a_new_way_is_told_and_leaves_the_pictures_whole(
     assert warnings == [f"{clip}: the sound ends early: as nobody foresaw"]
 
 
+def test_every_track_is_carried_over_and_that_which_players_choose_comes_first(tmp_path, pictures):
+    parts = [
+        add_sound(tmp_path / f"{codec}.mkv", pictures, codec, layout=layout)
+        for codec, layout in (("pcm_s16le", "mono"), ("aac", "stereo"))
+    ]
+    clip = tmp_path / "clip.mkv"
+    with av.open(str(clip), "w") as container:
+        inputs = [av.open(str(path)) for path in (pictures, *parts)]
+        streams = [inputs[0].streams.video[0], *(file.streams.audio[0] for file in inputs[1:])]
+        outs = [container.add_stream_from_template(stream) for stream in streams]
+        outs[2].disposition = av.stream.Disposition.default
+        outs[1].disposition = av.stream.Disposition(0)
+        packets = [
+            (packet.dts * packet.time_base, packet, out)
+            for file, stream, out in zip(inputs, streams, outs, strict=True)
+            for packet in file.demux(stream)
+            if packet.dts is not None
+        ]
+        for _, packet, out in sorted(packets, key=lambda item: item[0]):
+            packet.stream = out
+            container.mux(packet)
+    path, warnings = write(tmp_path, clip)
+    assert warnings == []
+    with av.open(str(path)) as container:
+        assert [stream.layout.name for stream in container.streams.audio] == ["stereo", "mono"]
+        for stream in container.streams.audio:
+            sound = [frame.to_ndarray() for frame in container.decode(stream)]
+            container.seek(0)
+            assert 1.9 < sum(part.shape[1] for part in sound) / 48000 < 2.1
+            assert max(abs(part).max() for part in sound) > 0.2
+
+
 def test_audio_is_cut_where_a_stopped_run_ends(tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", 100, sound="aac")
     video = VideoWriter(tmp_path / "x.mp4", 25, WIDTH, HEIGHT, audio=clip)

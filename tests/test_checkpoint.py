@@ -149,6 +149,12 @@ MISFITS: dict[str, tuple[Callable[[State], object], str]] = {
         r"decoder.conv4.bias is \(5,\), expected \(37,\)",
     ),
     "no shape": (lambda s: s.update({"refiner.conv1.weight": torch.zeros(())}), "refiner.conv1"),
+    "whole numbers": (
+        lambda s: s.update(
+            {"decoder.conv4.bias": torch.quantize_per_tensor(torch.zeros(37), 1, 0, torch.qint8)}
+        ),
+        "decoder.conv4.bias is quantised",
+    ),
     "another module": (lambda s: s.update({"head.weight": torch.zeros(1)}), "has head.weight"),
 }
 

@@ -3,6 +3,7 @@
 import os
 import pickle
 import sys
+import zipfile
 from fractions import Fraction
 from functools import partial
 
@@ -183,6 +184,15 @@ def test_a_truncated_checkpoint_is_named(folder, old_format):
     assert not (folder / "out").exists()
 
 
+def test_a_pickle_that_is_cut_within_its_archive_is_named(folder):
+    whole, cut = folder / "half.pth", folder / "cut.pth"
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(cut, "w") as copy:
+        for name in source.namelist():
+            data = source.read(name)
+            copy.writestr(name, data[:2] + b"." if name.endswith("data.pkl") else data)
+    assert_error(run(folder, model_checkpoint="cut.pth"), 1, "cut.pth: damaged or cut short")
+
+
 def test_a_damaged_archive_is_named(folder):
     damaged = bytearray((folder / "half.pth").read_bytes())
     directory = damaged.rindex(b"PK\x01\x02")
@@ -277,6 +287,7 @@ WRONG = {
     "rate of nothing": (["--frame-rate", "25/0"], "--frame-rate"),
     "pixels": (["--model-refine-sample-pixels", "-1"], "--model-refine-sample-pixels -1"),
     "start": (["--start-number", "-1"], "--start-number -1"),
+    "threshold": (["--model-refine-threshold", "nan"], "--model-refine-threshold nan"),
     "kernel": (["--model-refine-kernel-size", "2"], "kernel-size"),
 }
 

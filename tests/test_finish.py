@@ -13,7 +13,7 @@ from inference_video import main, matte_video
 from model import Prediction
 from pipeline import AlphaSmoother, Preview
 from training.metrics import dtssd
-from writers import MemoryWriter
+from writers import MemoryWriter, WriteError
 
 HEIGHT, WIDTH = SIZE
 
@@ -173,6 +173,23 @@ def test_preview_only_writes_the_sheet_and_makes_room_for_the_run(tmp_path, caps
     assert (tmp_path / "out/com.mp4").exists()
     assert main([*job, "--overwrite", "--preview-only"]) == 0
     assert not (tmp_path / "out/com.mp4").exists()
+
+
+def test_frames_are_whole_without_a_sheet(tmp_path):
+    out = tmp_path / "out"
+
+    def in_the_way(done: int, expected: int | None) -> None:
+        if done:
+            (out / "preview.png").mkdir(exist_ok=True)
+
+    result, _ = matte(tmp_path, output_dir=out, progress=in_the_way)
+    report = json.loads((out / "run.json").read_text())
+    assert report["status"] == "done" and report["frames"] == 3
+    assert "preview.png" in report["warnings"][-1] and "are whole" in result.warnings[-1]
+    out = tmp_path / "sheet"
+    with pytest.raises(WriteError, match=r"preview\.png"):
+        matte(tmp_path, output_dir=out, progress=in_the_way, preview_only=True)
+    assert json.loads((out / "run.json").read_text())["status"] == "failed"
 
 
 FILES = [("src", "clip.mp4"), ("bgr", "plate.png")]

@@ -176,6 +176,41 @@ def test_32_bits_a_channel_are_refused(tmp_path, kind):
         read_image(tmp_path / "x.tif")
 
 
+@pytest.mark.parametrize("suffix", ["png", "webp", "jpg"])
+def test_a_broken_exif_block_leaves_the_picture_as_it_lies(tmp_path, suffix):
+    picture = Image.new("RGB", (12, 8), (60, 120, 180))
+    picture.save(tmp_path / f"x.{suffix}", exif=b"Exif\0\0no directory")
+    image = read_image(tmp_path / f"x.{suffix}")
+    assert image.shape == (8, 12, 3)
+    assert np.abs(image - np.array([60, 120, 180])).max() <= 3
+    if suffix == "png":
+        (tmp_path / "cut.png").write_bytes((tmp_path / "x.png").read_bytes()[:-40])
+        with pytest.raises(MediaError, match=r"cut\.png"):
+            read_image(tmp_path / "cut.png")
+
+
+def test_a_kind_of_16_bits_that_is_not_read_is_named(tmp_path):
+    pixels = np.full((8, 8, 4), 40_000, np.uint16)
+    path = tmp_path / "ink.tif"
+    write_cmyk(path, pixels)
+    with pytest.raises(MediaError, match=r"ink\.tif: 16 bits a channel.*C/M/Y/K.*save it as RGB"):
+        read_image(path)
+
+
+def write_cmyk(path: Path, pixels: np.ndarray) -> None:
+    """A TIFF of (H, W, 4), uint16, inks."""
+    height, width, inks = pixels.shape
+    data = pixels.astype("<u2").tobytes()
+    entries = [
+        *((256, 4, 1, width), (257, 4, 1, height), (258, 3, 4, 8), (259, 3, 1, 1), (262, 3, 1, 5)),
+        *((273, 4, 1, 16), (277, 3, 1, inks), (278, 4, 1, height), (279, 4, 1, len(data))),
+    ]
+    begin = 16 + len(data)
+    directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    head = struct.pack("<2sHI4H", b"II", 42, begin, *(4 * [16]))
+    path.write_bytes(head + data + struct.pack("<H", len(entries)) + directory + bytes(4))
+
+
 def test_embedded_profile_is_converted_to_srgb(tmp_path):
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
     grey = Image.new("RGB", (8, 8), (55, 55, 55))
@@ -184,6 +219,8 @@ def test_embedded_profile_is_converted_to_srgb(tmp_path):
     assert np.abs(read_image(tmp_path / "same.png").astype(int) - 55).max() <= 1
     grey.save(tmp_path / "odd.png", icc_profile=profile.tobytes())  # a profile of another mode
     assert read_image(tmp_path / "odd.png").max() == 55
+    grey.save(tmp_path / "broken.png", icc_profile=b"no profile")
+    assert read_image(tmp_path / "broken.png").max() == 55
     p3 = tmp_path / "p3.png"
     Image.new("RGB", (8, 8), (200, 60, 60)).save(p3, icc_profile=display_p3())
     red, green, blue = read_image(p3)[0, 0].astype(int)

@@ -42,13 +42,14 @@ def _hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_ctrl_c_while_the_program_loads_shows_no_traceback():
+@pytest.mark.parametrize("module", ["argparse", "torch"])
+def test_ctrl_c_while_the_program_loads_shows_no_traceback(module):
     command = [sys.executable, "-X", "importtime", str(ROOT / "inference_video.py"), "--version"]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_hear_ctrl_c
     )
     for line in process.stderr:  # one for each module that has been imported
-        if line.split()[-1].startswith("torch"):
+        if line.split()[-1].startswith(module):
             break
     process.send_signal(signal.SIGINT)
     version, errors = process.communicate(timeout=60)

@@ -264,6 +264,7 @@ FORGED = {
     "no list": None,
     "a list of texts": ["com"],
     "a number": 3,
+    "no path": [entry(path=None, extension=None)],
     "lists inside": [entry(kind=["com"], path=["com"])],
 }
 

@@ -172,6 +172,22 @@ def test_settings_that_change_nothing_may_change(folder, monkeypatch):
     assert files(folder / "out") == files(folder / "whole")
 
 
+def test_what_images_do_not_show_may_change(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    stopped(folder, 7)
+    media.make_plate(folder / "beach.png", SIZE)
+    (folder / "static").mkdir()  # a folder called like the value of a flag
+    assert matte(folder, resume=True, video_target_bgr=folder / "beach.png").resumed == 7
+
+
+def test_a_plate_of_its_own_clip_goes_on_in_a_folder_of_that_name(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for stop_after, flags in ((7, {}), (8, {"resume": True}), (7, {"overwrite": True})):
+        stopped(folder, stop_after, video_bgr="auto", output_dir="auto", **flags)
+    result = matte(folder, video_bgr="auto", output_dir="auto", resume=True)
+    assert result.resumed == 7 and result.frames == FRAMES
+
+
 def test_what_is_no_frame_may_change_beside_them(folder):
     source = folder / "shot"
     source.mkdir()

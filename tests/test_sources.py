@@ -70,12 +70,16 @@ def test_every_source_gives_its_frames_in_order_each_time_anew(tmp_path, make):
 @pytest.mark.parametrize("pix_fmt", ["yuv444p", "yuv444p10le"])
 @pytest.mark.parametrize(
     ("matrix", "full"),
-    [(None, False), (1, False), (5, False), (9, False), (1, True), (5, True), (6, False)],
+    [
+        *((None, False), (1, False), (4, False), (5, False), (6, False), (7, False), (9, False)),
+        *((1, True), (5, True)),
+    ],
 )
 def test_colour_matrix_and_range_are_honoured(tmp_path, size, pix_fmt, matrix, full):
-    """Against the definitions of ITU-R BT.601, BT.709 and BT.2020."""
+    """Against the definitions of ITU-R BT.601, BT.709 and BT.2020, of the FCC and SMPTE 240M."""
     untagged = 1 if size[0] >= 720 else 5
-    kr, kb = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593)}.get(matrix or untagged, (0.299, 0.114))
+    others = {1: (0.2126, 0.0722), 4: (0.3, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+    kr, kb = others.get(matrix or untagged, (0.299, 0.114))
     wanted = np.array([[255, 255, 255], [0, 0, 0], [200, 40, 90], [20, 180, 60], [128, 128, 128]])
     red, green, blue = wanted.T / 255
     luma = kr * red + (1 - kr - kb) * green + kb * blue
@@ -107,11 +111,33 @@ def test_colour_matrix_and_range_are_honoured(tmp_path, size, pix_fmt, matrix, f
     assert np.abs(got - wanted).max() <= (1.01 if bits == 8 else 0.5)
 
 
+@pytest.mark.parametrize(("pix_fmt", "bits"), [("gray", 8), ("gray10le", 10), ("gray16le", 16)])
+def test_grey_video_has_all_levels(tmp_path, pix_fmt, bits):
+    ramp = np.linspace(0, 2**bits - 1, 96).round()
+    kind = np.uint16 if bits > 8 else np.uint8
+    with av.open(str(tmp_path / "grey.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", 25)
+        stream.height, stream.width, stream.pix_fmt = 48, 96, pix_fmt
+        picture = av.VideoFrame(96, 48, pix_fmt)
+        (plane,) = picture.planes
+        rows = np.zeros((48, plane.line_size // kind().itemsize), kind)
+        rows[:, :96] = ramp
+        plane.update(rows)
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    (frame,) = VideoSource(tmp_path / "grey.mkv", pytest.fail)
+    got = frame.image[20] / np.iinfo(frame.image.dtype).max
+    assert np.abs(got - ramp[:, None] / (2**bits - 1)).max() < (0.3 if bits > 8 else 0.01) / 255
+
+
 def test_oddities_of_a_clip_are_told(tmp_path):
     told: list[str] = []
     path = make_clip(tmp_path / "hdr.mp4", 2, tags={"color_trc": 16})
     assert VideoSource(path, told.append).size == media.SIZE
     assert len(told) == 1 and "PQ" in told[0] and str(path) in told[0]
+    make_clip(path, 2, tags={"colorspace": 8})  # YCgCo
+    assert VideoSource(path, told.append).size == media.SIZE
+    assert len(told) == 2 and "matrix 8" in told[1] and "BT.601" in told[1]
 
 
 def test_sound_alone_is_no_video(tmp_path):
@@ -167,6 +193,17 @@ def test_names_outside_ascii(tmp_path):
     assert read_number(StillImage(folder / "bild-ä.png")._frame.image) == 5
 
 
+def test_a_link_to_nothing_is_no_gap(tmp_path):
+    (tmp_path / "links").mkdir()
+    for number in range(3):
+        Image.fromarray(numbered(number)).save(tmp_path / f"{number}.png")
+        (tmp_path / f"links/{number}.png").symlink_to(tmp_path / f"{number}.png")
+    assert len(ImageFolder.open(tmp_path / "links", pytest.fail).paths) == 3
+    (tmp_path / "2.png").unlink()
+    with pytest.raises(MediaError, match=r"links/2\.png: a link to .*/2\.png, which is not there"):
+        ImageFolder.open(tmp_path / "links", pytest.fail)
+
+
 @pytest.mark.parametrize(
     ("text", "colour"),
     [
@@ -174,7 +211,12 @@ def test_names_outside_ascii(tmp_path):
         ("120,255,155", (120, 255, 155)),
         (" 0, 0 ,0 ", (0, 0, 0)),
         ("teal", (0, 128, 128)),
+        ("rgb(20%, 0, 0)", None),
+        ("rgb(20%, 0%, 100%)", (51, 0, 255)),
         ("256,0,0", None),
+        ("rgb(300,0,0)", None),
+        ("rgb(200%,0%,0%)", None),
+        ("hsl(0,200%,50%)", None),
         ("nocolour", None),
         ("green.mp4", None),
     ],

@@ -39,6 +39,7 @@ class AudioTrack:
         container: Where the audio goes; its header must not be written yet.
         warn: Told in one sentence of sound that is lost.
         origin: What the clock of the sound says, in seconds, when the container begins.
+        index: Of its stream in the file; None for that which players choose.
 
     Raises:
         LookupError: The file has no audio, or none that can be decoded.
@@ -51,8 +52,10 @@ class AudioTrack:
         container: OutputContainer,
         warn: Callable[[str], None],
         origin: Fraction = Fraction(0),
+        index: int | None = None,
     ):
         self._path = path
+        self._index = index
         self._origin = origin
         self._container = container
         self._warn = warn
@@ -90,7 +93,8 @@ class AudioTrack:
 
     def _start(self) -> Iterator[Packet]:
         """Add a stream to the container in the best way that it takes."""
-        stream = self._input.streams.best("audio")
+        streams = self._input.streams
+        stream = streams.best("audio") if self._index is None else streams[self._index]
         if stream is None:
             raise NoSoundError(f"{self._path} has no audio")
         assert isinstance(stream, AudioStream)
@@ -218,27 +222,44 @@ class _Timeline:
         self._end = time + Fraction(frame.samples, frame.sample_rate)
 
 
-def open_track(
+def open_tracks(
     path: str | Path,
     container: OutputContainer,
     warn: Callable[[str], None],
     origin: Fraction = Fraction(0),
-) -> AudioTrack | None:
-    """The sound of a file; None, and a warning, where it cannot be had; None where there is none.
+) -> list[AudioTrack]:
+    """All sound of a file, the track that players choose first; without what cannot be had.
 
     Args:
         path: A media file.
         container: Where the audio goes; its header must not be written yet.
-        warn: Told in one sentence of sound that is lost.
+        warn: Told in one sentence of each track that is lost.
         origin: As in :class:`AudioTrack`.
     """
+    tracks = []
     try:
-        return AudioTrack(path, container, warn, origin)
-    except NoSoundError:
-        return None
-    except (LookupError, FFmpegError) as error:
+        indices = _by_choice(path)
+    except FFmpegError as error:
         warn(f"{path}: no sound: {_reason(error)}")
-        return None
+        return []
+    for number, index in enumerate(indices):
+        try:
+            tracks.append(AudioTrack(path, container, warn, origin, index))
+        except NoSoundError:
+            pass
+        except (LookupError, FFmpegError) as error:
+            lost = f"sound without track {number + 1}" if len(indices) > 1 else "no sound"
+            warn(f"{path}: {lost}: {_reason(error)}")
+    return tracks
+
+
+def _by_choice(path: str | Path) -> list[int]:
+    """The indices of the audio streams of a file, first of that which players choose."""
+    with av.open(str(Path(path).absolute())) as file:
+        best = file.streams.best("audio")
+        return sorted(
+            (s.index for s in file.streams.audio), key=lambda i: (file.streams[i] != best, i)
+        )
 
 
 def _is_sound(stream: AudioStream, packet: Packet) -> bool:

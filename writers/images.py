@@ -17,6 +17,9 @@ from .formats import Clip, Format
 from .outputs import Kind, Output, file_name, partial_name
 from .quantize import to_uint8
 
+#: Two frames wait for each worker: with dozens of cores, these would fill the memory.
+_MOST_WORKERS = 16
+
 # Level 1 with the `up` filter wrote 1080p RGBA in 28 to 67 ms, Pillow's default in 186 to 441 ms,
 # at 1.1 times the bytes (one core; a cut-out and a full picture).
 _PNG_OPTIONS = [
@@ -59,7 +62,7 @@ class ImageSequenceWriter(BackgroundWriter):
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise WriteError(f"{self.path}: cannot make this folder: {error.strerror}") from error
-        workers = workers or usable_cores()
+        workers = workers or min(usable_cores(), _MOST_WORKERS)
         super().__init__(workers=workers, queue_size=2 * workers + 1)
         self._start_number = start_number
         self._count = 0

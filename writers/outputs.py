@@ -90,6 +90,7 @@ class Output:
         """Whether this is what a run may list: files of known names inside its folder."""
         return (
             self.kind in (*KINDS, *SIDE_KINDS)
+            and isinstance(self.path, str)
             and _is_suffix(self.extension or self.path.removeprefix(f"{self.kind}."))
             and (self.extension is None or self.path == self.kind)
             and isinstance(self.start_number, int)

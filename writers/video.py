@@ -16,7 +16,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from .audio import open_track
+from dataset import exact_rate
+
+from .audio import open_tracks
 from .background import BackgroundWriter, usable_cores
 from .base import FrameWriter, WriteError
 from .formats import Clip, Format
@@ -32,15 +34,6 @@ _NVENC = "h264_nvenc"
 _LONGEST = 16384
 #: Each of x264's threads holds frames; more cores than sixteen gain little.
 _MOST_THREADS = 24
-
-
-def exact_rate(rate: Fraction | float) -> Fraction:
-    """The rate that is meant: 29.97 stands for 30000/1001, and so do its kin."""
-    for nominal in (24, 30, 48, 60, 120):
-        broadcast = Fraction(nominal * 1000, 1001)
-        if abs(float(rate) - float(broadcast)) < 0.005:
-            return broadcast
-    return Fraction(rate).limit_denominator(1_000_000)
 
 
 def _card_encodes(size: tuple[int, int]) -> bool:
@@ -75,7 +68,8 @@ class VideoWriter(BackgroundWriter):
 
     Args:
         path: The file, ending in ``.mp4``; its folder is created if it is not there.
-        frame_rate: Frames per second, as a fraction where it is one; see :func:`exact_rate`.
+        frame_rate: Frames per second, as a fraction where it is one; see
+            :func:`dataset.exact_rate`.
         width: Of a frame, in pixels.
         height: Likewise.
         timestamps: Presentation time of each frame in seconds, taken one by one as frames arrive;
@@ -130,9 +124,9 @@ class VideoWriter(BackgroundWriter):
                 options=_container_options(self._time_base),
             )
             self._open_stream(*self._choose_encoder(crf, preset, on_card=on_card, warn=warn))
-            self._audio = None
+            self._audio = []
             if audio is not None:
-                self._audio = open_track(audio, self._container, warn, origin)
+                self._audio = open_tracks(audio, self._container, warn, origin)
             self._container.start_encoding()
         except (OSError, FFmpegError) as error:
             raise WriteError(f"{self.path}: {error.strerror}") from error
@@ -196,8 +190,8 @@ class VideoWriter(BackgroundWriter):
         picture.duration = round(1 / self._rate / self._time_base)
         self._end = time + 1 / self._rate
         with self._naming_the_file():
-            if self._audio is not None:
-                self._audio.feed(until=self._end)
+            for track in self._audio:
+                track.feed(until=self._end)
             self._container.mux(self._stream.encode(picture))
         self._frames += 1
 
@@ -207,8 +201,8 @@ class VideoWriter(BackgroundWriter):
         # Each of these may fail, and the first error is kept; the file is closed all the same.
         if self._frames:
             self._run(self._drain, aborted=aborted)
-        if self._audio is not None:
-            self._run(self._audio.close)
+        for track in self._audio:
+            self._run(track.close)
         with self._naming_the_file():
             self._container.close()
             if self._frames:
@@ -220,8 +214,8 @@ class VideoWriter(BackgroundWriter):
         """Write what the encoder holds back, and the rest of the sound."""
         with self._naming_the_file():
             self._container.mux(self._stream.encode(None))
-            if self._audio is not None:
-                self._audio.feed(until=self._end if aborted else None)
+            for track in self._audio:
+                track.feed(until=self._end if aborted else None)
 
     def _picture(self, image: np.ndarray) -> av.VideoFrame:
         """Turn (H, W, 1 or 3), uint8, into a picture that H.264 can hold."""
