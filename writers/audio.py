@@ -36,23 +36,23 @@ class AudioTrack:
 
     Args:
         path: A media file.
+        index: Of the stream in the file.
         container: Where the audio goes; its header must not be written yet.
         warn: Told in one sentence of sound that is lost.
         origin: What the clock of the sound says, in seconds, when the container begins.
-        index: Of its stream in the file; None for that which players choose.
 
     Raises:
-        LookupError: The file has no audio, or none that can be decoded.
+        LookupError: The stream has no audio, or none that can be decoded.
         FFmpegError: The file cannot be opened.
     """
 
     def __init__(
         self,
         path: str | Path,
+        index: int,
         container: OutputContainer,
         warn: Callable[[str], None],
-        origin: Fraction = Fraction(0),
-        index: int | None = None,
+        origin: Fraction,
     ):
         self._path = path
         self._index = index
@@ -93,10 +93,7 @@ class AudioTrack:
 
     def _start(self) -> Iterator[Packet]:
         """Add a stream to the container in the best way that it takes."""
-        streams = self._input.streams
-        stream = streams.best("audio") if self._index is None else streams[self._index]
-        if stream is None:
-            raise NoSoundError(f"{self._path} has no audio")
+        stream = self._input.streams[self._index]
         assert isinstance(stream, AudioStream)
         if stream.codec_context is None:
             raise LookupError("there is no decoder for it")
@@ -198,7 +195,7 @@ class AudioTrack:
 
 
 class NoSoundError(LookupError):
-    """A file without audio."""
+    """A stream without audio."""
 
 
 class _Timeline:
@@ -226,7 +223,7 @@ def open_tracks(
     path: str | Path,
     container: OutputContainer,
     warn: Callable[[str], None],
-    origin: Fraction = Fraction(0),
+    origin: Fraction,
 ) -> list[AudioTrack]:
     """All sound of a file, the track that players choose first; without what cannot be had.
 
@@ -244,7 +241,7 @@ def open_tracks(
         return []
     for number, index in enumerate(indices):
         try:
-            tracks.append(AudioTrack(path, container, warn, origin, index))
+            tracks.append(AudioTrack(path, index, container, warn, origin))
         except NoSoundError:
             pass
         except (LookupError, FFmpegError) as error:
