@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "3691f5e28c23ba1262ab6cdb6dd1841aa8bf51b49336025d7aae56d817b0278e"
+SHA256 = "73784fe505f825eb600ff7d98f7a91eb756b975d2c2d038cc55bbfdf0bff42f9"
