@@ -159,6 +159,7 @@ MISFITS: dict[str, tuple[Callable[[State], object], str]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize")  # on its way out
 @pytest.mark.parametrize("name", MISFITS)
 def test_what_does_not_fit_is_named(tmp_path, state, name):
     change, message = MISFITS[name]
