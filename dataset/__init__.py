@@ -3,19 +3,12 @@
 from .ahead import delayed, map_ahead
 from .align import PlateAligner
 from .autoplate import AutoPlate
+from .colour import FlatColour, parse_colour
 from .factory import open_plate, open_source, plate_file
 from .feed import DeviceBatch, DeviceFeed
 from .fit import check_plate, resize
 from .glance import PickedFrames, glance, spread
-from .images import (
-    FlatColour,
-    ImageFolder,
-    StillImage,
-    images_in,
-    is_opaque,
-    parse_colour,
-    read_image,
-)
+from .images import ImageFolder, StillImage, images_in, is_opaque, read_image
 from .match import PlateMatcher
 from .pairs import ALIGN_MODES, AlignMode, FrameBatch, PairLoader
 from .sources import Frame, FrameSource, MediaError, exact_rate

@@ -149,16 +149,18 @@ def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
 def _promised(container: InputContainer, stream: VideoStream, ledger: Ledger) -> int:
     """Frames that the header promises; where it does not count them, only if the end is far away.
 
-    AVI counts empty packets, too, which stand for pictures that were never taken.
+    AVI counts the ticks of its clock instead, those without a picture included.
     """
-    length = length_hint(container, stream) or 0
-    if stream.frames and container.format.name != "avi":
-        return min(stream.frames - ledger.hidden, length)
+    is_avi = container.format.name == "avi"
+    if stream.frames and not is_avi:
+        return min(stream.frames - ledger.hidden, length_hint(container, stream) or 0)
     rate, seconds = stream.average_rate or stream.guessed_rate, _seconds(container, stream)
     if not seconds or not rate or ledger.last is None or stream.time_base is None:
         return 0
     start = stream.start_time or 0
     covered = (ledger.last - start) * stream.time_base + 1 / rate
+    if stream.frames and is_avi:
+        return ledger.shown + stream.frames - round(covered * rate)
     is_far = seconds - covered > max(seconds / 20, _NEAR / rate)
     return round(ledger.shown * seconds / covered) if is_far else 0
 

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageCms, ImageColor
+from PIL import Image, ImageCms
 
 from .ahead import map_ahead
 from .sources import Frame, FrameSource, MediaError, Warn, refuse_pipe
@@ -200,15 +200,15 @@ def images_in(folder: Path) -> list[Path]:
     Raises:
         MediaError: One is a link to nothing.
     """
-    named = (path for path in folder.iterdir() if path.name[0] != "." and is_image_name(path))
-    paths = sorted((path for path in named if path.is_file() or path.is_symlink()), key=natural_key)
-    for path in paths:
-        if not path.exists():
+    named = [path for path in folder.iterdir() if path.name[0] != "." and is_image_name(path)]
+    named.sort(key=natural_key)
+    for path in named:
+        if path.is_symlink() and not path.exists():
             raise MediaError(
                 f"{path}: a link to {path.readlink()}, which is not there; bring that back, or "
                 "remove the link"
             )
-    return [path for path in paths if path.is_file()]
+    return [path for path in named if path.is_file()]
 
 
 def _missing_numbers(paths: Sequence[Path]) -> list[int]:
@@ -284,32 +284,3 @@ class StillImage(FrameSource):
 
     def __iter__(self) -> Iterator[Frame]:
         yield self._frame
-
-
-class FlatColour(FrameSource):
-    """One colour.
-
-    Args:
-        colour: (red, green, blue), each 0 to 255.
-        size: (height, width).
-    """
-
-    still = True
-
-    def __init__(self, colour: tuple[int, int, int], size: tuple[int, int]):
-        self.name = "#{:02x}{:02x}{:02x}".format(*colour)
-        self.size = size
-        self._colour = colour
-
-    def __iter__(self) -> Iterator[Frame]:
-        yield Frame(np.full((*self.size, 3), self._colour, np.uint8))
-
-
-def parse_colour(text: str) -> tuple[int, int, int] | None:
-    """Read ``#78ff9b``, ``120,255,155`` or a CSS name; None if ``text`` is no colour."""
-    numbers = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
-    try:
-        red, green, blue = map(int, numbers.groups() if numbers else ImageColor.getrgb(text)[:3])
-    except ValueError:
-        return None
-    return (red, green, blue) if {red, green, blue} <= set(range(256)) else None

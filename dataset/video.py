@@ -102,8 +102,8 @@ class VideoSource(FrameSource):
         if first.interlaced_frame:
             warn(f"{path}: interlaced video; deinterlace it first for clean edges")
         if first.colorspace not in (*_MATRICES, *_NO_MATRIX):
-            guessed = "BT.709" if first.height >= 720 else "BT.601"
-            warn(f"{path}: tagged with colour matrix {first.colorspace}; read as {guessed}")
+            unknown = f"a colour matrix that is not known ({first.colorspace})"
+            warn(f"{path}: tagged with {unknown}; it is read as if it had no tag")
         if first.color_trc in _HDR_TRANSFERS:
             transfer = _HDR_TRANSFERS[first.color_trc]
             warn(f"{path}: HDR video ({transfer}); its levels are used without tone mapping")

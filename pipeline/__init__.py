@@ -8,8 +8,9 @@ from .opening import Inputs, open_inputs, open_network, pick_frames
 from .preflight import Look, PlateError, look, look_first
 from .preview import FRAMES as PREVIEW_FRAMES
 from .preview import Preview
+from .result import MattingResult, logger
 from .resume import check_resumable, made_from
-from .run import MattingResult, Run, logger
+from .run import Run
 from .settings import Settings, UsageError
 
 __all__ = [

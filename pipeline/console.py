@@ -11,7 +11,7 @@ from typing import Self
 
 from tqdm import tqdm
 
-from .run import logger
+from .result import logger
 
 
 class Console(logging.Handler):

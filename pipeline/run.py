@@ -1,14 +1,12 @@
 """The way of a frame: loader, network, composer, sink."""
 
-import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,58 +28,7 @@ from .bottleneck import Stage, bottleneck, explain
 from .crew import Turns, batches_at_once, threads_kept
 from .flight import Landing, Moment, now, seconds_between
 from .preview import Preview
-
-logger = logging.getLogger("bgmv2")
-
-
-@dataclass
-class MattingResult:
-    """What a run did.
-
-    Attributes:
-        frames: Frames matted, those of an earlier run that this one resumed included.
-        resumed: How many these were.
-        seconds: Time that took, from the first frame read to the last file closed.
-        outputs: The videos and folders written.
-        warnings: Everything that was mended or assumed, one sentence each.
-        repeated_frames: Numbers of frames that could not be decoded; each repeats the one before,
-            or at the start of the clip the first that could.
-        busy: Share of the time, in [0, 1], that each stage was at work: the thread that reads
-            (``read``), the device from receiving a batch to giving its pictures back (``network``),
-            and the threads of the busiest sink, on average (``write``). They overlap.
-        waited: Share of the time, in [0, 1], that the run waited for each stage; they add up to 1.
-            ``write`` is for room in the queues of the sinks, and for the last file to be closed.
-        bottleneck: The stage that was waited for longest, and what would help, as a sentence.
-        preflight: What the look before the run found; see :class:`pipeline.Look`. None without it.
-        alignment: With alignment, the frames aligned, those left unaligned, and the largest share
-            of a frame that its plate left uncovered.
-        matching: With matched colours, the frames fitted, those that were not, and the largest
-            change of a medium grey, in levels of 255.
-    """
-
-    frames: int = 0
-    resumed: int = 0
-    seconds: float = 0.0
-    outputs: list[Path] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    repeated_frames: list[int] = field(default_factory=list)
-    busy: dict[str, float] = field(default_factory=dict)
-    waited: dict[Stage, float] = field(default_factory=dict)
-    bottleneck: str = ""
-    preflight: dict[str, Any] | None = None
-    alignment: dict[str, float] | None = None
-    matching: dict[str, float] | None = None
-
-    @property
-    def speed(self) -> float:
-        """Frames a second, of those that this run has matted; 0 before its end."""
-        return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
-
-    def warn(self, message: str) -> None:
-        """Keep a warning, and log it, once."""
-        if message not in self.warnings:
-            self.warnings.append(message)
-            logger.warning(message)
+from .result import MattingResult
 
 
 class _Numbered(NamedTuple):

@@ -42,7 +42,7 @@ def test_lines_come_at_intervals(capsys):
 
 
 def test_warnings_are_one_line_each(capsys):
-    from pipeline.run import MattingResult
+    from pipeline.result import MattingResult
 
     with Console():
         result = MattingResult()

@@ -1,5 +1,6 @@
 """Clips cut off, damaged, joined, or changing on the way: every frame that is there counts."""
 
+import re
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -61,6 +62,22 @@ def test_a_clip_cut_off_in_the_middle_is_matted_until_there(folder, suffix):
     assert f"warning: {warning}" in result.stderr
     assert f"promises 40 frames, {len(written)} could be read" in warning
     assert cut.name in warning
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [dict(codec="mjpeg", pix_fmt="yuvj420p"), dict(options={"bf": "3"})],
+    ids=["mjpeg", "h264"],
+)
+def test_an_avi_that_is_cut_off_is_told(folder, codec):
+    data = make_clip(folder / "clip.avi", 60, **codec).read_bytes()
+    (folder / "clip.avi").write_bytes(data[: len(data) * 9 // 10])
+    assert run(folder, video_src="clip.avi").returncode == 0
+    written = numbers(folder / "out/com")
+    assert written == sorted(written) and 50 < len(written) < 60
+    (warning,) = report(folder / "out")["warnings"]
+    promised, read = map(int, re.search(r"promises (\d+) frames, (\d+) could", warning).groups())
+    assert read == len(written) and promised in (59, 60)
 
 
 def test_a_header_that_claims_more_frames_is_not_trusted(folder):

@@ -11,6 +11,9 @@ from .materials import fill
 from .people import draw_person
 from .textures import Array, Rng, colour, noise
 
+#: Joints, and the radius at each.
+_Limb = tuple[list[Any], list[float]]
+
 
 def draw_subject(rng: Rng, canvas: Canvas, near: Array | None) -> None:
     """Draw one random subject into ``canvas``.
@@ -116,7 +119,7 @@ def _walker(rng: Rng, canvas: Canvas, least: float) -> tuple[float, list[Array],
     muzzle = head + rng.uniform((0.25, 0), (0.45, 0.2))
     ear = head - (0.15, rng.uniform(-0.2, 0.4))
     tail = rng.normal(0, 0.35, 2) - (1.4, 0.4)
-    trunk: list[tuple[list[Any], list[float]]] = [
+    trunk: list[_Limb] = [
         ([(-0.8, 0), (0, 0.05), (0.75, 0.08)], [thick, 0.85 * thick, 1.05 * thick]),
         ([(0.75, -0.1), head], [0.75 * thick, 0.5 * thick]),
         ([head, muzzle], [0.5 * thick, 0.22 * thick]),
@@ -124,7 +127,7 @@ def _walker(rng: Rng, canvas: Canvas, least: float) -> tuple[float, list[Array],
         ([(-0.95, -0.15), tail], [0.15 * rng.uniform(0.5, 1.5), 0.06]),
     ]
     lean = rng.uniform(0.6, 1.2)
-    legs: list[tuple[list[Any], list[float]]] = []
+    legs: list[_Limb] = []
     for far in (0.08, 0):
         for x, knee, hock, thigh in ((0.65, -0.05, 0, 0.6), (-0.75, 0.2, -0.15, 0.75)):
             swing, lift = rng.normal(0, 0.25), max(0, rng.normal(-0.05, 0.15))
@@ -137,14 +140,18 @@ def _walker(rng: Rng, canvas: Canvas, least: float) -> tuple[float, list[Array],
                 foot + np.array([0.1, 0]),
             ]
             legs.append((joints, [thigh * thick, *(lean * np.array([0.14, 0.08, 0.07, 0.08]))]))
+    seen = (aside, 1.0)
+    return scale, _cover(canvas, place, trunk, seen), _cover(canvas, place, legs, seen)
 
-    def cover(limbs: list[tuple[list[Any], list[float]]]) -> list[Array]:
-        return [
-            canvas.limb(place(np.array(joints) * (aside, 1)), [scale * r for r in radii])
-            for joints, radii in limbs
-        ]
 
-    return scale, cover(trunk), cover(legs)
+def _cover(
+    canvas: Canvas, place: Placement, limbs: list[_Limb], seen: tuple[float, float] = (1, 1)
+) -> list[Array]:
+    """The coverage (H, W) of each limb, in the subject's own measure, foreshortened by ``seen``."""
+    return [
+        canvas.limb(place(np.array(joints) * seen), [place.scale * r for r in radii])
+        for joints, radii in limbs
+    ]
 
 
 def _animal(rng: Rng, canvas: Canvas, least: float) -> tuple[float, list[Array], list[Array]]:
@@ -155,7 +162,7 @@ def _animal(rng: Rng, canvas: Canvas, least: float) -> tuple[float, list[Array],
     place = Placement(rng, where, scale, rng.normal(0, rng.choice([0.15, 0.8])))
     thick = rng.uniform(0.3, 0.55)
     head = np.array([1.15, -rng.uniform(0.2, 1.0)])
-    trunk: list[tuple[list[Any], list[float]]] = []
+    trunk: list[_Limb] = []
     trunk.append(([(-0.8, 0), (0, rng.normal(0, 0.1)), (0.8, 0)], [thick, thick * 1.1, thick]))
     trunk.append(([(0.7, -0.1), head], [thick * 0.8, thick * 0.5]))
     trunk.append(
@@ -163,18 +170,14 @@ def _animal(rng: Rng, canvas: Canvas, least: float) -> tuple[float, list[Array],
     )
     trunk.append(([head - (0.1, 0.2), head - (0.2, rng.uniform(0.3, 0.6))], [0.12, 0.08]))
     lean = rng.uniform(0.3, 1)
-    legs: list[tuple[list[Any], list[float]]] = []
+    legs: list[_Limb] = []
     for x in (-0.8, -0.65, 0.65, 0.8):
         foot = (x + rng.normal(0, 0.4), rng.uniform(0.7, 1.5))
         radii = [0.25, 0.15 * lean, 0.1 * lean]
         legs.append(([(x, 0.2), (x + rng.normal(0, 0.1), 0.6), foot], radii))
     tail = rng.normal(0, 0.4, 2) - (1.5, 0.3)
     trunk.append(([(-0.9, -0.2), tail], [0.12, 0.08]))
-
-    def cover(limbs: list[tuple[list[Any], list[float]]]) -> list[Array]:
-        return [canvas.limb(place(joints), [scale * r for r in radii]) for joints, radii in limbs]
-
-    return scale, cover(trunk), cover(legs)
+    return scale, _cover(canvas, place, trunk), _cover(canvas, place, legs)
 
 
 def draw_thing(rng: Rng, canvas: Canvas, near: Array | None) -> None:
@@ -260,8 +263,9 @@ def draw_lead(rng: Rng, canvas: Canvas) -> None:
         across, down = size * rng.uniform(0.1, 0.5), size * rng.uniform(0.05, 0.3)
         loop = ellipse(line[-1] - (across, 0), across, down)
         line = np.concatenate([line, loop, loop[:1]])
-    moved = size * rng.uniform(0.02, 0.15) if rng.random() < 0.3 else 0
-    _draw_string(rng, canvas, line, motion_kernel(rng, moved) if moved else None)
+    swings = rng.random() < 0.3
+    blur = motion_kernel(rng, size * rng.uniform(0.02, 0.15)) if swings else None
+    _draw_string(rng, canvas, line, blur)
 
 
 def _draw_string(rng: Rng, canvas: Canvas, line: Points, blur: Array | None = None) -> None:
