@@ -20,6 +20,7 @@ from model.weights import BUILTIN
 from training.__main__ import main
 from training.data import VALIDATION_SEED, shrunk, to_tensors
 from training.losses import matting_loss
+from training.muon import ConvolutionMuon
 from training.network import Prediction, Trainee, clamp, run
 from training.recipe import Recipe, Stage
 from training.sample import make_sample
@@ -95,6 +96,39 @@ def test_training_learns(tmp_path: Path) -> None:
     for trainer.step in range(15):
         losses.append(trainer._optimise(batch))
     assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
+
+
+def test_muon_steps_as_far_in_all_directions_of_a_kernel() -> None:
+    torch.manual_seed(0)
+    kernel = torch.nn.Parameter(torch.rand(8, 4, 3, 3).to(memory_format=torch.channels_last))
+    before = kernel.detach().clone()
+    muon = ConvolutionMuon([{"params": [kernel]}], lr=0.1)
+    (kernel * torch.rand(8, 4, 3, 3)).sum().backward()
+    assert kernel.grad is not None
+    muon.step()
+    gradient, moved = (x.permute(0, 2, 3, 1).flatten(1) for x in (kernel.grad, before - kernel))
+    left, lengths, right = torch.linalg.svd(gradient, full_matrices=False)
+    assert lengths[0] > 3 * lengths[-1]
+    along = (left.T @ moved @ right.T).detach() / (0.1 * 0.2 * 36**0.5)  # Liu et al. (2025)
+    assert along.diag().min() > 0.5 and along.diag().max() < 1.4
+    assert (along - along.diag().diag()).abs().max() < 0.05
+    with pytest.raises(ValueError, match=r"kernel \(8, 4, 3, 3\) is not in channels-last"):
+        ConvolutionMuon([{"params": [torch.nn.Parameter(torch.rand(8, 4, 3, 3))]}], lr=0.1)
+
+
+@pytest.mark.parametrize("stage", ["base", "refine"])
+def test_muon_moves_kernels_that_mix_channels(stage: Stage, tmp_path: Path) -> None:
+    recipe = Recipe(stage, steps=1, size=(64, 64), base_rate=0.1, muon=True)
+    trainer = Trainer(recipe, tmp_path)
+    shapes = [
+        [tuple(x.shape) for group in trainer.optimizers[name].param_groups for x in group["params"]]
+        for name in ("muon", "optimizer")
+    ]
+    kernels = [x for x in trainer.network.parameters() if x.dim() == 4 and x.shape[1] > 1]
+    assert len(shapes[0]) == len(kernels) - 1
+    assert sum(map(len, shapes)) == len(list(trainer.network.parameters()))
+    mixing = [shape for shape in shapes[1] if len(shape) == 4 and shape[1] > 1]
+    assert mixing == [tuple(trainer.network.decoder.conv4.weight.shape)]
 
 
 def test_the_refiner_starts_from_a_base(tmp_path: Path) -> None:
@@ -233,7 +267,7 @@ def _train(folder: Path) -> subprocess.Popen[bytes]:
     command = [
         sys.executable, "-m", "training", "base", str(folder), "--steps", "12", "--batch", "2",
         "--size", "32x32", "--threads", "1", "--workers", "0", "--save-every", "2",
-        "--validate-every", "0", "--precision", "fp32",
+        "--validate-every", "0", "--precision", "fp32", "--muon",
     ]  # fmt: skip
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from model import BACKBONES, MattingRefine
+from model import BACKBONES, MattingBase, MattingRefine
 
 from . import plates, preflight
 from .ahead import SamplePool, write_errors, write_samples
@@ -46,6 +46,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--precision", choices=PRECISIONS, default="bf16")
         train.add_argument("--frozen", action="store_true", help="see Recipe.frozen")
         train.add_argument("--base-rate", type=float, default=0.1, help="see Recipe.base_rate")
+        train.add_argument("--muon", action="store_true", help="see Recipe.muon")
         train.add_argument("--lr", type=float, default=1e-3)
         train.add_argument("--final-lr", type=float, default=1e-5)
         train.add_argument("--seed", type=int, default=1)
@@ -77,6 +78,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     weigh = commands.add_parser("weigh", help="find out which samples drawn ahead are hard")
     weigh.add_argument("folder", type=Path, help="filled by samples")
     weigh.add_argument("--init", type=Path, required=True, help="the weights they are hard for")
+    weigh.add_argument("--shrunk", action="store_true", help="samples as small as the base sees")
     weigh.add_argument("--threads", type=int, default=1)
     mean = commands.add_parser("mean", help="runs side by side go on from their mean weights")
     mean.add_argument("checkpoint", type=Path, nargs="+", help="at the same step; rewritten")
@@ -126,7 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             draw_ahead(args)
         elif args.command == "weigh":
             torch.set_num_threads(args.threads)
-            deque(tqdm(write_errors(_refining(args.init), args.folder), mininterval=5), maxlen=0)
+            network = _base(args.init) if args.shrunk else _refining(args.init)
+            deque(tqdm(write_errors(network, args.folder), mininterval=5), maxlen=0)
         elif args.command == "plates":
             figures = plates.measure(
                 clips=args.clips, frames=args.frames, size=args.size, device=args.device
@@ -161,6 +164,11 @@ def _refining(weights: Path) -> MattingRefine:
     return network
 
 
+def _base(weights: Path) -> MattingBase:
+    state = read_state(weights)
+    return network_from({key: x for key, x in state.items() if not key.startswith("refiner.")})
+
+
 def train(args: argparse.Namespace) -> None:
     """Run ``base`` or ``refine`` with parsed ``args``."""
     if args.threads:
@@ -185,6 +193,7 @@ def train(args: argparse.Namespace) -> None:
         precision=args.precision,
         frozen=args.frozen,
         base_rate=args.base_rate,
+        muon=args.muon,
         lr=args.lr,
         final_lr=args.final_lr,
         seed=args.seed,

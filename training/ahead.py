@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from model import MattingRefine
+from model import MattingBase
 
 from .data import VALIDATION_SEED, Batch, shrunk, to_tensors
 from .network import Trainee, run
@@ -158,8 +158,12 @@ def _batch_of(samples: Sequence[Batch]) -> Batch:
     }
 
 
-def write_errors(network: MattingRefine, folder: Path) -> Iterator[int]:
+def write_errors(network: MattingBase, folder: Path) -> Iterator[int]:
     """Save how much alpha the base of ``network`` gets wrong in each sample of ``folder``.
+
+    Args:
+        network: A MattingRefine shrinks the samples for its base; to another they are shown whole.
+        folder: Of a :class:`SamplePool`.
 
     Yields:
         The number of each sample that is done.

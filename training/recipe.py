@@ -43,6 +43,7 @@ class Recipe:
         base_rate: In stage ``refine``, the base's learning rate relative to the refiner's. Its
             last layer learns as fast as the refiner: it makes the hidden channels, which nobody
             else reads. At 0 the hidden channels are all of the base that learns.
+        muon: Kernels that mix channels learn by Muon instead of AdamW.
         lr: Learning rate at the start (after a short warm-up).
         final_lr: Learning rate at the end.
         seed: Names the set of samples and draws the first weights.
@@ -65,6 +66,7 @@ class Recipe:
     precision: Precision = "bf16"
     frozen: bool = False
     base_rate: float = 0.1
+    muon: bool = False
     lr: float = 1e-3
     final_lr: float = 1e-5
     seed: int = 1

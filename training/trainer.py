@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from tqdm import tqdm
 
 from dataset import map_ahead
@@ -21,6 +21,7 @@ from model import MattingBase, MattingRefine
 from .ahead import SamplePool
 from .data import Batch, Samples, batches
 from .losses import matting_loss
+from .muon import ConvolutionMuon, is_for_muon
 from .network import Prediction, Trainee, run
 from .quick import quicken
 from .recipe import Recipe
@@ -67,7 +68,7 @@ class Trainer:
             quicken(self.network)
         self.network.to(self.device).to(memory_format=torch.channels_last)
         self.trainee = Trainee(self.network)
-        self.optimizer = AdamW(self._groups(), recipe.lr, weight_decay=1e-4, fused=True)
+        self.optimizers = self._optimizers()
         self.step = 0
         if (folder / CHECKPOINT).exists():
             self._resume()
@@ -131,8 +132,9 @@ class Trainer:
             self.network.refiner.train(not self.recipe.frozen)
         elif self.recipe.frozen:
             self.network.eval()
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * self.recipe.learning_rate(self.step)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = group["rate"] * self.recipe.learning_rate(self.step)
         batch = {name: x.to(self.device) for name, x in batch.items()}
         if self.windows is not None:
             loss = self._loss_in_windows(batch)
@@ -140,10 +142,11 @@ class Trainer:
             loss = self._loss_in_spots(batch)
         else:
             loss = self._loss(batch)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
+        for optimizer in self.optimizers.values():
+            optimizer.step()
         return float(loss.detach())
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -194,6 +197,22 @@ class Trainer:
             weight=0.2 + 0.8 * refined,  # other settings refine more
         )
 
+    def _optimizers(self) -> dict[str, Optimizer]:
+        adam, muon = [], []
+        for group in self._groups():
+            for_muon = [
+                x for x in group["params"] if self.recipe.muon and is_for_muon(self.network, x)
+            ]
+            known = {id(x) for x in for_muon}
+            adam.append({**group, "params": [x for x in group["params"] if id(x) not in known]})
+            muon.append({**group, "params": for_muon})
+        optimizers: dict[str, Optimizer] = {
+            "optimizer": AdamW(adam, self.recipe.lr, weight_decay=1e-4, fused=True)
+        }
+        if self.recipe.muon:
+            optimizers["muon"] = ConvolutionMuon(muon, self.recipe.lr)
+        return optimizers
+
     def _groups(self) -> list[dict[str, Any]]:
         if not isinstance(self.network, MattingRefine):
             return [{"params": list(self.network.parameters()), "rate": 1.0}]
@@ -214,7 +233,7 @@ class Trainer:
             "recipe": asdict(self.recipe),
             "step": self.step,
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            **{name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "rng": torch.get_rng_state(),
         }
         partial = self.folder / f"{CHECKPOINT}.partial"
@@ -227,7 +246,8 @@ class Trainer:
         if Recipe(**state["recipe"]) != self.recipe:
             raise ValueError(f"{path} was begun under another recipe: {state['recipe']}")
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state[name])
         torch.set_rng_state(state["rng"].cpu())
         self.step = state["step"]
 
