@@ -197,7 +197,7 @@ def _open_folder(
         for output in outputs:
             output.made_from = made_from(settings, output)
     if settings.resume:
-        check_resumable(outputs, listed_outputs(read_report(root)))
+        check_resumable(root, outputs, listed_outputs(read_report(root)))
     side = [Output("preview", PREVIEW_NAME)]
     if isinstance(inputs.bgr, AutoPlate):
         side.append(Output("plate", PLATE_NAME))
@@ -223,11 +223,15 @@ def _open_folder(
 
 
 def _find_plate(plate: AutoPlate, run: Run) -> None:
-    """Find the plate before the first frame, and save it to the run's folder."""
+    """Find the plate before the first frame, and save it to the run's folder.
+
+    One that is there stays: the run is resumed, and somebody may have painted over it.
+    """
     done = run.result.resumed
     found = plate.find(lambda: run.progress(done, run.expected) if run.progress else None)
-    if run.folder is not None and not done:
-        save_png(run.folder.root / PLATE_NAME, found)
+    path = run.folder.root / PLATE_NAME if run.folder is not None else None
+    if path is not None and not path.exists():
+        save_png(path, found)
 
 
 def _versions() -> dict[str, str]:

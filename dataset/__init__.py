@@ -11,6 +11,7 @@ from .glance import PickedFrames, glance, spread
 from .images import ImageFolder, StillImage, images_in, is_opaque, read_image
 from .match import PlateMatcher
 from .pairs import ALIGN_MODES, AlignMode, FrameBatch, PairLoader
+from .rgb import LeftSited
 from .sources import Frame, FrameSource, MediaError, exact_rate
 from .video import VideoSource
 
@@ -25,6 +26,7 @@ __all__ = [
     "FrameBatch",
     "FrameSource",
     "ImageFolder",
+    "LeftSited",
     "MediaError",
     "PairLoader",
     "PickedFrames",

@@ -11,7 +11,7 @@ from av.error import FFmpegError
 from .decode import RUN_UPS, UNTIMED_FORMATS, open_video
 from .images import is_image_name
 from .sources import Frame, FrameSource, MediaError, Warn, refuse_pipe
-from .video import VideoSource, to_rgb
+from .video import VideoSource
 
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?|\.\d+)")
 #: Times are noted to the millisecond; a frame counts from half of one before its own time.
@@ -80,7 +80,7 @@ def _sought(clip: VideoSource, time: Fraction) -> Frame | None:
             except FFmpegError:
                 return None
             if shown is not None:
-                return Frame(clip.upright(to_rgb(shown)))
+                return Frame(clip.upright(shown))
     return None
 
 

@@ -152,9 +152,13 @@ def _promised(container: InputContainer, stream: VideoStream, ledger: Ledger) ->
     AVI counts the ticks of its clock instead, those without a picture included.
     """
     is_avi = container.format.name == "avi"
-    if stream.frames and not is_avi:
-        return min(stream.frames - ledger.hidden, length_hint(container, stream) or 0)
     rate, seconds = stream.average_rate or stream.guessed_rate, _seconds(container, stream)
+    if stream.frames and not is_avi:
+        if not rate or not seconds:
+            return stream.frames - ledger.hidden
+        # of the picture that the beginning was cut off in, some time is left, and no packet
+        partly = 0 if ledger.hidden else Fraction(1, 2)
+        return min(stream.frames - ledger.hidden, int(seconds * rate + partly))
     if not seconds or not rate or ledger.last is None or stream.time_base is None:
         return 0
     start = stream.start_time or 0
@@ -166,9 +170,16 @@ def _promised(container: InputContainer, stream: VideoStream, ledger: Ledger) ->
 
 
 def length_hint(container: InputContainer, stream: VideoStream) -> int | None:
-    """Frames to expect by the duration in the header; None if there is none."""
+    """Frames to expect; None if there are none.
+
+    By the duration in the header; where it has none, as a recording that broke off or was never
+    meant to end, packets are counted, for which the whole file is read.
+    """
     rate, seconds = stream.average_rate or stream.guessed_rate, _seconds(container, stream)
-    return int(seconds * rate + Fraction(1, 2)) if rate and seconds else stream.frames or None
+    if rate and seconds:
+        return int(seconds * rate + Fraction(1, 2))
+    shown = (packet for packet in _demux(container, stream) if packet.size)
+    return stream.frames or sum(not packet.is_discard for packet in shown) or None
 
 
 def _seconds(container: InputContainer, stream: VideoStream) -> Fraction | None:

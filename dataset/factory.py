@@ -1,10 +1,11 @@
 """Choosing the source for a path."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from .autoplate import AutoPlate
 from .clipframe import ClipFrame, parse_time
-from .images import ImageFolder, StillImage, is_image_name, pictures_in
+from .images import ImageFolder, StillImage, is_image_name, is_opaque, pictures_in
 from .sources import FrameSource, MediaError, Warn, refuse_pipe
 from .video import VideoSource
 
@@ -25,7 +26,10 @@ def open_plate(name: str | Path, src: FrameSource, warn: Warn) -> FrameSource:
     if _is_auto(name):
         return AutoPlate(src, warn)
     if Path(name).exists():
-        return open_source(name, warn)
+        plate = open_source(name, warn)
+        if isinstance(plate, StillImage) and not is_opaque(Path(name)):
+            warn(f"{name}: is transparent in parts; the colours that are hidden there are used")
+        return plate
     clip, at, moment = str(name).rpartition("@")
     time = parse_time(moment)
     if not at or (time is None and not Path(clip).is_file()):
@@ -53,7 +57,12 @@ def _is_auto(name: str | Path) -> bool:
 
 
 def open_source(
-    path: str | Path, warn: Warn, *, hold: bool = True, on_card: bool = False
+    path: str | Path,
+    warn: Warn,
+    *,
+    hold: bool = True,
+    on_card: bool = False,
+    besides: Sequence[Path] = (),
 ) -> FrameSource:
     """Open a video file, a folder of images or an image.
 
@@ -62,13 +71,14 @@ def open_source(
         warn: Called with one sentence for each oddity that the user should know about.
         hold: Whether an image file stands for as many frames as needed; else it is one frame.
         on_card: Decode a video on an NVIDIA card, where there is one that can.
+        besides: Images that the run uses for something else; see :meth:`ImageFolder.open`.
 
     Raises:
         MediaError: Nothing can be read there.
     """
     path = Path(path)
     if path.is_dir():
-        return ImageFolder.open(path, warn)
+        return ImageFolder.open(path, warn, besides)
     if not path.exists():
         raise MediaError(f"{path}: not found; expected a video, an image or a folder of images")
     refuse_pipe(path)

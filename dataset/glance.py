@@ -16,7 +16,7 @@ from .fit import resize
 from .images import ImageFolder, read_image
 from .ledger import begins_anywhere
 from .sources import Frame, FrameSource
-from .video import VideoSource, to_rgb
+from .video import VideoSource
 
 #: Pixels that may be decoded on the way from keyframes to the frames that a glance is to show:
 #: those of 3 s of 720p at 24 frames/s.
@@ -61,6 +61,8 @@ class PickedFrames(FrameSource):
         numbers: Which, as in :func:`glance`; a video's go by its constant rate.
     """
 
+    consecutive = False
+
     def __init__(self, source: FrameSource, numbers: Sequence[int]):
         self.name, self.size, self.still = source.name, source.size, source.still
         self.length_hint = len(numbers)
@@ -86,7 +88,7 @@ def _pictures(
     found = _seek(source, numbers, budget) if isinstance(source, VideoSource) else {}
     for number, picture in sorted(found.items()):
         assert isinstance(source, VideoSource)
-        yield number, source.upright(to_rgb(picture, source.as_coded(size) if size else None))
+        yield number, source.upright(picture, size)
     if not found and budget == inf:
         yield from _counted(source, numbers)
     elif not found:

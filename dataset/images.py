@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -22,7 +23,7 @@ _limit = Lock()
 _SEVERAL = ("PNG", "TIFF", "WEBP")
 
 IMAGE_EXTENSIONS = frozenset(
-    (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif")
+    (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif")
 )
 
 
@@ -211,6 +212,27 @@ def images_in(folder: Path) -> list[Path]:
     return [path for path in named if path.is_file()]
 
 
+def _odd_ones(paths: Sequence[Path], besides: Sequence[Path]) -> list[Path]:
+    """Those of ``paths`` that are among ``besides``, and not called as any of the others is."""
+    elsewhere = {path.resolve() for path in besides}
+    others = {_nameless(path) for path in paths if path.resolve() not in elsewhere}
+    return [
+        path
+        for path in paths
+        if others and path.resolve() in elsewhere and _nameless(path) not in others
+    ]
+
+
+def _nameless(path: Path) -> str:
+    """A file's name without its last number."""
+    return re.sub(r"\d+(?=\D*$)", "", path.name.lower())
+
+
+def _twins(paths: Sequence[Path]) -> list[Path]:
+    """The first two neighbours that differ in their extension alone; none if none do."""
+    return next((list(x) for x in pairwise(paths) if x[0].stem == x[1].stem), [])
+
+
 def _missing_numbers(paths: Sequence[Path]) -> list[int]:
     """Numbers left out where the names differ in their last number alone, and mostly by one."""
     parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", path.name) for path in paths]
@@ -237,12 +259,14 @@ class ImageFolder(FrameSource):
         self.size = read_image(self.paths[0]).shape[:2]
 
     @classmethod
-    def open(cls, folder: Path, warn: Warn) -> "ImageFolder":
+    def open(cls, folder: Path, warn: Warn, besides: Sequence[Path] = ()) -> "ImageFolder":
         """The images of a folder in natural order.
 
         Args:
             folder: Where they are.
-            warn: Told of gaps in a numbered sequence.
+            warn: Told of gaps in a numbered sequence, and of what may not be meant as a frame.
+            besides: Images that the run uses for something else: no frames, if they lie there and
+                are not called as other frames are.
 
         Raises:
             MediaError: There are none.
@@ -251,6 +275,14 @@ class ImageFolder(FrameSource):
         if not paths:
             known = " ".join(sorted(IMAGE_EXTENSIONS))
             raise MediaError(f"{folder}: no images in this folder; looked for {known}")
+        for path in (odd := _odd_ones(paths, besides)):
+            warn(f"{path}: is used for something else, and is no frame of {folder}")
+        paths = [path for path in paths if path not in odd]
+        if twins := _twins(paths):
+            warn(
+                f"{folder}: {twins[0].name} and {twins[1].name} are two frames; if they are one "
+                "picture in two formats, move one kind away"
+            )
         missing = _missing_numbers(paths)
         if missing:
             more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"

@@ -102,13 +102,17 @@ def thumbnail(image: np.ndarray, longest: int) -> np.ndarray:
 class PlateMatcher:
     """Follows the colours of a clip: gain and offset of its plate, smoothed over time.
 
+    Args:
+        smooth: Frames come one after the other; else each is matched for itself.
+
     Attributes:
         matched: Frames whose colours were fitted.
         failed: Frames where that was not possible; they take what was found before.
         widest: The largest change of a level of one half, in [0, 1].
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, smooth: bool = True) -> None:
+        self._smooth = smooth
         self.matched = 0
         self.failed = 0
         self.widest = 0.0
@@ -149,8 +153,10 @@ class PlateMatcher:
     def _follow(self, correction: np.ndarray) -> None:
         greys = np.array([[0.2, 1.0], [0.8, 1.0]])
         previous = self._correction
-        if previous is not None and np.abs(greys @ (correction - previous)).max() < _LEAP:
-            correction = previous + _FOLLOW * (correction - previous)
+        if self._smooth and previous is not None:
+            change = correction - previous
+            if np.abs(greys @ change).max() < _LEAP:
+                correction = previous + _FOLLOW * change
         self._correction = correction
         self.widest = max(self.widest, float(np.abs([0.5, 1] @ correction - 0.5).max()))
 

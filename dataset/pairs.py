@@ -105,7 +105,7 @@ class PairLoader:
         self.size = size or src.size
         self.aligner = PlateAligner() if align else None
         self.reads_images = src.time_base is None
-        self.matcher = PlateMatcher() if match else None
+        self.matcher = PlateMatcher(smooth=src.consecutive) if match else None
         self.busy_seconds = 0.0
         self.waiting: Callable[[], None] = lambda: None
         self._src, self._bgr, self._target = src, bgr, target

@@ -60,7 +60,8 @@ class FrameSource(ABC):
         time_base: Tick in seconds, of which every ``Frame.time`` is a multiple; None likewise.
         origin: Time in seconds at which the clock says that the source begins: other than 0 only
             where such a clock runs on by itself, as that of a broadcast does.
-        length_hint: Frames to expect, for a progress bar only; None if unknown or endless.
+        length_hint: Frames to expect, and not to be trusted; None if unknown or endless.
+        consecutive: Each picture follows the one before without a gap.
         still: There is one picture, and it holds for as long as it is needed.
     """
 
@@ -70,6 +71,7 @@ class FrameSource(ABC):
     time_base: Fraction | None = None
     origin: Fraction = Fraction(0)
     length_hint: int | None = None
+    consecutive: bool = True
     still: bool = False
 
     @abstractmethod

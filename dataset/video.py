@@ -5,42 +5,31 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from math import lcm
+from math import cos, lcm, radians, sin
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 
 from .ahead import map_ahead
 from .decode import decode, decodes_on_card, length_hint, open_video
 from .images import turn
 from .ledger import Decoded, begins_anywhere
+from .rgb import MATRICES, ToRgb
 from .sources import Frame, FrameSource, MediaError, Warn, exact_rate
 
 #: FFmpeg's names of formats whose times are rounded: Matroska and WebM, Flash, Windows Media.
 _ROUNDING_FORMATS = ("matroska", "flv", "asf")
 _LINEAR = 8
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
-#: FFmpeg's numbers for the matrices of BT.709, FCC, BT.601 (two of them), SMPTE 240M and BT.2020
-#: (two of them).
-_MATRICES = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    5: Colorspace.ITU601,
-    6: Colorspace.ITU601,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
-}
-#: Its numbers for RGB, which has no matrix, and for a tag that says nothing.
+#: FFmpeg's numbers for RGB, which has no matrix, and for a tag that says nothing.
 _NO_MATRIX = (0, 2)
 #: FFmpeg's names of pixel formats with floating-point numbers.
 _FLOATING = re.compile(r"f(16|32)(le|be)$")
-_FULL_RANGE = 2
-_ACCURATE = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+#: Its numbers for primaries that are not those of BT.709, nor close to them.
+_WIDE_PRIMARIES = {4: "BT.470 M", 8: "film", 9: "BT.2020", 10: "XYZ", 11: "DCI-P3", 12: "P3"}
 
 
 class VideoSource(FrameSource):
@@ -83,6 +72,7 @@ class VideoSource(FrameSource):
                 self.origin = _beginning(container, stream)
             self._tick = stream.time_base or 1 / self.frame_rate
             aspect = stream.sample_aspect_ratio
+            self._to_rgb = ToRgb(stream.codec_context)
         self._choose_clock(rounds)
         pictures = (picture for picture, _ in decode(path, _say_nothing) if picture)
         first = next(pictures, None)
@@ -101,12 +91,15 @@ class VideoSource(FrameSource):
             warn(f"{path}: pixels are not square ({aspect}); they are read as square")
         if first.interlaced_frame:
             warn(f"{path}: interlaced video; deinterlace it first for clean edges")
-        if first.colorspace not in (*_MATRICES, *_NO_MATRIX):
+        if first.colorspace not in (*MATRICES, *_NO_MATRIX):
             unknown = f"a colour matrix that is not known ({first.colorspace})"
             warn(f"{path}: tagged with {unknown}; it is read as if it had no tag")
         if first.color_trc in _HDR_TRANSFERS:
             transfer = _HDR_TRANSFERS[first.color_trc]
             warn(f"{path}: HDR video ({transfer}); its levels are used without tone mapping")
+        elif first.color_primaries in _WIDE_PRIMARIES:
+            colours = _WIDE_PRIMARIES[first.color_primaries]
+            warn(f"{path}: tagged with the primaries of {colours}; they are taken for BT.709's")
         if first.color_trc == _LINEAR:
             warn(f"{path}: tagged as linear light; its levels are used as they are")
 
@@ -157,11 +150,16 @@ class VideoSource(FrameSource):
         if picture is None:
             return None, pts
         self._check_size(number, picture)
-        return self.upright(to_rgb(picture)), pts
+        return self.upright(picture), pts
 
-    def upright(self, image: np.ndarray) -> np.ndarray:
-        """A picture (H, W, 3) as decoded, turned as the display matrix says."""
-        return turn(image, *self._turn)
+    def upright(self, picture: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
+        """A decoded picture as RGB (H, W, 3), turned as the display matrix says.
+
+        Args:
+            picture: As :func:`decode` has it.
+            size: Another upright (height, width).
+        """
+        return turn(self._to_rgb(picture, self.as_coded(size) if size else None), *self._turn)
 
     def as_coded(self, size: tuple[int, int]) -> tuple[int, int]:
         """What an upright (height, width) is before that turn."""
@@ -206,44 +204,15 @@ def _turn_of(picture: av.VideoFrame) -> tuple[bool, bool, bool]:
 
     The matrix maps a column x and a row y to (a x + c y, b x + d y); see ISO/IEC 14496-12, 6.2.2.
     """
-    matrix = picture.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return False, False, False
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))  # type: ignore[call-overload]
+    try:
+        matrix = picture.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside it is something that PyAV does not know, such as an EXIF block
+        angle = -radians(picture.rotation)
+        a, b, c, d = cos(angle), sin(angle), -sin(angle), cos(angle)
+    else:
+        if matrix is None:
+            return False, False, False
+        a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))  # type: ignore[call-overload]
     if abs(b) > abs(a):
         return True, c < 0, b < 0
     return False, a < 0, d < 0
-
-
-def to_rgb(picture: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Convert a decoded picture to RGB over the full range, and to another (height, width).
-
-    The stream's own tags decide the matrix and the range. An untagged one is BT.709 from 720 lines
-    up and BT.601 below; its range is limited.
-
-    Returns:
-        (H, W, 3): uint16 for more than 8 bits a component, else uint8.
-    """
-    deep = max(component.bits for component in picture.format.components) > 8
-    scaling = Interpolation.BICUBIC if deep else Interpolation.BILINEAR  # bilinear is broken there
-    untagged = Colorspace.ITU709 if picture.height >= 720 else Colorspace.ITU601
-    full = picture.color_range == _FULL_RANGE or picture.format.name.startswith(("yuvj", "gray"))
-    if picture.format.is_rgb:
-        full = picture.color_range != ColorRange.MPEG
-    height, width = size or (picture.height, picture.width)
-    rgb = picture.reformat(
-        width=width,
-        height=height,
-        format="rgb48le" if deep else "rgb24",
-        src_colorspace=_MATRICES.get(picture.colorspace, untagged),
-        src_color_range=ColorRange.JPEG if full else ColorRange.MPEG,
-        dst_colorspace=Colorspace.ITU709,
-        dst_color_range=ColorRange.JPEG,
-        interpolation=scaling | _ACCURATE,
-        threads=1,
-    )
-    image: np.ndarray = rgb.to_ndarray()
-    if deep and not full:  # FFmpeg scales limited range to 255/256 of the full one
-        image = np.minimum(image, 0xFF00)
-        image += image >> 8
-    return image

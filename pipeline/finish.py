@@ -63,7 +63,7 @@ def alpha_steps(
         stretch = settings.video_resize is not None
         matte = read_garbage_matte(settings.garbage_matte, size, stretch=stretch, warn=warn)
         steps.append(GarbageMatte(matte))
-    if settings.smooth_alpha:
+    if settings.smooth_alpha and not settings.preview_only:  # whose frames lie far apart
         steps.append(AlphaSmoother())
     return steps
 

@@ -60,7 +60,10 @@ def open_inputs(settings: Settings, warn: Warn) -> Inputs:
         UsageError: The target is neither a file nor a colour.
         OSError: Something cannot be read; the message names it.
     """
-    src = open_source(settings.video_src, warn, hold=False, on_card=settings.on_card)
+    besides = settings.files_read()
+    src = open_source(
+        settings.video_src, warn, hold=False, on_card=settings.on_card, besides=besides
+    )
     bgr = open_plate(settings.video_bgr, src, warn)
     if src.frame_rate and settings.frame_rate:
         warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")

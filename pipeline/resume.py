@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from dataset import images_in, plate_file
 from model.weights import SHA256
@@ -18,7 +19,9 @@ _FREE = (
     *("frame_rate", "video_target_bgr", "device", "batch_size", "hwaccel"),
     *("preflight", "strict", "preview_only"),
 )
-#: Those that name files.
+#: Hexadecimal digits that tell a file from another.
+_DIGITS = 8
+#: Settings that name files.
 _PATHS = ("video_src", "video_bgr", "garbage_matte", "model_checkpoint")
 
 
@@ -47,17 +50,23 @@ def _named(value: Any) -> Any:
     return str(Path(value).resolve()) if is_path else value
 
 
-def _fingerprint(path: Path) -> tuple[str, list[int]]:
-    """A path, and how to tell that what is there has changed: its bytes and its last change."""
-    parts = [file.stat() for file in (images_in(path) if path.is_dir() else [path])]
-    return str(path.resolve()), [
-        sum(part.st_size for part in parts),
-        max((part.st_mtime_ns for part in parts), default=0),
-    ]
+def _fingerprint(path: Path) -> tuple[str, str]:
+    """A path, and what tells that there is something else now: of a folder, eight digits a file."""
+    files = images_in(path) if path.is_dir() else [path]
+    facts = (f"{file.name}/{file.stat().st_size}/{file.stat().st_mtime_ns}" for file in files)
+    return str(path.resolve()), "".join(f"{crc32(fact.encode()):0{_DIGITS}x}" for fact in facts)
 
 
-def check_resumable(planned: Sequence[Output], earlier: Sequence[Output]) -> None:
+def check_resumable(root: Path, planned: Sequence[Output], earlier: Sequence[Output]) -> None:
     """Refuse to go on with frames that were made in another way.
+
+    Images behind those frames may be others now, as one that could not be read may be mended, if
+    no frame was made from all of them.
+
+    Args:
+        root: The folder that holds the frames.
+        planned: The outputs of this run.
+        earlier: Those of the run before.
 
     Raises:
         UsageError: An input or a setting that decides what frames look like is another now.
@@ -65,10 +74,11 @@ def check_resumable(planned: Sequence[Output], earlier: Sequence[Output]) -> Non
     for output in planned:
         for before in earlier:
             if before.kind == output.kind and before.extension and output.made_from:
-                _compare(before.made_from or {}, output.made_from)
+                frames = before.finished(root)
+                _compare(before.made_from or {}, output.made_from, frames)
 
 
-def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
+def _compare(before: dict[str, Any], now: dict[str, Any], frames: int) -> None:
     flags, files = before.get("flags"), before.get("files")
     if not isinstance(flags, dict) or not isinstance(files, dict):
         raise UsageError("--resume: run.json does not say what its frames are from; --overwrite?")
@@ -78,8 +88,10 @@ def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
                 f"--resume: --{name.replace('_', '-')} is {_said(value)}, and was "
                 f"{_said(flags.get(name))} in the earlier run; give that again, or --overwrite"
             )
+    from_all = flags["video_bgr"] == "auto" or flags["preprocess_alignment"] == "static"
+    end = None if from_all else _DIGITS * max(frames, 1)
     for path, fingerprint in now["files"].items():
-        if files.get(path) != fingerprint:
+        if str(files.get(path))[:end] != fingerprint[:end]:
             raise UsageError(f"--resume: {path} has changed since the earlier run; --overwrite?")
     if before.get("weights") != now["weights"]:
         raise UsageError("--resume: the built-in weights were others then; --overwrite?")

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isfinite
+from math import inf, isfinite
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ class Settings:
     output_dir: str | Path | None = None
     video_target_bgr: str | None = None
     video_resize: Sequence[int] | None = None
-    frame_rate: Fraction | float | None = None
+    frame_rate: Fraction | float | str | None = None
     preprocess_alignment: bool | AlignMode = False  # True is "frame"
     match_plate: bool = False
     garbage_matte: str | Path | None = None
@@ -60,6 +62,15 @@ class Settings:
     precision: Precision = "auto"
     batch_size: int = 1
     hwaccel: str = "none"
+
+    def __post_init__(self) -> None:
+        """Take whole numbers of any kind, NumPy's too, and a rate as the command line writes it."""
+        for name in ("model_refine_sample_pixels", "start_number", "crf", "batch_size"):
+            if isinstance(value := getattr(self, name), Integral):
+                object.__setattr__(self, name, int(value))
+        if isinstance(self.frame_rate, str):
+            with suppress(ValueError, ZeroDivisionError):
+                object.__setattr__(self, "frame_rate", Fraction(self.frame_rate))
 
     @property
     def form(self) -> Format:
@@ -124,6 +135,8 @@ class Settings:
             "--video-bgr": self.video_bgr,
             "--video-target-bgr": self.video_target_bgr,
             "--output-dir": self.output_dir,
+            "--garbage-matte": self.garbage_matte,
+            "--model-checkpoint": self.model_checkpoint,
         }
         for flag, path in given.items():  # an empty path would mean the current folder
             if path is not None and not str(path):
@@ -158,22 +171,27 @@ class Settings:
         threshold, resize = self.model_refine_threshold, self.video_resize
         return [
             ("--device", self.device, _DEVICE.fullmatch, "auto, cpu, mps, cuda or cuda:N"),
-            ("--batch-size", self.batch_size, lambda x: x >= 1, "1 or more"),
-            ("--crf", self.crf, lambda x: 0 <= x <= 51, "0 to 51"),
-            ("--start-number", self.start_number, lambda x: x >= 0, "0 or more"),
+            ("--batch-size", self.batch_size, _whole(1), "1 or more"),
+            ("--crf", self.crf, _whole(0, 51), "0 to 51"),
+            ("--start-number", self.start_number, _whole(0), "0 or more"),
             (
                 "--frame-rate",
                 self.frame_rate,
-                lambda x: Fraction(1, 1000) <= x <= 1000,
+                lambda x: isinstance(x, Real) and Fraction(1, 1000) <= x <= 1000,
                 "0.001 to 1000",
             ),
             ("--precision", self.precision, PRECISIONS.__contains__, _one_of(PRECISIONS)),
             ("--model-type", self.model_type, MODEL_TYPES.__contains__, _one_of(MODEL_TYPES)),
             ("--model-backbone-scale", scale, lambda x: 0 < x <= 0.5, "more than 0, up to 0.5"),
-            ("--model-refine-sample-pixels", pixels, lambda x: x >= 0, "0 or more"),
+            ("--model-refine-sample-pixels", pixels, _whole(0), "0 or more"),
             ("--model-refine-threshold", threshold, isfinite, "a number"),
             ("--video-resize", resize, lambda x: len(x) == 2 and min(x) >= 1, "WIDTH HEIGHT"),
         ]
+
+
+def _whole(least: int, most: float = inf) -> Callable[[Any], bool]:
+    """Whether a value is a whole number of a range."""
+    return lambda x: isinstance(x, int) and least <= x <= most
 
 
 def _same(one: str | Path, other: str | Path) -> bool:

@@ -1,5 +1,6 @@
 """Clips cut off, damaged, joined, or changing on the way: every frame that is there counts."""
 
+import math
 import re
 import struct
 from fractions import Fraction
@@ -104,6 +105,28 @@ def test_sound_that_goes_on_after_the_pictures_is_no_loss(folder, suffix, sound)
     assert result.returncode == 0
     assert numbers(folder / "out/com") == list(range(20))
     assert report(folder / "out")["warnings"] == []
+
+
+@pytest.mark.parametrize("seconds", ["0.3", "0.5", "0.53"])
+def test_a_clip_that_was_trimmed_between_two_frames_is_whole(tmp_path, seconds):
+    """As editors trim without encoding again: the file says where to begin to show."""
+    path = tmp_path / "trimmed.mp4"
+    with (
+        av.open(str(make_clip(tmp_path / "clip.mp4", 50, options={"g": "12"}))) as old,
+        av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as new,
+    ):
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.pts is not None and packet.dts is not None:
+                shift = round(Fraction(seconds) / packet.time_base)
+                packet.pts, packet.dts, packet.stream = (
+                    packet.pts - shift,
+                    packet.dts - shift,
+                    stream,
+                )
+                new.mux(packet)
+    shown = [read_number(frame.image) for frame in VideoSource(path, pytest.fail)]
+    assert shown == list(range(math.ceil(25 * Fraction(seconds)), 50))
 
 
 # Damage in mid-stream

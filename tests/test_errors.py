@@ -1,5 +1,6 @@
 """What goes wrong with what comes in: message, exit status and files."""
 
+import json
 import os
 import pickle
 import sys
@@ -19,6 +20,7 @@ from processes import run_program
 from runs import assert_error, matte, run
 
 from dataset import MediaError
+from inference_video import UsageError
 from model import BaseOutput, DeviceError
 from model.matter import is_out_of_memory
 from writers import FrameWriter, WriteError
@@ -282,6 +284,8 @@ WRONG = {
     "no path": (["--video-bgr", ""], "--video-bgr is empty"),
     "no target": (["--video-target-bgr", ""], "--video-target-bgr is empty"),
     "no folder": (["--output-dir", ""], "--output-dir is empty"),
+    "no matte": (["--garbage-matte", ""], "--garbage-matte is empty"),
+    "no checkpoint": (["--model-checkpoint", ""], "--model-checkpoint is empty"),
     "the clip as its plate": (["--video-bgr", "clip.mp4"], "is the clip itself"),
     "strict without a look": (["--strict", "--no-preflight"], "--no-preflight"),
     "rate of nothing": (["--frame-rate", "25/0"], "--frame-rate"),
@@ -316,6 +320,19 @@ def test_the_lowest_rate_is_one_that_can_be_given(folder):
     Image.open(folder / "plate.png").save(frames / "0.png")
     result = matte(folder, frames, output_format="video", frame_rate=Fraction("0.001"))
     assert result.frames == 1
+
+
+def test_numbers_of_any_kind_are_taken_from_programs(folder):
+    clip = folder / "clip.mp4"
+    flags = dict(start_number=np.int64(3), batch_size=np.int32(2), frame_rate="24000/1001")
+    for _ in range(2):
+        matte(folder, clip, overwrite=True, **flags)
+    written = json.loads((folder / "out/run.json").read_text())
+    assert written["settings"]["start_number"] == written["outputs"][0]["start_number"] == 3
+    for wrong in ({"batch_size": 2.0}, {"crf": "18"}, {"frame_rate": "fast"}):
+        (name,) = wrong
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} "):
+            matte(folder, clip, **wrong)
 
 
 @pytest.mark.parametrize("name", WRONG)

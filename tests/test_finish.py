@@ -11,7 +11,7 @@ from media import SIZE, KnownNetwork, known_matte, make_clip, make_plate
 
 from inference_video import main, matte_video
 from model import Prediction
-from pipeline import AlphaSmoother, Preview
+from pipeline import AlphaSmoother, Preview, Settings, alpha_steps
 from training.metrics import dtssd
 from writers import MemoryWriter, WriteError
 
@@ -114,6 +114,12 @@ def test_smoothing_does_not_depend_on_batches():
 def test_the_flag_smooths(tmp_path):
     plain, smooth = matte(tmp_path)[1], matte(tmp_path, smooth_alpha=True)[1]
     assert (plain[0] == smooth[0]).all() and not (plain == smooth).all()
+
+
+def test_a_preview_of_frames_far_apart_smooths_nothing():
+    flags = dict(video_src="a.mp4", video_bgr="b.png", smooth_alpha=True)
+    assert len(alpha_steps(Settings(**flags), (8, 8), pytest.fail)) == 1
+    assert not alpha_steps(Settings(**flags, preview_only=True), (8, 8), pytest.fail)
 
 
 def test_a_preview_keeps_a_few_frames_evenly_whatever_the_count():

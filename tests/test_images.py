@@ -16,7 +16,7 @@ from dataset.images import _open
 EXIF_ORIENTATION = 0x0112
 
 
-@pytest.mark.parametrize("extension", ["png", "jpg", "tif", "webp", "bmp", "heic"])
+@pytest.mark.parametrize("extension", ["png", "jpg", "jfif", "tif", "webp", "bmp", "heic"])
 def test_image_formats(tmp_path, extension):
     pillow_heif.register_heif_opener()
     picture = numbered(1234)

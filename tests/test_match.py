@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_align import HEIGHT, WIDTH, Pictures, moved, scene, with_subject
 
-from dataset import DeviceFeed, PairLoader, PlateMatcher
+from dataset import DeviceFeed, PairLoader, PickedFrames, PlateMatcher
 from dataset.match import fit_colours
 from inference_video import main, matte_video
 
@@ -79,6 +79,19 @@ def test_noise_is_smoothed_and_a_switched_lamp_is_followed_at_once():
     assert np.ptp(means[2:6]) < 0.012 and means[6] == pytest.approx(0.7, abs=0.01)
     assert matcher.solve(np.zeros_like(plate), plate, None) is found[-1], "held"
     assert matcher.failed == 1
+
+
+def test_frames_picked_from_a_clip_are_matched_one_by_one():
+    plate = scene()
+
+    class Picked(Pictures):
+        consecutive = False
+
+    shown = [lit(plate, np.full(3, gain), 0) for gain in (1.0, 1.02, 1.04)]
+    with PairLoader(Picked(*shown), Pictures(plate), match=True, warn=pytest.fail) as loader:
+        gains = [float(b.colour[0, 0].mean() + 2 * b.colour[0, 1].mean()) for b in loader]
+    assert gains == pytest.approx([1.0, 1.02, 1.04], abs=0.004)
+    assert not PickedFrames(Pictures(plate), [0]).consecutive
 
 
 def test_a_moved_plate_is_matched_where_it_lies():

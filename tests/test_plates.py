@@ -11,6 +11,7 @@ import media
 import numpy as np
 import pytest
 from media import make_clip, make_plate, numbered, read_number
+from PIL import Image
 
 from dataset import AutoPlate, Frame, FrameSource, MediaError, open_plate, open_source, read_image
 from dataset.autoplate import sample_evenly
@@ -263,6 +264,16 @@ def test_names_with_an_at_sign_are_names_first(tmp_path):
     assert read_number(frame.image) == 2
     with pytest.raises(MediaError, match=r"gone@home\.png: not found"):
         open_plate(tmp_path / "gone@home.png", Walk(), silent)
+
+
+def test_a_plate_with_transparent_parts_is_told(tmp_path):
+    path = tmp_path / "erased.png"
+    for alpha, count in ((255, 0), (0, 1)):
+        Image.new("RGBA", (96, 48), (90, 90, 90, alpha)).save(path)
+        told: list[str] = []
+        open_plate(path, Walk(), told.append)
+        assert len(told) == count
+    assert f"{path}: is transparent in parts" in told[0]
 
 
 def test_what_is_wrong_with_a_moment_is_said(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import cv2
+import media
 import numpy as np
 import pytest
 from media import KnownNetwork, make_clip, read_number
@@ -137,6 +138,25 @@ def test_frames_of_a_video_are_picked_by_number(tmp_path, keyframes):
         assert abs(int(image[12, 16, 0]) - 2 * number) <= 3
     levels = [int(frame.image[24, 32, 0]) for frame in PickedFrames(clip, numbers)]
     assert np.abs(np.array(levels) - 2 * np.array(numbers)).max() <= 3
+
+
+@pytest.mark.parametrize("name", ["c.mkv", "c.webm"])
+def test_a_recording_without_a_length_is_looked_at_up_to_its_end(tmp_path, name):
+    codec = "libvpx" if name == "c.webm" else "libx264"
+    path = tmp_path / name
+    with av.open(str(path), "w", options={"live": "1"}) as container:  # as browsers write it
+        stream = container.add_stream(codec, 25)
+        stream.height, stream.width = media.SIZE
+        stream.pix_fmt = "yuv420p"
+        for number in range(60):
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(media.numbered(number), "rgb24"))
+            )
+        container.mux(stream.encode(None))
+    clip = open_source(path, say_nothing, hold=False)
+    assert clip.length_hint == 60
+    shown = [read_number(f.image) for f in PickedFrames(clip, spread(clip.length_hint, 5))]
+    assert shown == [6, 18, 30, 42, 54]
 
 
 def test_numbers_beyond_the_end_give_the_last_picture(tmp_path):

@@ -1,6 +1,7 @@
 """Going on with a run that was stopped or killed."""
 
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -202,6 +203,32 @@ def test_what_is_no_frame_may_change_beside_them(folder):
         matte(folder, video_src=source, output_dir=source / "cutout", resume=True)
 
 
+def test_an_image_that_ended_the_run_may_be_mended(folder):
+    source = folder / "shot"
+    source.mkdir()
+    for number in range(FRAMES):
+        Image.fromarray(media.numbered(number, SIZE)).save(source / f"{number:04d}.png")
+    broken = source / "0007.png"
+    whole = broken.read_bytes()
+    for out, plate in (("out", folder / "plate.png"), ("from all", "auto")):
+        broken.write_bytes(whole)
+        flags = dict(video_src=source, video_bgr=plate)
+        matte(folder, f"whole {out}", **flags)
+        stopped(folder, 5, output_dir=folder / out, **flags)
+        if plate != "auto":
+            broken.write_bytes(whole[:99])
+            with pytest.raises(OSError, match=r"0007\.png: not a readable image"):
+                matte(folder, out, resume=True, **flags)
+        broken.write_bytes(whole)
+        os.utime(broken, (1, 1))
+        if plate == "auto":
+            with pytest.raises(UsageError, match="shot has changed"):
+                matte(folder, out, resume=True, **flags)
+            continue
+        assert matte(folder, out, resume=True, **flags).resumed == 7
+        assert files(folder / out) == files(folder / f"whole {out}")
+
+
 @pytest.mark.parametrize("name", ["clip.mp4", "plate.png"])
 def test_inputs_that_have_changed_are_refused(folder, name):
     stopped(folder, 5)
@@ -266,7 +293,8 @@ def test_a_retouched_plate_and_the_sheet_are_kept(folder):
     (folder / "out/preview.png").write_bytes(sheet)
     matte(folder, resume=True, **flags)
     assert (folder / "out/preview.png").read_bytes() == sheet
-    assert (folder / "out/plate.png").read_bytes() == b"retouched"
+    matte(folder, resume=True, **{**flags, "output_types": ["com", "pha"]})
+    assert (folder / "out/plate.png").read_bytes() == b"retouched", "though frames are made again"
 
 
 def test_ctrl_c_works_while_frames_are_read_over(folder):

@@ -1,5 +1,6 @@
 """Where pictures come from: a contract for every source, then what each kind promises."""
 
+import io
 from fractions import Fraction
 
 import av
@@ -138,6 +139,51 @@ def test_oddities_of_a_clip_are_told(tmp_path):
     make_clip(path, 2, tags={"colorspace": 8})  # YCgCo
     assert VideoSource(path, told.append).size == media.SIZE
     assert len(told) == 2 and "matrix that is not known (8)" in told[1]
+    make_clip(path, 2, tags={"color_primaries": 9})
+    assert VideoSource(path, told.append).size == media.SIZE
+    assert len(told) == 3 and "primaries of BT.2020" in told[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [
+        ("c.mp4", "libx264", "yuv420p"),
+        ("c.webm", "libvpx-vp9", "yuv420p"),
+        ("c.mov", "prores_ks", "yuv422p10le"),
+        ("c.mkv", "ffv1", "yuv422p"),
+        ("c.avi", "mjpeg", "yuvj422p"),
+    ],
+)
+def test_chroma_is_read_where_it_is(tmp_path, name, codec, pix_fmt):
+    """On the left pixel of two, as MPEG has it; in JPEG between both, as Pillow reads it."""
+    options = {"crf": "0"} if codec.startswith("lib") else {}
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, 25, options=options)
+        stream.height, stream.width, stream.pix_fmt = 64, 128, pix_fmt
+        picture = av.VideoFrame(128, 64, pix_fmt)
+        deep = 4 if "10" in pix_fmt else 1
+        for index, plane in enumerate(picture.planes):
+            kind = np.uint16 if deep > 1 else np.uint8
+            row = np.full(plane.line_size // kind().itemsize, 128 * deep)
+            row[:64] += index == 2 and deep * (np.arange(64) - 32)  # red rises to the right
+            plane.update(np.tile(row.astype(kind), (plane.height, 1)))
+        container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    (frame,) = VideoSource(tmp_path / name, pytest.fail)
+    wanted = 64.0
+    if codec == "mjpeg":
+        with av.open(str(tmp_path / name)) as container:
+            data = bytes(next(container.demux(video=0)))
+        wanted = _where_grey(np.array(Image.open(io.BytesIO(data))))
+    assert _where_grey(frame.image) == pytest.approx(wanted, abs=0.1)
+
+
+def _where_grey(image: np.ndarray) -> float:
+    """The column at which a rising red is as strong as green."""
+    columns = np.arange(40, 90)
+    red, green, _ = image[32, columns].T.astype(float)
+    slope, offset = np.polyfit(columns, red - green, 1)
+    return -offset / slope
 
 
 def test_sound_alone_is_no_video(tmp_path):
@@ -175,6 +221,51 @@ def test_gaps_in_a_sequence_are_told(tmp_path, names, told):
     assert len(list(open_source(tmp_path, warnings.append))) == len(names)
     assert len(warnings) == len(told)
     assert all(part in warning for part, warning in zip(told, warnings, strict=True))
+
+
+def test_a_plate_among_the_frames_is_no_frame(tmp_path):
+    for number in range(3):
+        Image.fromarray(numbered(number)).save(tmp_path / f"{number:04d}.png")
+    plate = media.make_plate(tmp_path / "plate.png")
+    told: list[str] = []
+    source = open_source(tmp_path, told.append, besides=[plate, tmp_path / "0001.png"])
+    assert [read_number(frame.image) for frame in source] == [0, 1, 2], "an empty frame is one"
+    assert len(told) == 1 and f"{plate}: is used for something else" in told[0]
+    assert len(list(open_source(tmp_path, pytest.fail))) == 4, "where nobody named it"
+
+
+def test_pairs_of_formats_are_told(tmp_path):
+    for name in ("IMG_1.JPG", "IMG_1.png", "IMG_2.JPG", "IMG_2.png"):
+        Image.fromarray(numbered(1)).save(tmp_path / name)
+    told: list[str] = []
+    assert len(list(open_source(tmp_path, told.append))) == 4
+    assert len(told) == 1 and "IMG_1.JPG and IMG_1.png are two frames" in told[0]
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".mov"])
+def test_motion_jpeg_with_exif_blocks(tmp_path, suffix):
+    """As cameras write it; PyAV knows nothing of what FFmpeg hands on of these."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn to the right
+    packets = []
+    for number in range(3):
+        coded = io.BytesIO()
+        Image.fromarray(numbered(number)[::-1].transpose(1, 0, 2)).transpose(
+            Image.Transpose.ROTATE_180
+        ).save(coded, "JPEG", quality=95, exif=exif)
+        packets.append(coded.getvalue())
+    path = tmp_path / f"camera{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", 25)
+        stream.height, stream.width, stream.pix_fmt = media.SIZE[1], media.SIZE[0], "yuvj420p"
+        for number, data in enumerate(packets):
+            packet = av.Packet(data)
+            packet.stream, packet.pts, packet.dts = stream, number, number
+            packet.time_base = Fraction(1, 25)
+            container.mux(packet)
+    source = VideoSource(path, pytest.fail)
+    assert [read_number(frame.image) for frame in source] == [0, 1, 2]
+    assert source.size == media.SIZE
 
 
 def test_a_matroska_file_cut_out_of_a_longer_one_is_whole(tmp_path):

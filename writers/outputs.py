@@ -162,7 +162,10 @@ def write_report(root: Path, report: dict[str, Any]) -> None:
     """Write ``run.json``, whole or not at all."""
     partial = partial_name(root / REPORT_NAME)
     try:
-        partial.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")
+        with open(partial, "w", encoding="utf-8") as file:
+            file.write(json.dumps(report, indent=2, default=str) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # a power cut must not leave it empty: --resume reads it
         partial.replace(root / REPORT_NAME)
     except OSError as error:
         with suppress(OSError):

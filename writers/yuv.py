@@ -1,11 +1,10 @@
 """From RGB to the pictures that H.264 holds."""
 
-from fractions import Fraction
-
 import av
 import numpy as np
-from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from dataset import LeftSited
 
 
 class ToYuv:
@@ -22,22 +21,13 @@ class ToYuv:
     def __init__(self, size: tuple[int, int]):
         height, width = size
         self._reformatter = VideoReformatter()
-        self._tag = graph = Graph()
-        rgb = av.VideoFormat("rgb24", width, height)
-        chain = (
-            graph.add_buffer(width=width, height=height, format=rgb, time_base=Fraction(1, 1000)),
-            graph.add("setparams", "chroma_location=left"),
-            graph.add("buffersink"),
-        )
-        graph.link_nodes(*chain).configure()
+        self._tag = LeftSited(av.VideoFormat("rgb24", width, height), size)
 
     def __call__(self, image: np.ndarray) -> av.VideoFrame:
         """Convert (H, W, 3), uint8."""
-        self._tag.push(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24"))
-        tagged = self._tag.pull()
-        assert isinstance(tagged, av.VideoFrame)
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
         return self._reformatter.reformat(
-            tagged,
+            self._tag(picture),
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             src_color_range=ColorRange.JPEG,
