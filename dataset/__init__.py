@@ -4,11 +4,12 @@ from .ahead import delayed, map_ahead
 from .align import PlateAligner
 from .autoplate import AutoPlate
 from .colour import FlatColour, parse_colour
+from .decode import open_media
 from .factory import open_plate, open_source, plate_file
 from .feed import DeviceBatch, DeviceFeed
 from .fit import check_plate, resize
 from .glance import PickedFrames, glance, spread
-from .images import ImageFolder, StillImage, images_in, is_opaque, read_image
+from .images import ImageFolder, StillImage, frames_in, is_opaque, read_image
 from .match import PlateMatcher
 from .pairs import ALIGN_MODES, AlignMode, FrameBatch, PairLoader
 from .rgb import LeftSited
@@ -37,10 +38,11 @@ __all__ = [
     "check_plate",
     "delayed",
     "exact_rate",
+    "frames_in",
     "glance",
-    "images_in",
     "is_opaque",
     "map_ahead",
+    "open_media",
     "open_plate",
     "open_source",
     "parse_colour",

@@ -61,6 +61,8 @@ def open_video(
         if stream is None or is_cover or container.format.name == "tty":
             raise MediaError(f"{path}: no video in this file; expected a video or an image")
         assert isinstance(stream, VideoStream)
+        if not stream.codec_context:
+            raise MediaError(f"{path}: no decoder for this kind of video; convert it first")
         yield container, stream
 
 
@@ -77,11 +79,16 @@ def decodes_on_card(container: InputContainer, stream: VideoStream) -> bool:
 
 
 def _open(path: Path, on_card: bool) -> InputContainer:
-    name = str(path.absolute())  # else FFmpeg takes a:b.mp4 for a protocol
     if on_card:
         with suppress(FFmpegError):  # no card, or no driver
-            return av.open(name, hwaccel=HWAccel("cuda"))
-    return av.open(name)
+            return open_media(path, HWAccel("cuda"))
+    return open_media(path)
+
+
+def open_media(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
+    """Open a file with FFmpeg, whatever its name looks like and its titles are encoded in."""
+    name = str(path.absolute())  # else a:b.mp4 is taken for a protocol
+    return av.open(name, hwaccel=hwaccel, metadata_errors="replace")
 
 
 def decode(path: Path, warn: Warn, *, on_card: bool = False) -> Iterator[Decoded]:

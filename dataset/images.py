@@ -2,11 +2,13 @@
 
 import io
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -92,6 +94,7 @@ def is_opaque(path: Path) -> bool:
 
 
 _ORIENTATION = 0x0112
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Of TIFF: bits a channel, what 0 means, how the channels lie, and what those beyond colour are.
 _BITS, _PHOTOMETRIC, _PLANES, _EXTRA = 258, 262, 284, 338
 _WHITE_IS_ZERO, _PREMULTIPLIED = 0, 1
@@ -123,8 +126,8 @@ def _tag(image: Image.Image, number: int) -> Any:
 
 def _read_deep(image: Image.Image, data: bytes) -> np.ndarray | None:
     """None for a kind that OpenCV does not decode."""
-    if image.format == "PNG" and b"IEND" not in data:  # of which libpng would print a line
-        raise ValueError("cut short")
+    if image.format == "PNG" and not _is_sound_png(data):  # of which libpng would print a line
+        raise ValueError("damaged")
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         return None
@@ -138,6 +141,22 @@ def _read_deep(image: Image.Image, data: bytes) -> np.ndarray | None:
         colours = np.minimum(colours, 0xFFFF).astype(np.uint16)
     is_turned = image.format == "TIFF"  # by OpenCV
     return turn(np.ascontiguousarray(colours), *((0, 0, 0) if is_turned else _turn_of(image)))
+
+
+def _is_sound_png(data: bytes) -> bool:
+    """Whether all chunks up to the last one are there, with the checksums that they should have."""
+    place = len(_PNG_SIGNATURE)
+    while place + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, place)
+        end = place + 8 + length
+        if end + 4 > len(data) or crc32(data[place + 4 : end]) != int.from_bytes(
+            data[end : end + 4]
+        ):
+            return False
+        if data[place + 4 : place + 8] == b"IEND":
+            return True
+        place = end + 4
+    return False
 
 
 def _turn_of(image: Image.Image) -> tuple[int, int, int]:
@@ -195,7 +214,7 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
     return [(1, int(part), part) if part.isdecimal() else (0, 0, part) for part in parts]
 
 
-def images_in(folder: Path) -> list[Path]:
+def _images_in(folder: Path) -> list[Path]:
     """The images of a folder in natural order; hidden and other files are passed over.
 
     Raises:
@@ -210,6 +229,22 @@ def images_in(folder: Path) -> list[Path]:
                 "remove the link"
             )
     return [path for path in named if path.is_file()]
+
+
+def frames_in(folder: Path, besides: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The images of a folder that are frames, in natural order, and those that are not.
+
+    Args:
+        folder: Where they are.
+        besides: Images that the run uses for something else: no frames, if they lie there and are
+            not called as other frames are.
+
+    Raises:
+        MediaError: One is a link to nothing.
+    """
+    paths = _images_in(folder)
+    odd = _odd_ones(paths, besides)
+    return [path for path in paths if path not in odd], odd
 
 
 def _odd_ones(paths: Sequence[Path], besides: Sequence[Path]) -> list[Path]:
@@ -265,19 +300,17 @@ class ImageFolder(FrameSource):
         Args:
             folder: Where they are.
             warn: Told of gaps in a numbered sequence, and of what may not be meant as a frame.
-            besides: Images that the run uses for something else: no frames, if they lie there and
-                are not called as other frames are.
+            besides: As in :func:`frames_in`.
 
         Raises:
             MediaError: There are none.
         """
-        paths = images_in(folder)
+        paths, odd = frames_in(folder, besides)
         if not paths:
             known = " ".join(sorted(IMAGE_EXTENSIONS))
             raise MediaError(f"{folder}: no images in this folder; looked for {known}")
-        for path in (odd := _odd_ones(paths, besides)):
+        for path in odd:
             warn(f"{path}: is used for something else, and is no frame of {folder}")
-        paths = [path for path in paths if path not in odd]
         if twins := _twins(paths):
             warn(
                 f"{folder}: {twins[0].name} and {twins[1].name} are two frames; if they are one "

@@ -90,14 +90,16 @@ class Ledger:
                 yield from self._begin_anew(packet)
             self._last_dts = packet.dts
         self._register(packet)
-        yield from self._decode(packet if packet.size else None)
+        if packet.size or packet.dts is None:
+            yield from self._decode(packet if packet.size else None)
+        else:  # capture programs write it where nothing is new; a decoder takes it for the end
+            self._fail()
 
     def _decode(self, packet: Packet | None) -> Iterator[Decoded]:
         try:
             pictures = self._stream.decode(packet)
         except FFmpegError:
-            self._damage()
-            self._failures += self._start is not None
+            self._fail()
             return
         for picture in pictures:
             yield from self._take(picture)
@@ -124,7 +126,7 @@ class Ledger:
             self._start = packet.pts or 0  # AVI has no times
         if packet.is_discard:
             self.hidden += 1
-        elif packet.pts is not None and packet.size:
+        elif packet.pts is not None:
             # What comes before the start has nothing to build on; players leave it out.
             if self._start is not None and packet.pts >= self._start:
                 heapq.heappush(self._awaited, packet.pts)
@@ -194,6 +196,10 @@ class Ledger:
         if self._awaited and self._awaited[0] == time:
             heapq.heappop(self._awaited)
         return missing
+
+    def _fail(self) -> None:
+        self._damage()
+        self._failures += self._start is not None
 
     def _damage(self) -> None:
         if not self._careful:

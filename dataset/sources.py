@@ -59,7 +59,7 @@ class FrameSource(ABC):
         frame_rate: Frames per second; None where there is no clock.
         time_base: Tick in seconds, of which every ``Frame.time`` is a multiple; None likewise.
         origin: Time in seconds at which the clock says that the source begins: other than 0 only
-            where such a clock runs on by itself, as that of a broadcast does.
+            where such a clock runs on by itself, as that of a broadcast does, or begins before 0.
         length_hint: Frames to expect, and not to be trusted; None if unknown or endless.
         consecutive: Each picture follows the one before without a gap.
         still: There is one picture, and it holds for as long as it is needed.

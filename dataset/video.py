@@ -84,6 +84,8 @@ class VideoSource(FrameSource):
                 "16 bits, in sRGB"
             )
         self.start = None if first.pts is None else first.pts * self._tick
+        if self.start is not None:  # players show nothing before the origin
+            self.origin = min(self.origin, self.start)
         self._turn = _turn_of(first)
         self._coded_size = (first.height, first.width)
         self.size = self._coded_size[::-1] if self._turn[0] else self._coded_size

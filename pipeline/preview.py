@@ -30,8 +30,9 @@ class _Row:
 class Preview:
     """Keeps a few frames, evenly over a run, from those that pass by.
 
-    Every so many frames one is kept; when there are too many, every other one is given up. A wrong
-    or missing count of frames costs nothing but a few small pictures.
+    Every so many frames one is kept; when there are too many, every other one is given up. Where
+    far fewer come than expected, the sheet shows some of those before the first that was to be
+    kept: of the run's frames 0, 1, 2, 4, 8 and so on.
 
     Args:
         expected: Frames to expect, if known.
@@ -42,6 +43,8 @@ class Preview:
         self._names = names
         self._stride = max(1, (expected or 0) // FRAMES)
         self._offset = self._stride // 2
+        self._begin: int | None = None
+        self._early: list[_Row] = []
         self._rows: list[_Row] = []
 
     def add(
@@ -58,12 +61,17 @@ class Preview:
         every = max(1, max(src.shape[2:]) // (2 * CELL))  # they are shrunk from twice the size
         size = (-(-matte.padded_size[0] // every), -(-matte.padded_size[1] // every))
         for i in range(len(src)):
-            if (first + i - self._offset) % self._stride:
+            if self._begin is None:
+                self._begin = first
+            place = first + i - self._begin
+            is_early = place < self._offset and place & (place - 1) == 0
+            if not is_early and (place - self._offset) % self._stride:
                 continue
             frame, plate = (x[..., ::every, ::every] for x in (src[i], bgr[i % len(bgr)]))
             err = error_map(matte.err[i : i + 1], size)[0, :, : frame.shape[1], : frame.shape[2]]
             pictures = frame, plate, *matte.sparse(i, every), err
-            self._rows.append(_Row(first + i, _cells(*map(_small, pictures))))
+            rows = self._early if is_early else self._rows
+            rows.append(_Row(first + i, _cells(*map(_small, pictures))))
             if len(self._rows) > 2 * FRAMES:
                 self._rows = self._rows[::2]
                 self._stride *= 2
@@ -76,7 +84,8 @@ class Preview:
         return [self._names[min(number, last)] for number in shown] if self._names else shown
 
     def _shown(self) -> list[_Row]:
-        return [self._rows[i] for i in spread(len(self._rows), FRAMES)] if self._rows else []
+        rows = self._rows or self._early
+        return [rows[i] for i in spread(len(rows), FRAMES)] if rows else []
 
     def sheet(self) -> np.ndarray | None:
         """The contact sheet (H, W, 3), uint8, RGB; None before the first frame."""

@@ -1,13 +1,14 @@
 """Going on with a run that was stopped or killed."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from dataset import images_in, plate_file
+from dataset import frames_in, plate_file
 from model.weights import SHA256
 from writers import Output
 
@@ -39,7 +40,7 @@ def made_from(settings: Settings, output: Output) -> dict[str, Any]:
     flags |= {"preprocess_alignment": settings.align, "image_extension": output.extension}
     weights = SHA256 if settings.model_checkpoint == "built-in" else None
     files = replace(settings, video_target_bgr=None).files_read()
-    there = dict(_fingerprint(path) for path in files if path.exists())
+    there = {str(path.resolve()): _fingerprint(path, files) for path in files if path.exists()}
     facts = {"flags": flags, "files": there, "weights": weights}
     return dict(json.loads(json.dumps(facts, default=str)))
 
@@ -50,11 +51,11 @@ def _named(value: Any) -> Any:
     return str(Path(value).resolve()) if is_path else value
 
 
-def _fingerprint(path: Path) -> tuple[str, str]:
-    """A path, and what tells that there is something else now: of a folder, eight digits a file."""
-    files = images_in(path) if path.is_dir() else [path]
+def _fingerprint(path: Path, besides: Sequence[Path]) -> str:
+    """What tells that something else is there now: of a folder, eight digits for each frame."""
+    files = frames_in(path, besides)[0] if path.is_dir() else [path]
     facts = (f"{file.name}/{file.stat().st_size}/{file.stat().st_mtime_ns}" for file in files)
-    return str(path.resolve()), "".join(f"{crc32(fact.encode()):0{_DIGITS}x}" for fact in facts)
+    return "".join(f"{crc32(os.fsencode(fact)):0{_DIGITS}x}" for fact in facts)
 
 
 def check_resumable(root: Path, planned: Sequence[Output], earlier: Sequence[Output]) -> None:

@@ -195,6 +195,25 @@ def test_an_intact_frame_that_the_decoder_gives_late_is_shown(tmp_path):
     assert not any(frame.repeated for frame in frames[:7])
 
 
+@pytest.mark.parametrize(("codec", "pix_fmt"), [("mpeg4", "yuv420p"), ("mjpeg", "yuvj420p")])
+def test_an_empty_packet_is_one_frame_without_news(tmp_path, codec, pix_fmt):
+    path = make_clip(tmp_path / "capture.mov", 20, codec=codec, pix_fmt=pix_fmt)
+    data = bytearray(path.read_bytes())
+    sizes = data.index(b"stsz") + 16 + 4 * 7  # ISO/IEC 14496-12, 8.7.3: one number for each sample
+    one, two = struct.unpack_from(">2I", data, sizes)
+    struct.pack_into(">2I", data, sizes, 0, one + two)
+    path.write_bytes(data)
+    with av.open(str(path)) as container:
+        assert [p.size for p in container.demux(video=0)].count(0) == 2, "that, and the end"
+    frames = list(VideoSource(path, pytest.fail))
+    assert [frame.repeated for frame in frames] == [number == 7 for number in range(20)]
+    intact = [*range(7), 6, *range(9, 20)] if codec == "mjpeg" else [*range(7), 6]
+    shown = [read_number(frame.image) for frame in frames]
+    assert shown[:8] == intact[:8] and len(shown) == 20
+    if codec == "mjpeg":
+        assert shown[9:] == intact[8:]
+
+
 def test_recordings_one_after_another_are_all_read(tmp_path):
     """As ``cat a.ts b.ts`` gives them: the clock starts again."""
     part = make_clip(tmp_path / "part.ts", 20)

@@ -72,13 +72,20 @@ def test_linear_light_is_refused(folder):
     assert not (folder / "out").exists()
 
 
-@pytest.mark.parametrize("suffix", ["png", "tiff"])
-def test_a_damaged_deep_image_is_told_in_one_line(folder, suffix):
+@pytest.mark.parametrize(
+    ("suffix", "damage"),
+    [
+        ("png", lambda data: data[:5000]),
+        ("tiff", lambda data: data[:5000]),
+        ("png", lambda data: data[:5000] + bytes(9) + data[5009:]),
+    ],
+)
+def test_a_damaged_deep_image_is_told_in_one_line(folder, suffix, damage):
     (folder / "shots").mkdir()
     deep = np.random.default_rng(1).integers(0, 65535, (48, 96)).astype(np.uint16)
     whole, cut = (folder / f"shots/{number}.{suffix}" for number in range(2))
     Image.fromarray(deep).save(whole)
-    cut.write_bytes(whole.read_bytes()[:5000])
+    cut.write_bytes(damage(whole.read_bytes()))
     result = run(folder, "--no-preflight", video_src="shots")
     assert_error(result, 1, cut.name, "not a readable image")
 

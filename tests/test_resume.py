@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -201,6 +202,29 @@ def test_what_is_no_frame_may_change_beside_them(folder):
     (source / "0003.png").write_bytes((source / "0004.png").read_bytes())
     with pytest.raises(UsageError, match="shot has changed"):
         matte(folder, video_src=source, output_dir=source / "cutout", resume=True)
+
+
+def test_a_plate_among_the_frames_hides_no_change(folder):
+    source = folder / "shot"
+    source.mkdir()
+    media.make_plate(source / "a plate.png", SIZE)
+    for number in range(FRAMES):
+        Image.fromarray(media.numbered(number, SIZE)).save(source / f"shot{number}.png")
+    flags = dict(video_src=source, video_bgr=source / "a plate.png")
+    stopped(folder, 3, **flags)
+    os.utime(source / "shot3.png", (1, 1))
+    stopped(folder, 4, resume=True, **flags)
+    os.utime(source / "shot3.png", (2, 2))
+    with pytest.raises(UsageError, match="shot has changed"):
+        matte(folder, resume=True, **flags)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode elsewhere")
+def test_names_that_are_not_utf_8(folder):
+    clip = folder / os.fsdecode(b"cl\xfcp.mp4")
+    (folder / "clip.mp4").rename(clip)
+    stopped(folder, 5, video_src=clip)
+    assert matte(folder, resume=True, video_src=clip).resumed == 5
 
 
 def test_an_image_that_ended_the_run_may_be_mended(folder):

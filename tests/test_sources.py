@@ -7,6 +7,7 @@ import av
 import media
 import numpy as np
 import pytest
+import torch
 from media import make_clip, numbered, read_number
 from PIL import Image
 
@@ -19,6 +20,7 @@ from dataset import (
     open_source,
     parse_colour,
 )
+from writers import VideoWriter
 
 
 def folder_source(tmp_path):
@@ -275,6 +277,48 @@ def test_a_matroska_file_cut_out_of_a_longer_one_is_whole(tmp_path):
     )
     clip = open_source(path, pytest.fail)
     assert clip.length_hint == 50 and len(list(clip)) == 50
+
+
+def test_titles_need_not_be_utf_8(tmp_path):
+    path = tmp_path / "old.avi"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Zuerich"
+        stream = container.add_stream("mpeg4", 25)
+        stream.height, stream.width = media.SIZE
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(5), "rgb24")))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"Zuerich", b"Z\xfcrich "))
+    assert [read_number(frame.image) for frame in open_source(path, pytest.fail)] == [5]
+
+
+def test_a_video_that_nothing_decodes_is_named(tmp_path):
+    path = make_clip(tmp_path / "raw.mp4", 3)
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"brxq"))
+    with pytest.raises(MediaError, match=r"raw\.mp4: no decoder for this kind of video"):
+        open_source(path, pytest.fail)
+
+
+def test_a_clock_that_begins_before_0_hides_no_frame(tmp_path):
+    """Flash holds how long after its decoding a picture is shown, in signed milliseconds."""
+    path = make_clip(tmp_path / "c.flv", 12)
+    data = bytearray(path.read_bytes())
+    place = 13  # behind the header: tags of eleven bytes, contents, and four bytes of length
+    while place + 11 < len(data):
+        length = int.from_bytes(data[place + 1 : place + 4], "big")
+        if data[place] == 9 and data[place + 12] == 1:
+            delay = int.from_bytes(data[place + 13 : place + 16], "big", signed=True) - 120
+            data[place + 13 : place + 16] = delay.to_bytes(3, "big", signed=True)
+        place += 11 + length + 4
+    path.write_bytes(data)
+    source = VideoSource(path, pytest.fail)
+    times = [frame.time for frame in source]
+    assert len(times) == 12 and times[0] == source.origin < 0
+    with VideoWriter(
+        tmp_path / "out.mp4", 25, 96, 48, timestamps=times, time_base=source.time_base,
+        origin=source.origin,
+    ) as writer:  # fmt: skip
+        writer.add_batch(torch.zeros(12, 3, 48, 96))
+    assert len(media.read_video(tmp_path / "out.mp4")[0]) == 12
 
 
 def test_names_outside_ascii(tmp_path):

@@ -16,6 +16,8 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
+from dataset import open_media
+
 #: Codecs that MP4 carries and players know; any other is encoded anew, as AAC.
 _COPIED = frozenset(("aac", "ac3", "alac", "eac3", "mp3", "opus", "flac"))
 #: Of these the muxer reads every packet, and a damaged one would fail the pictures muxed after it.
@@ -63,7 +65,7 @@ class AudioTrack:
         self._is_begun = False
         self._next: tuple[Fraction, Packet] | None = None
         with ExitStack() as on_failure:
-            self._input = on_failure.enter_context(av.open(str(Path(path).absolute())))
+            self._input = on_failure.enter_context(open_media(Path(path)))
             self._packets = self._timed(self._start())
             on_failure.pop_all()
 
@@ -252,7 +254,7 @@ def open_tracks(
 
 def _by_choice(path: str | Path) -> list[int]:
     """The indices of the audio streams of a file, first of that which players choose."""
-    with av.open(str(Path(path).absolute())) as file:
+    with open_media(Path(path)) as file:
         best = file.streams.best("audio")
         return sorted(
             (s.index for s in file.streams.audio), key=lambda i: (file.streams[i] != best, i)
