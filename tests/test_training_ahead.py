@@ -112,6 +112,14 @@ def test_what_is_hard_is_shown_more_often(pools, tmp_path, capsys) -> None:
         src, bgr, pha = (pool[index][name][None] / 255 for name in ("src", "bgr", "pha"))
         with torch.inference_mode():
             assert abs((network(src, bgr).pha - pha).abs().mean().item() - error) < 0.005
+    assert main(["shrink", str(pools[0]), str(tmp_path / "shrunk")]) == 0
+    assert (np.load(tmp_path / "shrunk" / "errors.npy") == whole).all()
+    small, src = SamplePool(tmp_path / "shrunk"), pool[5]["src"]
+    assert len(small) == 6 and small.size == (SMALL[0] // 4, SMALL[1] // 4)
+    refining = network_from(read_state(weights))
+    assert isinstance(refining, MattingRefine)
+    seen = refining._shrink(src[None].float())[0]
+    assert (small[5]["src"].float() - seen).abs().max() <= 0.5
     np.save(pools[0] / "errors.npy", np.array([0, 0, 0, 0, 0, 1.0]))
     pool, last = SamplePool(pools[0], hard=True), pool[5]["pha"].sum() / 255
     shown = [pool.batch(seed=1, step=step, count=1)["pha"].sum() for step in range(100)]

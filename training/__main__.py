@@ -12,7 +12,7 @@ from tqdm import tqdm
 from model import BACKBONES, MattingBase, MattingRefine
 
 from . import plates, preflight
-from .ahead import SamplePool, write_errors, write_samples
+from .ahead import SamplePool, write_errors, write_samples, write_shrunk
 from .network import PRECISIONS
 from .recipe import Recipe
 from .sample import CLEAN, GROUND, PLAIN
@@ -80,6 +80,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     weigh.add_argument("--init", type=Path, required=True, help="the weights they are hard for")
     weigh.add_argument("--shrunk", action="store_true", help="samples as small as the base sees")
     weigh.add_argument("--threads", type=int, default=1)
+    shrink = commands.add_parser("shrink", help="samples drawn ahead, as small as the base sees")
+    shrink.add_argument("pool", type=Path, help="filled by samples")
+    shrink.add_argument("folder", type=Path, help="is filled, for base --ahead")
     mean = commands.add_parser("mean", help="runs side by side go on from their mean weights")
     mean.add_argument("checkpoint", type=Path, nargs="+", help="at the same step; rewritten")
     export = commands.add_parser("export", help="write weights as float16 safetensors")
@@ -126,6 +129,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(flicker(args.clips))
         elif args.command in ("samples", "windows"):
             draw_ahead(args)
+        elif args.command == "shrink":
+            deque(tqdm(write_shrunk(args.pool, args.folder), mininterval=5), maxlen=0)
         elif args.command == "weigh":
             torch.set_num_threads(args.threads)
             network = _base(args.init) if args.shrunk else _refining(args.init)
