@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
-from model import BACKBONES, Precision, resolve_device
+from model import BACKBONES, DeviceError, Precision, resolve_device
 
 from . import memory, precision, scaling, tables
 from .machine import describe
@@ -56,10 +56,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = parse_args(argv)
+    try:
+        return _measure(args, sys.argv[1:] if argv is None else argv)
+    except (OSError, ValueError, DeviceError) as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+
+
+def _measure(args: argparse.Namespace, argv: Sequence[str]) -> int:
     device = resolve_device(args.device)
     report: dict[str, Any] = {
         "date": datetime.date.today().isoformat(),
-        "command": shlex.join(sys.argv[1:] if argv is None else argv),
+        "command": shlex.join(argv),
         "machine": describe(device),
     }
     place = nullcontext(args.folder) if args.folder else tempfile.TemporaryDirectory()
@@ -73,7 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 device,
                 backbones=args.backbones or list(reversed(BACKBONES)),
                 sizes=args.sizes,
-                precisions=args.precisions or _precisions(device.type),
+                precisions=[p for p in args.precisions or () if p != "auto"]
+                or _precisions(device.type),
                 repeats=args.repeats,
                 say=_say,
             )

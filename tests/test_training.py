@@ -18,7 +18,7 @@ import training.trainer
 from model import MattingBase, MattingRefine, load_network
 from model.weights import BUILTIN
 from training.__main__ import main
-from training.data import VALIDATION_SEED, shrunk, to_tensors
+from training.data import VALIDATION_SEED, resized, to_tensors
 from training.losses import matting_loss
 from training.muon import ConvolutionMuon
 from training.network import Prediction, Trainee, clamp, run
@@ -98,6 +98,37 @@ def test_training_learns(tmp_path: Path) -> None:
     assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
 
 
+def test_what_is_beyond_the_subject_does_not_darken_its_colours() -> None:
+    pha = torch.zeros(1, 1, 8, 16)
+    pha[..., :6] = 1
+    pha[..., 6] = 0.3
+    fgr = torch.full((1, 3, 8, 16), 0.8) * (pha > 0)
+    small = resized({"pha": pha, "fgr": fgr}, (2, 4))
+    assert small["pha"][0, 0, 0].tolist() == pytest.approx([1, 0.65, 0, 0])
+    assert small["fgr"][0, 0, 0].tolist() == pytest.approx([0.8, 0.8, 0, 0])
+    trainer_target = resized({"pha": pha, "fgr": fgr}, pha.shape[2:])
+    assert torch.equal(trainer_target["fgr"], fgr)
+
+
+def test_the_coarse_colours_are_compared_with_those_of_the_subject(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def spy(predicted: Prediction, pha: torch.Tensor, fgr: torch.Tensor, **rest: bool):
+        seen.append((pha, fgr))
+        return predicted.pha.sum()
+
+    monkeypatch.setattr(training.trainer, "matting_loss", spy)
+    trainer = Trainer(Recipe("refine", steps=1, batch=1, size=(64, 64)), tmp_path)
+    pha = (torch.arange(64) < 30).float().expand(2, 1, 64, 64)
+    src, bgr = torch.rand(2, 2, 3, 64, 64)
+    trainer._loss({"src": src, "bgr": bgr, "pha": pha, "fgr": 0.8 * pha.expand(2, 3, 64, 64)})
+    coarse_pha, coarse_fgr = seen[0]
+    assert coarse_pha.shape[2:] == (16, 16) and 0 < coarse_pha[0, 0, 0, 7] < 1
+    assert coarse_fgr[0, :, 0, 7].tolist() == pytest.approx([0.8] * 3)
+
+
 def test_muon_steps_as_far_in_all_directions_of_a_kernel() -> None:
     torch.manual_seed(0)
     kernel = torch.nn.Parameter(torch.rand(8, 4, 3, 3).to(memory_format=torch.channels_last))
@@ -164,9 +195,9 @@ def test_another_recipe_does_not_go_on_with_a_checkpoint(tmp_path: Path) -> None
         Trainer(Recipe("base", steps=2, batch=2, size=(32, 32)), tmp_path)
 
 
-@pytest.mark.parametrize("stage, shrink", [("base", 4), ("refine", 1)])
+@pytest.mark.parametrize("stage", ["base", "refine"])
 def test_validation_measures_what_the_network_makes_of_held_out_samples(
-    stage: Stage, shrink: int, tmp_path: Path, monkeypatch
+    stage: Stage, tmp_path: Path, monkeypatch
 ) -> None:
     few = partial(Validation, size=(128, 192), count=4)
     monkeypatch.setattr(training.trainer, "Validation", few)
@@ -182,8 +213,11 @@ def test_validation_measures_what_the_network_makes_of_held_out_samples(
     assert (tmp_path / "validation_000001.jpg").exists()
     mads = []
     for index in range(4):
-        sample = shrunk(make_sample(VALIDATION_SEED, index, 128, 192), shrink)
-        src, bgr, pha = (to_tensors(sample)[x][None] / 255 for x in ("src", "bgr", "pha"))
+        sample = to_tensors(make_sample(VALIDATION_SEED, index, 128, 192))
+        src, bgr, pha = (sample[x][None] / 255 for x in ("src", "bgr", "pha"))
+        if stage == "base":  # as small as it sees them in the whole network
+            whole = MattingRefine("mobilenetv2")
+            src, bgr, pha = map(whole._shrink, (src, bgr, pha))
         with torch.no_grad():
             found = again(src, bgr).pha
         mads.append(1000 * float((found - pha).abs().mean()))
@@ -222,6 +256,26 @@ def test_after_its_own_training_a_base_is_joined_with_a_refiner(tmp_path: Path) 
     torch.testing.assert_close(new["refiner.conv1.weight"], old["refiner.conv1.weight"])
     key = "backbone.features.3.conv.0.0.weight"
     torch.testing.assert_close(new[key], base[key], rtol=1e-3, atol=1e-4)
+
+
+def test_what_does_not_go_together_is_not_mixed(tmp_path: Path, capsys) -> None:
+    trainer = Trainer(Recipe("base", steps=1, batch=2, size=(32, 32)), tmp_path / "base")
+    trainer.save()
+    base, refine = str(tmp_path / "base" / CHECKPOINT), str(BUILTIN)
+    before = Path(base).read_bytes()
+    (tmp_path / "noise.pt").write_bytes(b"noise")
+    out, noise = str(tmp_path / "out.safetensors"), str(tmp_path / "noise.pt")
+    for argv, said in (
+        (["export", base, base], "give a .safetensors file"),
+        (["export", refine, base, out], "different networks"),
+        (["export", refine, out, "--rest", refine], "without a refiner"),
+        (["export", noise, out], "noise.pt: holds no weights"),
+        (["mean", base, noise], "noise.pt"),
+        (["base", str(tmp_path / "x"), "--device", "cuda:99"], "cuda:99"),
+    ):
+        assert main(argv) == 1
+        assert said in capsys.readouterr().err
+    assert Path(base).read_bytes() == before and not Path(out).exists()
 
 
 def test_mean_of_two_checkpoints() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from model import MattingRefine
+from model.weights import BUILTIN
 from training import ahead
 from training.__main__ import main
 from training.ahead import SamplePool
@@ -148,3 +149,23 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(pools, tmp_path, capsys)
     assert "nothing was drawn ahead" in capsys.readouterr().err
     with pytest.raises(ValueError, match="not 5 samples"):
         Trainer(Recipe("base", ahead=5), tmp_path / "more", ahead=trainer.ahead)
+    with pytest.raises(ValueError, match="begun with other samples"):
+        Trainer(recipe, tmp_path / "parts", ahead=trainer.ahead[::-1])
+
+
+def test_pools_hold_one_kind_of_one_size(pools, tmp_path, capsys) -> None:
+    for argv, said in (
+        (["windows", str(tmp_path / "w"), "--init", str(BUILTIN), "--samples", "2"], "files of 3"),
+        ([*drawing(pools[0], LARGE), "--first", "6"], ""),
+        (["base", str(tmp_path / "run"), "--ahead", str(pools[0])], "of one size"),
+        (["refine", str(tmp_path / "run"), "--windows", str(pools[1])], "not just bgr features"),
+        (
+            ["base", str(tmp_path / "run"), "--ahead", str(pools[1]), "--alike", "0.3"],
+            "as you draw",
+        ),
+    ):
+        assert (main(argv) == 0) == (not said)
+        assert said in capsys.readouterr().err
+    with pytest.raises(ValueError, match="samples of 96x64: not multiples of 4, of 140 or more"):
+        recipe = Recipe("refine", spots=2, ahead=6, size=LARGE)
+        Trainer(recipe, tmp_path / "spots", ahead=[SamplePool(pools[1])])

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from model import BACKBONES, MattingBase, MattingRefine
+from model import BACKBONES, DeviceError, MattingBase, MattingRefine, resolve_device
 
 from . import plates, preflight
 from .ahead import SamplePool, write_errors, write_samples, write_shrunk
@@ -45,7 +45,6 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--hard", action="store_true", help="more of what weigh found hard")
         train.add_argument("--precision", choices=PRECISIONS, default="bf16")
         train.add_argument("--frozen", action="store_true", help="see Recipe.frozen")
-        train.add_argument("--base-rate", type=float, default=0.1, help="see Recipe.base_rate")
         train.add_argument("--muon", action="store_true", help="see Recipe.muon")
         train.add_argument("--lr", type=float, default=1e-3)
         train.add_argument("--final-lr", type=float, default=1e-5)
@@ -57,6 +56,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
         if stage == "refine":
             train.add_argument("--windows", type=Path, help="learn from these, and not from --size")
+            train.add_argument("--base-rate", type=float, default=0.1, help="see Recipe.base_rate")
             train.add_argument("--spots", type=int, default=0, help="see Recipe.spots")
     samples = commands.add_parser("samples", help="draw samples ahead, for --ahead")
     samples.add_argument("--size", type=_size, default=SIZES["base"])
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(plates.table(figures))
         else:
             train(args)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DeviceError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 1
     return 0
@@ -197,14 +197,19 @@ def train(args: argparse.Namespace) -> None:
         hard=args.hard,
         precision=args.precision,
         frozen=args.frozen,
-        base_rate=args.base_rate,
+        base_rate=args.base_rate if args.command == "refine" else Recipe.base_rate,
         muon=args.muon,
         lr=args.lr,
         final_lr=args.final_lr,
         seed=args.seed,
     )
     trainer = Trainer(
-        recipe, args.folder, init=args.init, windows=windows, ahead=ahead, device=args.device
+        recipe,
+        args.folder,
+        init=args.init,
+        windows=windows,
+        ahead=ahead,
+        device=str(resolve_device(args.device)),
     )
     trainer.train(
         workers=args.workers, save_every=args.save_every, validate_every=args.validate_every

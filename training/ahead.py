@@ -8,6 +8,7 @@ import os
 import shutil
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from itertools import accumulate, permutations
 from pathlib import Path
 
@@ -16,12 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 from torch.nn import functional as F
 
 from model import MattingBase
 
-from .data import VALIDATION_SEED, Batch, shrunk, to_tensors
+from .data import VALIDATION_SEED, Batch, resized, shrunk, to_tensors
 from .network import Trainee, run
 from .sample import make_sample
 
@@ -51,10 +51,12 @@ def write_ahead(
         The number of each sample that is done.
 
     Raises:
-        ValueError: The seed is that of the validation samples.
+        ValueError: The seed is that of the validation samples, or files are not whole.
     """
     if seed == VALIDATION_SEED:
         raise ValueError(f"seed {seed} is that of the validation samples")
+    if first % A_FILE or samples % A_FILE:
+        raise ValueError(f"--first {first} --samples {samples}: not in files of {A_FILE}")
     folder.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     for begin in range(first, first + samples, A_FILE):
@@ -76,14 +78,24 @@ class Pool:
     """What was drawn ahead into a folder.
 
     Raises:
-        ValueError: Nothing was.
+        ValueError: Nothing was, or things of another kind or of several sizes.
     """
+
+    _holds: frozenset[str]
 
     def __init__(self, folder: Path):
         self._files = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
         if not self._files:
             raise ValueError(f"{folder}: nothing was drawn ahead there; see python -m training -h")
+        kinds = {tuple((name, *x.shape[1:]) for name, x in sorted(f.items())) for f in self._files}
+        if len(kinds) > 1 or set(self._files[0]) != self._holds:
+            raise ValueError(
+                f"{folder}: holds not just {' '.join(sorted(self._holds))} of one size"
+            )
         self._ends = list(accumulate(len(file["pha"]) for file in self._files))
+        names = sorted(path.name for path in folder.glob("*.safetensors"))
+        #: Tells these from others.
+        self.identity = sha256(repr((names, sorted(kinds), self._ends)).encode()).hexdigest()
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -111,8 +123,10 @@ class SamplePool(Pool):
             as those without an error.
 
     Raises:
-        ValueError: Nothing was drawn there, or the errors of other samples, or none, are there.
+        ValueError: As :class:`Pool`; or the errors of other samples, or none, are there.
     """
+
+    _holds = frozenset(("src", "bgr", "fgr", "pha"))
 
     def __init__(self, folder: Path, *, hard: bool = False):
         super().__init__(folder)
@@ -121,6 +135,7 @@ class SamplePool(Pool):
             errors = np.load(folder / _ERRORS) if (folder / _ERRORS).exists() else np.zeros(0)
             if len(errors) != len(self):
                 raise ValueError(f"{folder}: {len(errors)} of {len(self)} errors are known there")
+            self.identity += sha256(errors.tobytes()).hexdigest()
             chances = 1 + np.minimum(errors / errors.mean(), 4)
             self._chances = chances / chances.sum()
 
@@ -196,7 +211,8 @@ def write_shrunk(pool: Path, folder: Path) -> Iterator[int]:
         samples = load_file(path)
         done += len(samples["pha"])
         if not (folder / path.name).exists():
-            small = {name: torch.cat([*map(_quartered, x)]) for name, x in samples.items()}
+            drawn = [_quartered(samples, index) for index in range(len(samples["pha"]))]
+            small = {name: torch.stack([sample[name] for sample in drawn]) for name in samples}
             partial = folder / f"{path.name}.partial"
             save_file(small, partial)
             os.replace(partial, folder / path.name)
@@ -205,9 +221,12 @@ def write_shrunk(pool: Path, folder: Path) -> Iterator[int]:
         shutil.copy(pool / _ERRORS, folder)
 
 
-def _quartered(x: Tensor) -> Tensor:
-    """A picture (C, H, W), uint8, as (1, C, H/4, W/4), as MattingRefine shrinks it."""
-    return F.interpolate(x[None].float(), scale_factor=0.25, mode="bilinear").round().byte()
+def _quartered(samples: Batch, index: int) -> Batch:
+    """One of ``samples``, (C, H/4, W/4), uint8."""
+    batch = _batch_of([{name: x[index] for name, x in samples.items()}])
+    height, width = batch["pha"].shape[2:]
+    small = resized(batch, (height // 4, width // 4))
+    return {name: x[0].mul(255).round().byte() for name, x in small.items()}
 
 
 def write_samples(

@@ -1,11 +1,12 @@
 """Samples as batches of tensors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from .sample import PLAIN, Sample, make_sample
@@ -35,6 +36,18 @@ def shrunk(sample: Sample, by: int) -> Sample:
     )
     fgr = (seen / np.maximum(pha, 1e-3)[..., None]).clip(0, 1)
     return Sample(src, bgr, pha, fgr, sample.clean)
+
+
+def resized(batch: Batch, size: Sequence[int]) -> Batch:
+    """A batch in [0, 1], (B, C, H, W), in another (height, width), resized as the network does.
+
+    The colours of ``fgr`` count by the alpha ``pha`` of their pixels: beyond it there are none.
+    """
+    if tuple(batch["pha"].shape[2:]) == tuple(size):
+        return batch
+    seen = {**batch, "fgr": batch["fgr"] * batch["pha"]}
+    small = {name: F.interpolate(x, tuple(size), mode="bilinear") for name, x in seen.items()}
+    return {**small, "fgr": (small["fgr"] / small["pha"].clamp(min=1e-3)).clamp(0, 1)}
 
 
 def _pack(picture: np.ndarray) -> Tensor:

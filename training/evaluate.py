@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,7 +142,8 @@ def evaluate(
 
 def _figures(found: list[Array], triples: Sequence[Triple], *, clip: bool) -> dict[str, float]:
     truths = [triple.pha.astype(np.float32) / 255 for triple in triples]
-    pairs = list(zip(found, truths, strict=False))
+    found = found[: len(truths)]
+    pairs = list(zip(found, truths, strict=True))
     figures = {
         name: float(np.mean([metric(pha, true) for pha, true in pairs]))
         for name, metric in METRICS.items()
@@ -180,6 +182,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = parse_args(argv)
     try:
+        if args.clip and args.folder:
+            raise ValueError("a folder and --clip: give one of them")
+        if args.closed_form and find_spec("pymatting") is None:
+            raise ValueError("--closed-form needs PyMatting: pip install '.[training]'")
         network = None
         if args.only != "baselines":
             network = network_from(read_state(args.checkpoint), args.backbone_scale)

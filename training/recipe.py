@@ -76,6 +76,13 @@ class Recipe:
             raise ValueError(f"seed {self.seed} is that of the validation samples")
         if self.windows and (self.stage != "refine" or self.base_rate):
             raise ValueError("windows are for the refine stage at a base rate of 0")
+        if self.windows and self.ahead:
+            raise ValueError("windows or samples drawn ahead: give one of them")
+        described = (self.plain, self.alike, self.shaded, self.crop, self.shrink)
+        if self.ahead and described != (PLAIN, 0, 0, 1, 1):
+            raise ValueError(
+                "samples drawn ahead are what they are; describe them as you draw them"
+            )
         if self.hard and not self.ahead:
             raise ValueError("only samples drawn ahead are known to be hard")
         if self.spots and (self.stage != "refine" or self.windows):

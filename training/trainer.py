@@ -19,7 +19,7 @@ from dataset import map_ahead
 from model import MattingBase, MattingRefine
 
 from .ahead import SamplePool
-from .data import Batch, Samples, batches
+from .data import Batch, Samples, batches, resized
 from .losses import matting_loss
 from .muon import ConvolutionMuon, is_for_muon
 from .network import Prediction, Trainee, run
@@ -27,7 +27,15 @@ from .quick import quicken
 from .recipe import Recipe
 from .validation import Validation
 from .weights import load_weights, read_state
-from .windows import WindowPool, choose_windows, cut_features, features_of, refine_windows, stacked
+from .windows import (
+    LEAST_SIDE,
+    WindowPool,
+    choose_windows,
+    cut_features,
+    features_of,
+    refine_windows,
+    stacked,
+)
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -59,7 +67,15 @@ class Trainer:
             raise ValueError(f"there are not {recipe.windows} windows, and the recipe has so many")
         if recipe.ahead != sum(map(len, ahead)):
             raise ValueError(f"not {recipe.ahead} samples were drawn ahead, as the recipe says")
+        for pool in ahead if recipe.stage == "refine" else ():
+            least = LEAST_SIDE if recipe.spots else 4
+            if pool.size[0] % 4 or pool.size[1] % 4 or min(pool.size) < least:
+                height, width = pool.size
+                raise ValueError(
+                    f"samples of {width}x{height}: not multiples of 4, of {least} or more"
+                )
         self.windows, self.ahead = windows, ahead
+        self._data = [pool.identity for pool in ([windows] if windows else []) + list(ahead)]
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
@@ -80,7 +96,7 @@ class Trainer:
 
         Args:
             workers: Processes that generate samples; they don't change the result.
-            save_every: Steps between checkpoints.
+            save_every: Steps between checkpoints; 0 for none before the end.
             validate_every: Steps between validations; 0 for none.
         """
         recipe = self.recipe
@@ -95,7 +111,7 @@ class Trainer:
             last = self.step == recipe.steps
             if self.step % 50 == 0 or last:
                 self._log(loss=round(mean, 5), seconds=round(time.monotonic() - begun))
-            if self.step % save_every == 0 or last:
+            if (save_every and self.step % save_every == 0) or last:
                 self.save()
             if validation and (self.step % validate_every == 0 or last):
                 self.trainee.eval()
@@ -154,16 +170,11 @@ class Trainer:
         return self._compare(run(self.trainee, src, bgr, precision=self.recipe.precision), batch)
 
     def _compare(self, predictions: list[Prediction], batch: Batch) -> Tensor:
-        pha, fgr = batch["pha"], batch["fgr"]
         loss = torch.zeros((), device=self.device)
         for predicted in predictions:
             coarse = predicted.err.shape == predicted.pha.shape
-            size = predicted.pha.shape[2:]
-            true = [
-                nn.functional.interpolate(x, size, mode="bilinear") if x.shape[2:] != size else x
-                for x in (pha, fgr)
-            ]
-            loss = loss + matting_loss(predicted, *true, with_err=coarse)
+            true = resized({name: batch[name] for name in ("pha", "fgr")}, predicted.pha.shape[2:])
+            loss = loss + matting_loss(predicted, **true, with_err=coarse)
         return loss
 
     def _loss_in_spots(self, batch: Batch) -> Tensor:
@@ -235,6 +246,8 @@ class Trainer:
             "network": self.network.state_dict(),
             **{name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
+            "data": self._data,
         }
         partial = self.folder / f"{CHECKPOINT}.partial"
         torch.save(state, partial)
@@ -245,10 +258,14 @@ class Trainer:
         state = torch.load(path, map_location=self.device, weights_only=True)
         if Recipe(**state["recipe"]) != self.recipe:
             raise ValueError(f"{path} was begun under another recipe: {state['recipe']}")
+        if state["data"] != self._data:
+            raise ValueError(f"{path} was begun with other samples or windows")
         self.network.load_state_dict(state["network"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state[name])
         torch.set_rng_state(state["rng"].cpu())
+        if state["cuda_rng"] is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_rng"].cpu())
         self.step = state["step"]
 
     def _log(self, **entry: Any) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model import MattingBase, MattingRefine
 
-from .data import VALIDATION_SEED, Batch, shrunk, to_tensors
+from .data import VALIDATION_SEED, Batch, resized, to_tensors
 from .network import Precision, Trainee, run
 from .sample import make_sample
 
@@ -28,7 +28,8 @@ class Validation:
     def __init__(self, stage: str, *, size: tuple[int, int] = (576, 1024), count: int = 48):
         made = [make_sample(VALIDATION_SEED, i, *size) for i in range(count)]
         self.clean = np.array([sample.clean for sample in made])
-        self.samples = [to_tensors(shrunk(x, 4 if stage == "base" else 1)) for x in made]
+        self.samples = [to_tensors(sample) for sample in made]
+        self.size = tuple(length // 4 for length in size) if stage == "base" else size
 
     @torch.no_grad()
     def measure(
@@ -50,6 +51,7 @@ class Validation:
         errors, rows = [], []
         for index, sample in enumerate(self.samples):
             batch = {name: x[None].float().to(device) / 255 for name, x in sample.items()}
+            batch = resized(batch, self.size)
             with _as_users_do(trainee.network):
                 pha = run(trainee, batch["src"], batch["bgr"], precision=precision)[-1].pha
             errors.append(float((pha - batch["pha"]).abs().mean()))

@@ -4,8 +4,11 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -15,13 +18,23 @@ State = dict[str, Tensor]
 
 
 def read_state(path: Path) -> State:
-    """The state dict, float32, in a trainer's checkpoint, a ``.pth`` or a ``.safetensors``."""
-    if path.suffix == ".safetensors":
-        state = load_file(path)
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        state = state.get("network", state)
+    """The state dict, float32, in a trainer's checkpoint, a ``.pth`` or a ``.safetensors``.
+
+    Raises:
+        ValueError: There is none.
+    """
+    state = _load(path)
+    state = state.get("network", state)
     return {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path}: holds no weights") from error
 
 
 def load_weights(network: MattingBase, state: State) -> None:
@@ -57,7 +70,13 @@ def _backbone(state: State) -> Backbone:
 
 
 def mean_state(states: Sequence[State]) -> State:
-    """The mean weights of checkpoints that share a start; counters are the last one's."""
+    """The mean weights of checkpoints that share a start; counters are the last one's.
+
+    Raises:
+        ValueError: They are of different networks.
+    """
+    if any(state.keys() != states[0].keys() for state in states):
+        raise ValueError("weights of different networks have no mean")
     return {
         key: torch.stack([state[key] for state in states]).mean(0) if x.is_floating_point() else x
         for key, x in states[-1].items()
@@ -70,7 +89,12 @@ def with_rest(base: State, rest: State) -> State:
     Args:
         base: Of a MattingBase, whose training leaves the hidden channels as they are drawn.
         rest: Of a MattingRefine.
+
+    Raises:
+        ValueError: ``base`` has a refiner of its own.
     """
+    if any(key.startswith("refiner.") for key in base):
+        raise ValueError("--rest is for weights without a refiner; these have one")
     state = {**rest, **base}
     for key in ("decoder.conv4.weight", "decoder.conv4.bias"):
         state[key] = torch.cat([base[key][:5], rest[key][5:]])
@@ -89,7 +113,9 @@ def share_mean(checkpoints: Sequence[Path]) -> int:
     Raises:
         ValueError: They are not at the same step of the same recipe (but for the seed).
     """
-    states = [torch.load(path, map_location="cpu", weights_only=True) for path in checkpoints]
+    states = [_load(path) for path in checkpoints]
+    if not all({"recipe", "step", "network"} <= state.keys() for state in states):
+        raise ValueError(f"{', '.join(map(str, checkpoints))}: not all are a trainer's checkpoints")
     places = [{**state["recipe"], "seed": 0, "step": state["step"]} for state in states]
     if any(place != places[0] for place in places):
         raise ValueError(f"{', '.join(map(str, checkpoints))} are not at the same place")
@@ -102,7 +128,13 @@ def share_mean(checkpoints: Sequence[Path]) -> int:
 
 
 def export(state: State, path: Path) -> str:
-    """Write ``state`` as float16 to a ``.safetensors`` file; returns the file's SHA-256."""
+    """Write ``state`` as float16 to a ``.safetensors`` file; returns the file's SHA-256.
+
+    Raises:
+        ValueError: The path is that of another kind of file, such as a checkpoint.
+    """
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path}: give a .safetensors file to write, last of all")
     half = {
         key: (x.half() if x.is_floating_point() else x).contiguous() for key, x in state.items()
     }

@@ -26,6 +26,8 @@ from .sample import make_sample
 SIDE, PATCHES = 64, 16
 #: Pixels that a window holds beyond its sides: of the pictures; of the base's features, at 1/4.
 _AROUND, _FEATURES_AROUND = 6, 4
+#: Side of a sample that holds a window wherever the grid of windows begins.
+LEAST_SIDE = 4 * (2 * PATCHES - 1 + _FEATURES_AROUND)
 #: Height and width of samples; hair is as thin in small ones, and they are drawn faster.
 SIZES = ((360, 640), (432, 576), (320, 512), (480, 640), (576, 1024), (720, 1280))
 #: The share of a sample that is refined: that of 80,000 pixels in 1024x576.
@@ -145,10 +147,12 @@ def write_windows(
         drawn: Samples that were drawn ahead, which are taken instead of new ones.
 
     Raises:
-        ValueError: As many were not drawn.
+        ValueError: As many were not drawn, or new ones were described beside those.
     """
     if drawn is not None and first + samples > len(drawn):
         raise ValueError(f"{len(drawn)} samples were drawn ahead, not {first + samples}")
+    if drawn is not None and (alike or shaded):
+        raise ValueError("--alike and --shaded were said when the samples were drawn ahead")
 
     def draw(index: int) -> list[Batch]:
         rng = np.random.default_rng([seed, index, 3])
@@ -164,6 +168,8 @@ def write_windows(
 
 class WindowPool(Pool):
     """Windows that were cut ahead."""
+
+    _holds = frozenset(("src", "bgr", "fgr", "pha", "ref", "features"))
 
     def batch(self, seed: int, step: int, count: int) -> Batch:
         """The ``count`` windows of step ``step``: float32, the pictures and ``ref`` in [0, 1]."""
