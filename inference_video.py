@@ -168,12 +168,12 @@ def matte_video(
     composers = {kind: composer(kind, has_alpha=settings.form.has_alpha) for kind in kinds}
     run = Run(loader, matter, composers, None, result, inputs.src.length_hint, progress)
     run.steps = steps
+    if progress is not None and not settings.resume:
+        progress(0, inputs.src.length_hint)  # the last moment to stop before files are removed
     if writers is not None:
         opening: Sinks = writers.items()
     else:
         settings = replace(settings, frame_rate=clip.frame_rate, precision=matter.precision)
-        if progress is not None and not settings.resume:
-            progress(0, inputs.src.length_hint)  # the last moment to stop before files are removed
         facts = {"settings": asdict(settings), "device": str(run_on), "versions": _versions()}
         opening = _open_folder(run, settings, clip, inputs, facts, files_read)
     if isinstance(inputs.bgr, AutoPlate):

@@ -5,7 +5,7 @@ from .align import PlateAligner
 from .autoplate import AutoPlate
 from .colour import FlatColour, parse_colour
 from .decode import open_media
-from .factory import open_plate, open_source, plate_file
+from .factory import open_plate, open_source, plate_file, warn_if_transparent
 from .feed import DeviceBatch, DeviceFeed
 from .fit import check_plate, resize
 from .glance import PickedFrames, glance, spread
@@ -50,4 +50,5 @@ __all__ = [
     "read_image",
     "resize",
     "spread",
+    "warn_if_transparent",
 ]

@@ -27,8 +27,7 @@ def open_plate(name: str | Path, src: FrameSource, warn: Warn) -> FrameSource:
         return AutoPlate(src, warn)
     if Path(name).exists():
         plate = open_source(name, warn)
-        if isinstance(plate, StillImage) and not is_opaque(Path(name)):
-            warn(f"{name}: is transparent in parts; the colours that are hidden there are used")
+        warn_if_transparent(plate, Path(name), warn)
         return plate
     clip, at, moment = str(name).rpartition("@")
     time = parse_time(moment)
@@ -39,6 +38,12 @@ def open_plate(name: str | Path, src: FrameSource, warn: Warn) -> FrameSource:
     if time is None:
         raise MediaError(f"{name}: {moment!r} is no time; expected one such as 2.5 or 00:00:02.5")
     return ClipFrame(Path(clip), time, warn)
+
+
+def warn_if_transparent(source: FrameSource, path: Path, warn: Warn) -> None:
+    """Tell of an image that is used as if it had no alpha, and has some."""
+    if isinstance(source, StillImage) and not is_opaque(path):
+        warn(f"{path}: is transparent in parts; the colours that are hidden there are used")
 
 
 def plate_file(name: str | Path) -> Path | None:

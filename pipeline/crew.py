@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Condition
+from threading import Condition, Lock
 
 import torch
 
@@ -19,20 +19,43 @@ def batches_at_once(matter: Matter) -> int:
     that an encoder took; on two cores, two batches on a thread each take a third less time. A
     network that is not ours may not bear it.
     """
-    cores = torch.get_num_threads()
+    cores = cores_at_hand()
     if matter.device.type != "cpu" or matter.path != "fast" or cores == 1:
         return 1
     return min(_MOST, max(2, cores // 4))
 
 
+def cores_at_hand() -> int:
+    """PyTorch's number of threads, as it was before any run took its share."""
+    with _kept.lock:
+        return _kept.threads if _kept.runs else torch.get_num_threads()
+
+
 @contextmanager
 def threads_kept() -> Iterator[None]:
-    """PyTorch's number of threads is afterwards what it was; one thread's choice is for all."""
-    before = torch.get_num_threads()
+    """PyTorch's number of threads is afterwards what it was; one thread's choice is for all.
+
+    Of runs that overlap, the first one's.
+    """
+    with _kept.lock:
+        _kept.runs += 1
+        if _kept.runs == 1:
+            _kept.threads = torch.get_num_threads()
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        with _kept.lock:
+            _kept.runs -= 1
+            if not _kept.runs:
+                torch.set_num_threads(_kept.threads)
+
+
+class _Kept:
+    def __init__(self) -> None:
+        self.lock, self.runs, self.threads = Lock(), 0, 1
+
+
+_kept = _Kept()
 
 
 class Turns:

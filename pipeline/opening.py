@@ -13,6 +13,7 @@ from dataset import (
     open_source,
     parse_colour,
     spread,
+    warn_if_transparent,
 )
 from model import (
     MattingBase,
@@ -101,7 +102,9 @@ def _open_target(settings: Settings, size: tuple[int, int], warn: Warn) -> Frame
         return FlatColour(_GREEN, size)
     colour = parse_colour(str(text))
     if Path(text).exists() and (colour is None or not Path(text).is_dir()):
-        return open_source(text, warn)
+        target = open_source(text, warn)
+        warn_if_transparent(target, Path(text), warn)
+        return target
     if colour is None:
         raise UsageError(
             f"--video-target-bgr {text}: neither a file nor a colour such as #78ff9b, "

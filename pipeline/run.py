@@ -25,7 +25,7 @@ from writers import (
 )
 
 from .bottleneck import Stage, bottleneck, explain
-from .crew import Turns, batches_at_once, threads_kept
+from .crew import Turns, batches_at_once, cores_at_hand, threads_kept
 from .flight import Landing, Moment, now, seconds_between
 from .preview import Preview
 from .result import MattingResult
@@ -96,11 +96,13 @@ class Run:
         started = time.perf_counter()
         try:
             with ExitStack() as stack:
+                if self.folder is None:  # the caller's sinks, which are open already
+                    self._open(opening, stack)
                 if self.prepare is not None:
                     self.prepare()
                     self.prepare_seconds = time.perf_counter() - started
-                for kind, writer in opening:
-                    self.sinks[kind] = stack.enter_context(writer)
+                if self.folder is not None:
+                    self._open(opening, stack)
                 self.loader.waiting = self._show_progress
                 stack.enter_context(self.loader)
                 self._loop()
@@ -123,6 +125,10 @@ class Run:
                 ) from error
             raise
         self._report("done", time.perf_counter() - started)
+
+    def _open(self, opening: Iterable[tuple[Kind, FrameWriter]], stack: ExitStack) -> None:
+        for kind, writer in opening:
+            self.sinks[kind] = stack.enter_context(writer)
 
     def _loop(self) -> None:
         with threads_kept(), closing(self._landed()) as landed:
@@ -150,7 +156,7 @@ class Run:
         device = self.matter.device
         feed = DeviceFeed(device)
         way_back = torch.cuda.Stream(device) if device.type == "cuda" else None
-        at_once, cores = batches_at_once(self.matter), torch.get_num_threads()
+        at_once, cores = batches_at_once(self.matter), cores_at_hand()
         matte = partial(self._matte, feed, way_back, Turns())
         if device.type == "cuda":  # is given batches by a thread of its own, so that it never idles
             mattes = map_ahead(matte, self._batches(), 1, name="network")

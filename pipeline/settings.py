@@ -68,6 +68,9 @@ class Settings:
         for name in ("model_refine_sample_pixels", "start_number", "crf", "batch_size"):
             if isinstance(value := getattr(self, name), Integral):
                 object.__setattr__(self, name, int(value))
+        if self.video_resize is not None:
+            sides = (int(x) if isinstance(x, Integral) else x for x in self.video_resize)
+            object.__setattr__(self, "video_resize", tuple(sides))
         if isinstance(self.frame_rate, str):
             with suppress(ValueError, ZeroDivisionError):
                 object.__setattr__(self, "frame_rate", Fraction(self.frame_rate))
@@ -185,7 +188,12 @@ class Settings:
             ("--model-backbone-scale", scale, lambda x: 0 < x <= 0.5, "more than 0, up to 0.5"),
             ("--model-refine-sample-pixels", pixels, _whole(0), "0 or more"),
             ("--model-refine-threshold", threshold, isfinite, "a number"),
-            ("--video-resize", resize, lambda x: len(x) == 2 and min(x) >= 1, "WIDTH HEIGHT"),
+            (
+                "--video-resize",
+                resize,
+                lambda x: len(x) == 2 and all(map(_whole(1), x)),
+                "WIDTH HEIGHT",
+            ),
         ]
 
 

@@ -26,7 +26,7 @@ def add_sound(
     rate: int = 48000,
     layout: str = "mono",
     seconds: int = 2,
-    delay: int = 0,
+    delay: Fraction | int = 0,
 ) -> Path:
     """Copy ``pictures`` beside a tone per channel, silent in every second half of a second."""
     with av.open(str(pictures)) as source, av.open(str(path), "w") as container:
@@ -45,7 +45,7 @@ def add_sound(
             block = np.ascontiguousarray(wave[:, start : start + 1024])
             frame = av.AudioFrame.from_ndarray(block, "fltp", layout)
             frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
-            frame.pts = start + delay * rate
+            frame.pts = start + round(delay * rate)
             container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
     return path
@@ -111,6 +111,18 @@ def damage(path: Path, first: int, count: int = 1) -> None:
         assert at > 0
         data[at : at + len(packet)] = b"\xff" * len(packet)
     path.write_bytes(data)
+
+
+def test_sound_begins_in_its_place_whatever_the_tick_of_the_pictures(tmp_path, pictures):
+    delay = Fraction(2155, 1000)
+    clip = add_sound(tmp_path / "late.mov", pictures, "pcm_s16le", delay=delay)
+    path = tmp_path / "x.mp4"
+    rate = Fraction(25)
+    with VideoWriter(path, rate, WIDTH, HEIGHT, time_base=1 / rate, audio=clip) as writer:
+        writer.add_batch(torch.zeros(100, 3, HEIGHT, WIDTH))
+    begins = [float(np.argmax(np.abs(samples_of(x)[0]) > 0.03) / 8000) for x in (clip, path)]
+    assert begins[0] == pytest.approx(float(delay), abs=0.004)
+    assert begins[1] == pytest.approx(begins[0], abs=0.002)
 
 
 def test_a_run_copies_sound_packet_for_packet(tmp_path):

@@ -336,7 +336,9 @@ def test_numbers_of_any_kind_are_taken_from_programs(folder):
         matte(folder, clip, overwrite=True, **flags)
     written = json.loads((folder / "out/run.json").read_text())
     assert written["settings"]["start_number"] == written["outputs"][0]["start_number"] == 3
-    for wrong in ({"batch_size": 2.0}, {"crf": "18"}, {"frame_rate": "fast"}):
+    matte(folder, clip, overwrite=True, video_resize=np.array([96, 48]))
+    wrong_size = {"video_resize": (96 / 2, 24)}
+    for wrong in ({"batch_size": 2.0}, {"crf": "18"}, {"frame_rate": "fast"}, wrong_size):
         (name,) = wrong
         with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} "):
             matte(folder, clip, **wrong)

@@ -16,7 +16,8 @@ from PIL import Image
 from dataset import AutoPlate, Frame, FrameSource, MediaError, open_plate, open_source, read_image
 from dataset.autoplate import sample_evenly
 from dataset.clipframe import clock, parse_time
-from inference_video import main
+from inference_video import main, matte_video
+from writers import VideoWriter
 
 HEIGHT, WIDTH, COUNT = 90, 160, 40
 
@@ -274,6 +275,30 @@ def test_a_plate_with_transparent_parts_is_told(tmp_path):
         open_plate(path, Walk(), told.append)
         assert len(told) == count
     assert f"{path}: is transparent in parts" in told[0]
+    clip = make_clip(tmp_path / "clip.mp4", 2)
+    result = matte_video(
+        video_src=clip, video_bgr=make_plate(tmp_path / "plate.png"), video_target_bgr=str(path),
+        output_dir=tmp_path / "out", network=media.KnownNetwork(), preflight=False,
+    )  # fmt: skip
+    assert result.warnings == told
+
+
+def test_sinks_of_a_program_are_closed_if_no_plate_is_found(tmp_path):
+    calls, clip = [], make_clip(tmp_path / "clip.mp4", 6)
+
+    def progress(done, expected):
+        calls.append((done, expected))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    writer = VideoWriter(tmp_path / "com.mp4", 25, 96, 48)
+    with pytest.raises(KeyboardInterrupt):
+        matte_video(
+            video_src=clip, video_bgr="auto", writers={"com": writer}, progress=progress,
+            network=media.KnownNetwork(),
+        )  # fmt: skip
+    assert calls[0] == (0, 6), "before anything is done"
+    assert not list(tmp_path.glob("com*"))
 
 
 def test_what_is_wrong_with_a_moment_is_said(tmp_path):

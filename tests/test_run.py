@@ -14,7 +14,7 @@ from inference_video import main, matte_video
 from model import Matter, load_network
 from pipeline import MattingResult, Preview, Run
 from pipeline.bottleneck import bottleneck, explain
-from pipeline.crew import batches_at_once
+from pipeline.crew import batches_at_once, cores_at_hand, threads_kept
 from pipeline.flight import Landing, now, seconds_between
 from writers import MemoryWriter, composer
 
@@ -110,6 +110,22 @@ def test_batches_matted_at_once_arrive_before_an_error(tmp_path, monkeypatch):
     assert result.frames == len(com.frames) == 5
     assert seen[:5] == [0, 1, 2, 3, 4]
     assert not [t for t in threading.enumerate() if t.name.startswith("network")]
+
+
+def test_runs_that_overlap_give_all_threads_back():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        first, second = threads_kept(), threads_kept()
+        first.__enter__()
+        torch.set_num_threads(1)  # its share
+        second.__enter__()
+        assert cores_at_hand() == 3
+        first.__exit__(None, None, None)
+        second.__exit__(None, None, None)
+        assert torch.get_num_threads() == cores_at_hand() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_fast_network_takes_batches_at_once(tmp_path, monkeypatch):

@@ -371,6 +371,19 @@ os.kill(os.getpid(), 9)
     assert len(read_video(tmp_path / "x.mp4.part")[0]) >= 500
 
 
+def test_the_folder_is_that_in_which_the_writer_was_made(tmp_path, monkeypatch):
+    for name in ("here", "there/com", "there/out"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    with ImageSequenceWriter("com", "png") as images, VideoWriter("x.mp4", 25, 16, 16) as video:
+        images.add_batch(torch.zeros(2, 3, 16, 16))
+        monkeypatch.chdir(tmp_path / "there")
+        images.add_batch(torch.zeros(2, 3, 16, 16))
+        video.add_batch(torch.zeros(2, 3, 16, 16))
+    written = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*"))
+    assert written == [*(f"here/com/0000{n}.png" for n in range(4)), "here/x.mp4"]
+
+
 def test_compositing():
     pha = torch.tensor([0.0, 1e-4, 0.25, 1.0]).view(1, 1, 1, 4)
     fgr = torch.full((1, 3, 1, 4), 0.8)

@@ -58,6 +58,7 @@ class ImageSequenceWriter(BackgroundWriter):
         if self.extension not in ENCODERS:
             raise ValueError(f"extension {extension!r} is none of {', '.join(ENCODERS)}")
         self.path = Path(path)
+        self._folder = self.path.absolute()  # whatever folder is the current one later
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -85,7 +86,7 @@ class ImageSequenceWriter(BackgroundWriter):
         """Encode and save ``frames`` (B, C, H, W), uint8, of which the first has this index."""
         for number, frame in enumerate(frames, start=self._start_number + index):
             encoded = ENCODERS[self.extension](frame.permute(1, 2, 0).numpy())
-            _save_whole(self.path / file_name(number, self.extension), encoded)
+            _save_whole(self._folder / file_name(number, self.extension), encoded)
 
     def _finalize(self, *, aborted: bool) -> None:
         pass

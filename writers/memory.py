@@ -16,7 +16,13 @@ class MemoryWriter(FrameWriter):
 
     @property
     def frames(self) -> Tensor:
-        """All frames so far: (N, C, H, W), uint8."""
+        """All frames so far: (N, C, H, W), uint8.
+
+        Raises:
+            ValueError: There are none.
+        """
+        if not self._batches:
+            raise ValueError("no frame has come yet")
         return torch.cat(self._batches)
 
     def add_batch(self, frames: Tensor) -> None:

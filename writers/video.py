@@ -30,6 +30,8 @@ logger = logging.getLogger("bgmv2")
 
 _BT709, _LIMITED = 1, 1  # FFmpeg's numbers
 _NVENC = "h264_nvenc"
+#: Parts of a second that sound needs to begin in its place.
+_FINE = 48000
 #: Pixels of a side that x264 takes.
 _LONGEST = 16384
 #: Each of x264's threads holds frames; more cores than sixteen gain little.
@@ -50,13 +52,14 @@ def _card_encodes(size: tuple[int, int]) -> bool:
 
 
 def _container_options(time_base: Fraction) -> dict[str, str]:
+    ticks = time_base.denominator
     return {
         # Fragmented while it is written, an ordinary MP4 once closed. The delayed index keeps times
         # exact: an immediate one has no room for the encoder's delay, and shifts them all.
         "movflags": "hybrid_fragmented+delay_moov",
         "flush_packets": "1",
-        # The first frame's time is kept in this unit.
-        "movie_timescale": str(time_base.denominator),
+        # The times at which pictures and sound begin are kept in this unit.
+        "movie_timescale": str(ticks * -(-_FINE // ticks)),
     }
 
 
@@ -111,14 +114,15 @@ class VideoWriter(BackgroundWriter):
         self._rate = exact_rate(frame_rate)
         self._time_base = time_base or 1 / self._rate
         self._times = self._clock(timestamps, origin)
-        self._partial = partial_name(self.path)
+        self._final = self.path.absolute()  # whatever folder is the current one later
+        self._partial = partial_name(self._final)
         self._frames = 0
         self._end = Fraction(0)
         self._converting = local()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(
-                str(self._partial.absolute()),
+                str(self._partial),
                 "w",
                 format="mp4",
                 options=_container_options(self._time_base),
@@ -206,7 +210,7 @@ class VideoWriter(BackgroundWriter):
         with self._naming_the_file():
             self._container.close()
             if self._frames:
-                self._partial.replace(self.path)
+                self._partial.replace(self._final)
             else:
                 self._partial.unlink()
 
