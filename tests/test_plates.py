@@ -1,6 +1,7 @@
 """Plates from the clip itself, and one frame of a clip as plate."""
 
 import json
+import os
 import re
 import tracemalloc
 from fractions import Fraction
@@ -154,6 +155,27 @@ def test_auto_end_to_end_and_the_plate_given_back(tmp_path, checkpoint, monkeypa
     assert main(last) == 0
     left = ["com.mp4", "mine.txt", "preview.png", "run.json"]
     assert sorted(p.name for p in Path("out").iterdir()) == left
+
+
+def test_a_plate_of_a_preview_makes_room_unless_it_was_painted(tmp_path, capsys):
+    clip, out = make_clip(tmp_path / "clip.mp4", 6), tmp_path / "out"
+    flags = dict(video_src=clip, network=media.KnownNetwork(), output_dir=out)
+    look = dict(flags, video_bgr="auto", preview_only=True)
+    for _ in range(2):
+        matte_video(**look)
+    matte_video(**dict(flags, video_bgr=out / "plate.png"))
+    assert (out / "plate.png").exists() and (out / "com.mp4").exists()
+    for painted in (False, True):
+        out = flags["output_dir"] = look["output_dir"] = tmp_path / f"again {painted}"
+        matte_video(**look)
+        if painted:
+            later = (out / "run.json").stat().st_mtime_ns + 1_000_000
+            os.utime(out / "plate.png", ns=(later, later))
+            with pytest.raises(FileExistsError, match=r"plate\.png is there already"):
+                matte_video(**flags, video_bgr="auto")
+        else:
+            matte_video(**flags, video_bgr="auto")
+        assert (out / "plate.png").exists() and (out / "com.mp4").exists() == (not painted)
 
 
 def test_the_time_that_a_plate_takes_counts_as_reading(tmp_path, checkpoint, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from model import MattingRefine
-from training.evaluate import main
+from training.evaluate import evaluate, generated_triples, main
 from training.weights import export
 
 
@@ -59,6 +59,15 @@ def test_the_base_sees_the_frame_at_the_scale_that_is_asked_for(
         assert main([*command, *more]) == 0
         lines.append(capsys.readouterr().out)
     assert lines[0] == lines[1] != lines[2]
+
+
+def test_the_first_frames_of_a_clip_have_the_figures_of_a_clip_of_them() -> None:
+    torch.manual_seed(0)
+    network = MattingRefine("mobilenetv2").eval()
+    triples = list(generated_triples(3, (64, 96)))
+    _, first = evaluate(triples, network, baselines=False, closed=2, clip=True)
+    (alone,) = evaluate(triples[:2], network, baselines=False, clip=True)
+    assert first[0] == "network, first 2" and first[1] == alone[1] and first[1]["dtSSD"] > 0
 
 
 def test_a_picture_without_its_plate_is_named(

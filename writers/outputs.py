@@ -203,7 +203,8 @@ def prepare_folder(
         inputs: What the run reads, which must not be removed.
 
     Returns:
-        Outputs of earlier runs that stay; a preview makes room for the next one.
+        Outputs of earlier runs that stay; a preview makes room for the next one, and so does a
+        plate beside it that nobody has touched.
 
     Raises:
         OutputsExistError: Something there would be lost or mixed up; nothing was removed.
@@ -217,7 +218,10 @@ def prepare_folder(
                 "give another --output-dir"
             )
     earlier = listed_outputs(read_report(root))
-    kept = [] if overwrite else [o for o in earlier if resume or o.kind != "preview"]
+    makes_room = ["preview"]
+    if all(output.kind in SIDE_KINDS for output in earlier) and _plate_is_as_it_was(root, inputs):
+        makes_room.append("plate")
+    kept = [] if overwrite else [o for o in earlier if resume or o.kind not in makes_room]
     gone = [output for output in earlier if output not in kept]
     removable = {path for output in gone for path in output.files(root)}
     _refuse_inputs(removable, inputs)
@@ -230,6 +234,17 @@ def prepare_folder(
     except OSError as error:
         raise WriteError(f"{error.filename}: {error.strerror}") from error
     return kept
+
+
+def _plate_is_as_it_was(root: Path, inputs: Sequence[Path]) -> bool:
+    """Whether the plate in a folder is older than its report, and no input."""
+    plate, report = root / PLATE_NAME, root / REPORT_NAME
+    if any(path.resolve() == plate.resolve() for path in inputs):
+        return False
+    try:
+        return plate.stat().st_mtime_ns <= report.stat().st_mtime_ns
+    except OSError:
+        return False
 
 
 def _refuse_inputs(removable: set[Path], inputs: Sequence[Path]) -> None:
