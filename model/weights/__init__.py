@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "73784fe505f825eb600ff7d98f7a91eb756b975d2c2d038cc55bbfdf0bff42f9"
+SHA256 = "6a7297337dbcb303783688521a4ae876436c0d3ceb7e64ff1fcf2708f74f38bd"
