@@ -8,8 +8,9 @@ from .decode import open_media
 from .factory import open_plate, open_source, plate_file, warn_if_transparent
 from .feed import DeviceBatch, DeviceFeed
 from .fit import check_plate, resize
+from .folder import ImageFolder, frames_in
 from .glance import PickedFrames, glance, spread
-from .images import ImageFolder, StillImage, frames_in, is_opaque, read_image
+from .images import StillImage, is_opaque, read_image
 from .match import PlateMatcher
 from .pairs import ALIGN_MODES, AlignMode, FrameBatch, PairLoader
 from .rgb import LeftSited

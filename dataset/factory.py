@@ -5,7 +5,8 @@ from pathlib import Path
 
 from .autoplate import AutoPlate
 from .clipframe import ClipFrame, parse_time
-from .images import ImageFolder, StillImage, is_image_name, is_opaque, pictures_in
+from .folder import ImageFolder
+from .images import StillImage, is_image_name, is_opaque, pictures_in
 from .sources import FrameSource, MediaError, Warn, refuse_pipe
 from .video import VideoSource
 

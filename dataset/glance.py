@@ -13,7 +13,8 @@ from av.video.stream import VideoStream
 
 from .decode import RUN_UPS, UNTIMED_FORMATS, open_video
 from .fit import resize
-from .images import ImageFolder, read_image
+from .folder import ImageFolder
+from .images import read_image
 from .ledger import begins_anywhere
 from .sources import Frame, FrameSource
 from .video import VideoSource

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch.nn import functional as F
 
 from model import MattingBase
 
@@ -69,9 +68,14 @@ def write_ahead(
             yield index
         if not drawn:
             continue
-        partial = path.with_suffix(".partial")
-        save_file({name: torch.stack([x[name] for x in drawn]) for name in drawn[0]}, partial)
-        os.replace(partial, path)
+        _save(path, drawn)
+
+
+def _save(path: Path, drawn: Sequence[Batch]) -> None:
+    """Save samples or windows as one file, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    save_file({name: torch.stack([x[name] for x in drawn]) for name in drawn[0]}, partial)
+    os.replace(partial, path)
 
 
 class Pool:
@@ -84,7 +88,8 @@ class Pool:
     _holds: frozenset[str]
 
     def __init__(self, folder: Path):
-        self._files = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
+        paths = sorted(folder.glob("*.safetensors"))
+        self._files = [load_file(path) for path in paths]
         if not self._files:
             raise ValueError(f"{folder}: nothing was drawn ahead there; see python -m training -h")
         kinds = {tuple((name, *x.shape[1:]) for name, x in sorted(f.items())) for f in self._files}
@@ -93,7 +98,7 @@ class Pool:
                 f"{folder}: holds not just {' '.join(sorted(self._holds))} of one size"
             )
         self._ends = list(accumulate(len(file["pha"]) for file in self._files))
-        names = sorted(path.name for path in folder.glob("*.safetensors"))
+        names = [path.name for path in paths]
         #: Tells these from others.
         self.identity = sha256(repr((names, sorted(kinds), self._ends)).encode()).hexdigest()
 
@@ -191,7 +196,7 @@ def write_errors(network: MattingBase, folder: Path) -> Iterator[int]:
         sample = _batch_of([pool[index]])
         with torch.inference_mode():
             (found,) = run(trainee, sample["src"], sample["bgr"], refined=False)
-        true = F.interpolate(sample["pha"], found.pha.shape[2:], mode="bilinear")
+        true = resized(sample, found.pha.shape[2:])["pha"]
         errors.append(float((found.pha - true).abs().mean()))
         yield index
     np.save(folder / _ERRORS, np.array(errors))
@@ -212,10 +217,7 @@ def write_shrunk(pool: Path, folder: Path) -> Iterator[int]:
         done += len(samples["pha"])
         if not (folder / path.name).exists():
             drawn = [_quartered(samples, index) for index in range(len(samples["pha"]))]
-            small = {name: torch.stack([sample[name] for sample in drawn]) for name in samples}
-            partial = folder / f"{path.name}.partial"
-            save_file(small, partial)
-            os.replace(partial, folder / path.name)
+            _save(folder / path.name, drawn)
         yield done
     if (pool / _ERRORS).exists():
         shutil.copy(pool / _ERRORS, folder)

@@ -75,7 +75,7 @@ class Trainer:
                     f"samples of {width}x{height}: not multiples of 4, of {least} or more"
                 )
         self.windows, self.ahead = windows, ahead
-        self._data = [pool.identity for pool in ([windows] if windows else []) + list(ahead)]
+        self._data = [pool.identity for pool in (windows, *ahead) if pool is not None]
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
@@ -258,13 +258,13 @@ class Trainer:
         state = torch.load(path, map_location=self.device, weights_only=True)
         if Recipe(**state["recipe"]) != self.recipe:
             raise ValueError(f"{path} was begun under another recipe: {state['recipe']}")
-        if state["data"] != self._data:
+        if state.get("data") != self._data:
             raise ValueError(f"{path} was begun with other samples or windows")
         self.network.load_state_dict(state["network"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state[name])
         torch.set_rng_state(state["rng"].cpu())
-        if state["cuda_rng"] is not None and self.device.type == "cuda":
+        if state.get("cuda_rng") is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["cuda_rng"].cpu())
         self.step = state["step"]
 
