@@ -35,7 +35,10 @@ def drawing(folder: Path, size: tuple[int, int], seed: int = 3) -> list[str]:
     return ["samples", str(folder), *options.split()]
 
 
-def test_they_are_those_that_a_step_would_draw_mirrored_or_in_other_colours(pools) -> None:
+def test_they_are_those_that_a_step_would_draw_mirrored_or_in_other_colours(
+    pools, monkeypatch
+) -> None:
+    monkeypatch.setattr(ahead, "SHORT", 0)
     fresh = Samples(3, batch=6, first=0, last=1, size=SMALL, shrink=2, plain=0.3)
     pool = SamplePool(pools[0])
     assert len(pool) == 6 and pool.size == SMALL
@@ -64,6 +67,30 @@ def test_they_are_those_that_a_step_would_draw_mirrored_or_in_other_colours(pool
             mirrored += flip
             exchanged += order != (0, 1, 2)
     assert same and mirrored and exchanged
+
+
+def test_the_plates_of_a_few_do_not_reach_as_far_as_the_frame(pools, monkeypatch) -> None:
+    pool = SamplePool(pools[1])
+    as_it_is, some = (pool.batch(seed=1, step=step, count=400) for step in (0, 0))
+    assert all(torch.equal(x, some[name]) for name, x in as_it_is.items())
+    monkeypatch.setattr(ahead, "SHORT", 0)
+    whole = pool.batch(seed=1, step=0, count=400)
+    assert all(torch.equal(whole[name], some[name]) for name in ("src", "fgr", "pha"))
+    edges = set()
+    for bgr, plate in zip(some["bgr"], whole["bgr"], strict=True):
+        differs = (bgr != plate).any(0)
+        if not differs.any():
+            continue
+        rows, columns = (torch.nonzero(differs.any(axis)).flatten() for axis in (1, 0))
+        length, found = (LARGE[1], columns) if columns.numel() < rows.numel() else (LARGE[0], rows)
+        assert found.numel() <= max(1, 0.06 * length)
+        axis = 2 if found is columns else 1
+        assert found.min() == 0 or found.max() == length - 1
+        edges.add((axis, bool(found.min() == 0)))
+        edge = 0 if found.min() == 0 else length - 1
+        beyond = bgr.index_select(axis, found)
+        assert torch.equal(beyond, bgr.select(axis, edge).unsqueeze(axis).expand_as(beyond))
+    assert len(edges) == 4
 
 
 def test_drawing_goes_on_where_it_was_interrupted(pools, capsys) -> None:
@@ -121,6 +148,8 @@ def test_what_is_hard_is_shown_more_often(pools, tmp_path, capsys) -> None:
     assert isinstance(refining, MattingRefine)
     seen = refining._shrink(src[None].float())[0]
     assert (small[5]["src"].float() - seen).abs().max() <= 0.5
+    assert main(["shrink", str(pools[0]), str(tmp_path / "half"), "--by", "2"]) == 0
+    assert SamplePool(tmp_path / "half").size == (SMALL[0] // 2, SMALL[1] // 2)
     np.save(pools[0] / "errors.npy", np.array([0, 0, 0, 0, 0, 1.0]))
     pool, last = SamplePool(pools[0], hard=True), pool[5]["pha"].sum() / 255
     shown = [pool.batch(seed=1, step=step, count=1)["pha"].sum() for step in range(100)]

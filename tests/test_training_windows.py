@@ -20,11 +20,15 @@ from training.windows import WindowPool, cut_features, cut_windows, refine_windo
 HEIGHT, WIDTH = 192, 320
 
 
-@pytest.fixture(scope="module")
-def network():
-    network = network_from(read_state(BUILTIN))
+def refining(scale: float):
+    network = network_from(read_state(BUILTIN), scale)
     network.refiner.sample_pixels = round(80_000 / (1024 * 576) * HEIGHT * WIDTH)
     return network
+
+
+@pytest.fixture(scope="module")
+def network():
+    return refining(0.25)
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +45,15 @@ def place_of(window: Batch, sample: Batch) -> tuple[int, int]:
     """Row and column of a window in its sample."""
     for row in range(0, HEIGHT - 63, 4):
         for column in range(0, WIDTH - 63, 4):
-            found = sample["fgr"][:, row : row + 64, column : column + 64]
-            if torch.equal(found, window["fgr"]):
+            found = sample["src"][:, row : row + 64, column : column + 64]
+            if torch.equal(found, window["src"][:, 6:-6, 6:-6]):
                 return row, column
     raise AssertionError("the window shows no part of the sample")
 
 
-def test_in_a_window_the_refiner_sees_what_it_sees_in_the_frame(network, sample):
+@pytest.mark.parametrize("scale", [0.25, 0.5])
+def test_in_a_window_the_refiner_sees_what_it_sees_in_the_frame(sample, scale):
+    network = refining(scale)
     cut = cut_windows(network, sample, 3, np.random.default_rng(0))
     assert len(cut) == 3
     with torch.inference_mode():
@@ -57,7 +63,7 @@ def test_in_a_window_the_refiner_sees_what_it_sees_in_the_frame(network, sample)
         row, column = place_of(window, sample)
         part = ..., slice(row, row + 64), slice(column, column + 64)
         small = ..., slice(row // 4, row // 4 + 16), slice(column // 4, column // 4 + 16)
-        assert torch.equal(window["src"][:, 6:-6, 6:-6], sample["src"][part])
+        assert torch.equal(window["fgr"], sample["fgr"][part])
         assert torch.equal(window["pha"], sample["pha"][part])
         assert torch.equal(window["ref"][0].bool(), whole.ref_sm[0, 0][small].bool())
         refined = window["ref"].repeat_interleave(4, 1).repeat_interleave(4, 2).bool()[0]
@@ -85,6 +91,8 @@ def test_features_are_cut_as_slices_are_with_their_gradients():
     cut = cut_features(one, places)
     sliced = torch.stack([other[n, :, y - 4 : y + 20, x - 4 : x + 20] for n, y, x in places])
     assert torch.equal(cut, sliced)
+    finer = cut_features(features, [(1, 2, 5), (0, 2, 9)], 0.5)
+    assert torch.equal(finer, torch.stack([features[1, ..., 6:46], features[0, ..., 14:54]]))
     weight = torch.randn(cut.shape, generator=torch.Generator().manual_seed(2))
     (cut * weight).sum().backward()
     (sliced * weight).sum().backward()
@@ -211,6 +219,27 @@ def test_the_windows_of_a_step_depend_on_the_seed_and_the_step_alone(pool):
     assert len(kept.batch(1, 0, len(kept) + 5)["pha"]) == len(kept) + 5
 
 
+def test_the_refiner_learns_from_one_pool_after_the_other(pool, tmp_path, capsys):
+    finer = tmp_path / "finer"
+    assert main([*cutting(finer, 4), "--scale", "0.5"]) == 0
+    pools = WindowPool(pool), WindowPool(finer)
+    assert [x[0]["features"].shape[1:] for x in pools] == [(24, 24), (40, 40)]
+    folder, init = ["refine", str(tmp_path / "run")], ["--init", str(BUILTIN)]
+    options = "--batch 3 --steps 4 --precision fp32 --validate-every 0 --threads 1 --base-rate 0"
+    command = [*folder, *init, "--windows", str(pool), str(finer), *options.split()]
+    assert main(command) == 0
+    recipe = Recipe(
+        "refine", batch=3, steps=4, precision="fp32", base_rate=0, windows=sum(map(len, pools))
+    )
+    trainer = Trainer(recipe, tmp_path / "other", init=BUILTIN, windows=pools)
+    seen = [len(batch["features"][0, 0]) for batch in trainer._supply(0)]
+    assert seen == [24, 40, 24, 40]
+    assert main([*command[:-1], "0", "--windows", str(pool)]) == 1
+    assert "another recipe" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"at 0\.25 or 0\.5"):
+        cut_features(torch.zeros(1, 1, 99, 99), [(0, 4, 4)], 0.375)
+
+
 def test_what_does_not_go_together_is_refused(pool, tmp_path, capsys):
     assert main(["refine", str(tmp_path / "a"), "--windows", str(tmp_path)]) == 1
     assert "nothing was drawn ahead" in capsys.readouterr().err
@@ -220,4 +249,4 @@ def test_what_does_not_go_together_is_refused(pool, tmp_path, capsys):
         Recipe("refine", windows=8)
     recipe = Recipe("refine", windows=len(WindowPool(pool)) + 1, base_rate=0)
     with pytest.raises(ValueError, match="windows, and the recipe has"):
-        Trainer(recipe, tmp_path / "b", windows=WindowPool(pool))
+        Trainer(recipe, tmp_path / "b", windows=[WindowPool(pool)])

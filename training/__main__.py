@@ -55,7 +55,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         train.add_argument("--save-every", type=int, default=100, metavar="STEPS")
         train.add_argument("--validate-every", type=int, default=500, metavar="STEPS")
         if stage == "refine":
-            train.add_argument("--windows", type=Path, help="learn from these, and not from --size")
+            train.add_argument(
+                "--windows", type=Path, nargs="+", default=(), help="learn from these instead"
+            )
             train.add_argument("--base-rate", type=float, default=0.1, help="see Recipe.base_rate")
             train.add_argument("--spots", type=int, default=0, help="see Recipe.spots")
     samples = commands.add_parser("samples", help="draw samples ahead, for --ahead")
@@ -66,6 +68,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     samples.add_argument("--ground", type=float, default=GROUND, help="of the shaded: pale ground")
     windows = commands.add_parser("windows", help="cut windows out of samples, for refine")
     windows.add_argument("--init", type=Path, required=True, help="the weights that err in them")
+    windows.add_argument(
+        "--scale", type=float, choices=(0.25, 0.5), default=0.25, help="what the base sees"
+    )
     windows.add_argument("--threads", type=int, default=1)
     windows.add_argument("--ahead", type=Path, help="take samples that were drawn there")
     for drawn in (samples, windows):
@@ -83,6 +88,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     shrink = commands.add_parser("shrink", help="samples drawn ahead, as small as the base sees")
     shrink.add_argument("pool", type=Path, help="filled by samples")
     shrink.add_argument("folder", type=Path, help="is filled, for base --ahead")
+    shrink.add_argument("--by", type=int, choices=(2, 4, 8), default=4, help="how many times")
     mean = commands.add_parser("mean", help="runs side by side go on from their mean weights")
     mean.add_argument("checkpoint", type=Path, nargs="+", help="at the same step; rewritten")
     export = commands.add_parser("export", help="write weights as float16 safetensors")
@@ -130,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif args.command in ("samples", "windows"):
             draw_ahead(args)
         elif args.command == "shrink":
-            deque(tqdm(write_shrunk(args.pool, args.folder), mininterval=5), maxlen=0)
+            deque(tqdm(write_shrunk(args.pool, args.folder, by=args.by), mininterval=5), maxlen=0)
         elif args.command == "weigh":
             torch.set_num_threads(args.threads)
             network = _base(args.init) if args.shrunk else _refining(args.init)
@@ -158,12 +164,13 @@ def draw_ahead(args: argparse.Namespace) -> None:
     else:
         torch.set_num_threads(args.threads)
         drawn = SamplePool(args.ahead) if args.ahead else None
-        done = write_windows(_refining(args.init), args.folder, drawn=drawn, **which, **shares)
+        network = _refining(args.init, args.scale)
+        done = write_windows(network, args.folder, drawn=drawn, **which, **shares)
     deque(tqdm(done, total=args.samples, mininterval=5), maxlen=0)
 
 
-def _refining(weights: Path) -> MattingRefine:
-    network = network_from(read_state(weights))
+def _refining(weights: Path, scale: float = 0.25) -> MattingRefine:
+    network = network_from(read_state(weights), scale)
     if not isinstance(network, MattingRefine):
         raise ValueError(f"{weights}: has no refiner")
     return network
@@ -178,7 +185,7 @@ def train(args: argparse.Namespace) -> None:
     """Run ``base`` or ``refine`` with parsed ``args``."""
     if args.threads:
         torch.set_num_threads(args.threads)
-    windows = WindowPool(args.windows) if args.command == "refine" and args.windows else None
+    windows = [WindowPool(folder) for folder in args.windows] if args.command == "refine" else []
     ahead = [SamplePool(folder, hard=args.hard) for folder in args.ahead]
     recipe = Recipe(
         stage=args.command,
@@ -191,7 +198,7 @@ def train(args: argparse.Namespace) -> None:
         plain=args.plain,
         alike=args.alike,
         shaded=args.shaded,
-        windows=len(windows) if windows is not None else 0,
+        windows=sum(map(len, windows)),
         spots=args.spots if args.command == "refine" else 0,
         ahead=sum(map(len, ahead)),
         hard=args.hard,

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from model import MattingBase
 
@@ -28,6 +29,8 @@ from .sample import make_sample
 A_FILE = 50
 #: Beside them, how much of each a network got wrong: (N,), mean absolute errors of alpha.
 _ERRORS = "errors.npy"
+#: The share of samples whose plate does not reach as far as the frame.
+SHORT = 0.1
 #: Orders of red, green and blue.
 _ORDERS = tuple(permutations(range(3)))
 
@@ -147,9 +150,11 @@ class SamplePool(Pool):
     def batch(self, seed: int, step: int, count: int) -> Batch:
         """The samples of step ``step``: float32 in [0, 1].
 
-        Half of them are mirrored, and half have their channels in any order.
+        Half of them are mirrored, half have their channels in any order, and the plates of a few
+        do not reach as far as the frame, as those that were laid over it may not.
         """
         rng = np.random.default_rng([seed, step, 5])
+        short = np.random.default_rng([seed, step, 7])
         batch: list[Batch] = []
         for sample in self.pick(rng, count, self._chances):
             if rng.random() < 0.5:
@@ -160,6 +165,8 @@ class SamplePool(Pool):
                     name: x.index_select(0, order) if len(x) == 3 else x
                     for name, x in sample.items()
                 }
+            if short.random() < SHORT:
+                sample = {**sample, "bgr": _fall_short(short, sample["bgr"])}
             batch.append(sample)
         return _batch_of(batch)
 
@@ -168,6 +175,16 @@ class SamplePool(Pool):
         """Height and width of the samples, in pixels."""
         height, width = self[0]["pha"].shape[1:]
         return height, width
+
+
+def _fall_short(rng: np.random.Generator, bgr: Tensor) -> Tensor:
+    """``bgr`` (3, H, W) with the colours at one edge in place of what it would hold beyond it."""
+    axis, before = (2, 1)[int(rng.random() < 0.4)], rng.random() < 0.5
+    length = bgr.shape[axis]
+    missing = max(1, round(length * np.exp(rng.uniform(np.log(0.004), np.log(0.05)))))
+    place = torch.arange(length)
+    place = place.clamp(min=missing) if before else place.clamp(max=length - 1 - missing)
+    return bgr.index_select(axis, place)
 
 
 def _batch_of(samples: Sequence[Batch]) -> Batch:
@@ -202,8 +219,8 @@ def write_errors(network: MattingBase, folder: Path) -> Iterator[int]:
     np.save(folder / _ERRORS, np.array(errors))
 
 
-def write_shrunk(pool: Path, folder: Path) -> Iterator[int]:
-    """Save the samples of ``pool`` in ``folder``, a quarter as large, as the base sees them.
+def write_shrunk(pool: Path, folder: Path, *, by: int = 4) -> Iterator[int]:
+    """Save the samples of ``pool`` in ``folder``, ``by`` times smaller, as the base sees them.
 
     How hard they are stays known, if it is. Files that are there already stay.
 
@@ -216,18 +233,18 @@ def write_shrunk(pool: Path, folder: Path) -> Iterator[int]:
         samples = load_file(path)
         done += len(samples["pha"])
         if not (folder / path.name).exists():
-            drawn = [_quartered(samples, index) for index in range(len(samples["pha"]))]
+            drawn = [_smaller(samples, index, by) for index in range(len(samples["pha"]))]
             _save(folder / path.name, drawn)
         yield done
     if (pool / _ERRORS).exists():
         shutil.copy(pool / _ERRORS, folder)
 
 
-def _quartered(samples: Batch, index: int) -> Batch:
-    """One of ``samples``, (C, H/4, W/4), uint8."""
+def _smaller(samples: Batch, index: int, by: int) -> Batch:
+    """One of ``samples``, (C, H / by, W / by), uint8."""
     batch = _batch_of([{name: x[index] for name, x in samples.items()}])
     height, width = batch["pha"].shape[2:]
-    small = resized(batch, (height // 4, width // 4))
+    small = resized(batch, (height // by, width // by))
     return {name: x[0].mul(255).round().byte() for name, x in small.items()}
 
 

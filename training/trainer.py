@@ -47,7 +47,7 @@ class Trainer:
         recipe: What to do. A folder's checkpoint goes on only under the recipe that it began with.
         folder: Created if need be.
         init: A checkpoint or a state dict to start from; missing refiner weights stay as drawn.
-        windows: As many as the recipe says, if it does.
+        windows: As many in all as the recipe says; steps take from one pool after the other.
         ahead: Samples drawn ahead, as many in all as the recipe says; steps take from one pool
             after the other, as many as have the pixels of ``batch`` samples of ``size``.
         device: Where to train.
@@ -59,11 +59,11 @@ class Trainer:
         folder: Path,
         *,
         init: Path | None = None,
-        windows: WindowPool | None = None,
+        windows: Sequence[WindowPool] = (),
         ahead: Sequence[SamplePool] = (),
         device: str = "cpu",
     ):
-        if recipe.windows != (len(windows) if windows is not None else 0):
+        if recipe.windows != sum(map(len, windows)):
             raise ValueError(f"there are not {recipe.windows} windows, and the recipe has so many")
         if recipe.ahead != sum(map(len, ahead)):
             raise ValueError(f"not {recipe.ahead} samples were drawn ahead, as the recipe says")
@@ -75,7 +75,7 @@ class Trainer:
                     f"samples of {width}x{height}: not multiples of 4, of {least} or more"
                 )
         self.windows, self.ahead = windows, ahead
-        self._data = [pool.identity for pool in (windows, *ahead) if pool is not None]
+        self._data = [pool.identity for pool in (*windows, *ahead)]
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(recipe.seed)
@@ -124,9 +124,8 @@ class Trainer:
     def _supply(self, workers: int) -> Iterator[Batch]:
         """The batches of the steps that remain, begun on while those before are learnt from."""
         recipe, steps = self.recipe, range(self.step, self.recipe.steps)
-        if self.windows is not None:
-            pool = self.windows
-            return map_ahead(lambda n: pool.batch(recipe.seed, n, recipe.batch), steps, 1)
+        if self.windows:
+            return map_ahead(self._windows_cut_ahead, steps, 1)
         if self.ahead:
             return map_ahead(self._batch_drawn_ahead, steps, 1)
         samples = Samples(
@@ -135,6 +134,10 @@ class Trainer:
             alike=recipe.alike, shaded=recipe.shaded,
         )  # fmt: skip
         return batches(samples, batch=recipe.batch, workers=workers)
+
+    def _windows_cut_ahead(self, step: int) -> Batch:
+        pool = self.windows[step % len(self.windows)]
+        return pool.batch(self.recipe.seed, step, self.recipe.batch)
 
     def _batch_drawn_ahead(self, step: int) -> Batch:
         recipe, pool = self.recipe, self.ahead[step % len(self.ahead)]
@@ -152,7 +155,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * self.recipe.learning_rate(self.step)
         batch = {name: x.to(self.device) for name, x in batch.items()}
-        if self.windows is not None:
+        if self.windows:
             loss = self._loss_in_windows(batch)
         elif self.recipe.spots:
             loss = self._loss_in_spots(batch)
@@ -194,7 +197,7 @@ class Trainer:
         loss = self._compare(coarse, batch)
         if not windows:
             return loss
-        features = cut_features(seen[0].float(), places)
+        features = cut_features(seen[0].float(), places, self.network.backbone_scale)
         return loss + self._loss_in_windows({**stacked(windows), "features": features})
 
     def _loss_in_windows(self, windows: Batch) -> Tensor:

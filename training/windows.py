@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from model import MattingRefine
 from model.patches import sample_patches
+from model.refiner import resize
 
 from .ahead import Pool, SamplePool, write_ahead
 from .data import Batch, to_tensors
@@ -24,7 +25,7 @@ from .sample import make_sample
 
 #: Side of a window in pixels, and in the 4x4 patches that the refiner chooses.
 SIDE, PATCHES = 64, 16
-#: Pixels that a window holds beyond its sides: of the pictures; of the base's features, at 1/4.
+#: Pixels that a window holds beyond its sides: of the pictures; of the base's features.
 _AROUND, _FEATURES_AROUND = 6, 4
 #: Side of a sample that holds a window wherever the grid of windows begins.
 LEAST_SIDE = 4 * (2 * PATCHES - 1 + _FEATURES_AROUND)
@@ -48,7 +49,8 @@ def cut_windows(
     Returns:
         Of each window, ``src`` and ``bgr`` (3, 76, 76), ``fgr`` (3, 64, 64), ``pha`` (1, 64, 64)
         and ``ref`` (1, 16, 16), 1 where the network refines, uint8; and ``features``
-        (C, 24, 24), float16, what the last layer of the base reads.
+        (C, 24, 24), float16, what the last layer of the base reads; (C, 40, 40) where the base
+        sees half of the frame instead of a quarter.
     """
     src, bgr = (sample[name][None].float() / 255 for name in ("src", "bgr"))
     with features_of(network) as seen, torch.inference_mode():
@@ -56,7 +58,8 @@ def cut_windows(
     places, windows = choose_windows(sample, err, count, rng)
     if not windows:
         return []
-    features = cut_features(seen[0].half(), [(0, *place) for place in places])
+    scale = network.backbone_scale
+    features = cut_features(seen[0].half(), [(0, *place) for place in places], scale)
     return [
         {name: part.clone() for name, part in {**window, "features": seen_there}.items()}
         for window, seen_there in zip(windows, features, strict=True)
@@ -78,12 +81,13 @@ def choose_windows(
 
     Args:
         sample, count, rng: As in :func:`cut_windows`.
-        err: (1, 1, H/4, W/4), where the base expects errors.
+        err: (1, 1, h, w), where the base expects errors.
 
     Returns:
         The row and column of each window at 1/4, and the windows, as views of ``sample``.
     """
     height, width = sample["src"].shape[1:]
+    err = resize(err, height // 4, width // 4)
     ref = sample_patches(err, round(_REFINED * height * width) // 16)[0].byte()
     top, left = rng.integers(_FEATURES_AROUND, PATCHES, 2).tolist()
     ends = (length // 4 - PATCHES - _FEATURES_AROUND + 1 for length in (height, width))
@@ -105,15 +109,25 @@ def choose_windows(
     return places, windows
 
 
-def cut_features(features: Tensor, places: list[tuple[int, int, int]]) -> Tensor:
-    """What windows hold of ``features`` (B, C, H/4, W/4): (N, C, 24, 24).
+def cut_features(
+    features: Tensor, places: list[tuple[int, int, int]], scale: float = 0.25
+) -> Tensor:
+    """What windows hold of ``features`` (B, C, h, w): (N, C, 24, 24), or (N, C, 40, 40) at 1/2.
 
     Args:
         features: As :func:`features_of` has them.
         places: The sample, row and column at 1/4 of each window, (N, 3).
+        scale: The size of what the base sees, relative to the frame: 0.25 or 0.5.
+
+    Raises:
+        ValueError: It is another.
     """
-    around = torch.arange(-_FEATURES_AROUND, PATCHES + _FEATURES_AROUND)
+    if scale not in (0.25, 0.5):
+        raise ValueError(f"backbone scale {scale}: windows are cut at 0.25 or 0.5")
+    finer = round(4 * scale)
+    around = torch.arange(-_FEATURES_AROUND, finer * PATCHES + _FEATURES_AROUND)
     sample, row, column = torch.tensor(places)[..., None, None].unbind(1)
+    row, column = finer * row, finer * column
     # all at once: the gradient of a slice is as large as what it was cut from
     cut = features.permute(0, 2, 3, 1)[sample, row + around[:, None], column + around]
     return cut.permute(0, 3, 1, 2)
@@ -198,8 +212,9 @@ def refine_windows(network: MattingRefine, windows: Batch) -> Prediction:
     pha, res, _, hid = decoded.split([1, 3, 1, 32], dim=1)
     coarse = torch.cat([hid.relu(), clamp(pha), res], dim=1)
     pair = torch.cat([windows["src"], windows["bgr"]], dim=1)
-    half = F.interpolate(coarse, scale_factor=2.0, mode="bilinear")[..., 3:-3, 3:-3]
-    context = torch.cat([half, F.avg_pool2d(pair, 2)], dim=1)
+    if coarse.shape[3] < pair.shape[3] // 2:  # the base saw a quarter
+        coarse = F.interpolate(coarse, scale_factor=2.0, mode="bilinear")[..., 3:-3, 3:-3]
+    context = torch.cat([coarse, F.avg_pool2d(pair, 2)], dim=1)
     x = F.interpolate(refiner._first_half(context), scale_factor=2.0, mode="nearest")
     y = refiner._second_half(torch.cat([x, pair[..., 4:-4, 4:-4]], dim=1))
     src = windows["src"][..., _AROUND:-_AROUND, _AROUND:-_AROUND]
