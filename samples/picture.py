@@ -1,4 +1,4 @@
-"""Make the README's picture from the sample: ``python samples/picture.py``.
+"""Make the README's picture as its first command does: ``python samples/picture.py``.
 
 Left: a frame of the clip. Middle: the alpha that the built-in model finds. Right: the subject on
 another background.
@@ -38,6 +38,7 @@ def main() -> None:
         video_src=HERE / "clip.mp4",
         video_bgr=HERE / "plate.png",
         output_format="image_sequences",
+        model_backbone_scale=0.5,
         writers={"com": com},
     )
     cutout = com.frames[FRAME].permute(1, 2, 0).numpy().astype(float)

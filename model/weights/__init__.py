@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "6a7297337dbcb303783688521a4ae876436c0d3ceb7e64ff1fcf2708f74f38bd"
+SHA256 = "b2aec722cbb1db62ad7d19d2bdb6d89071516737c94a964dbf020bc98f5ffd14"
