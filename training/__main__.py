@@ -19,7 +19,7 @@ from .sample import CLEAN, GROUND, PLAIN
 from .smoothing import flicker
 from .trainer import Trainer
 from .weights import export, mean_state, network_from, read_state, share_mean, with_rest
-from .windows import WindowPool, write_windows
+from .windows import SCALES, WindowPool, write_windows
 
 SIZES = {"base": "256x160", "refine": "512x512"}
 
@@ -69,7 +69,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     windows = commands.add_parser("windows", help="cut windows out of samples, for refine")
     windows.add_argument("--init", type=Path, required=True, help="the weights that err in them")
     windows.add_argument(
-        "--scale", type=float, choices=(0.25, 0.5), default=0.25, help="what the base sees"
+        "--scale", type=float, choices=SCALES, default=0.25, help="what the base sees"
     )
     windows.add_argument("--threads", type=int, default=1)
     windows.add_argument("--ahead", type=Path, help="take samples that were drawn there")

@@ -31,6 +31,8 @@ _AROUND, _FEATURES_AROUND = 6, 4
 LEAST_SIDE = 4 * (2 * PATCHES - 1 + _FEATURES_AROUND)
 #: Height and width of samples; hair is as thin in small ones, and they are drawn faster.
 SIZES = ((360, 640), (432, 576), (320, 512), (480, 640), (576, 1024), (720, 1280))
+#: How large the base may see the frames that windows are cut of, relative to them.
+SCALES = (0.25, 0.5)
 #: The share of a sample that is refined: that of 80,000 pixels in 1024x576.
 _REFINED = 80_000 / (1024 * 576)
 
@@ -122,7 +124,7 @@ def cut_features(
     Raises:
         ValueError: It is another.
     """
-    if scale not in (0.25, 0.5):
+    if scale not in SCALES:
         raise ValueError(f"backbone scale {scale}: windows are cut at 0.25 or 0.5")
     finer = round(4 * scale)
     around = torch.arange(-_FEATURES_AROUND, finer * PATCHES + _FEATURES_AROUND)
