@@ -1,7 +1,7 @@
 """The frame pipeline and what the user sees of it."""
 
 from .console import Console
-from .finish import AlphaSmoother, alpha_steps
+from .finish import AlphaSmoother, Despeckler, alpha_steps
 from .flags import read_flags
 from .heap import tidy_heap
 from .opening import Inputs, open_inputs, open_network, pick_frames
@@ -17,6 +17,7 @@ __all__ = [
     "PREVIEW_FRAMES",
     "AlphaSmoother",
     "Console",
+    "Despeckler",
     "Inputs",
     "Look",
     "MattingResult",

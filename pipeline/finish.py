@@ -1,9 +1,12 @@
-"""What is done to alpha after the network: a garbage matte, and edges that don't flicker."""
+"""What is done to alpha after the network: a garbage matte, no specks, edges that don't flicker."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +21,8 @@ _STILL, _STILL_IN_NOISE = 2 / 255, 5 / 255
 _MOVES = 2.5
 #: Weight of the alpha before where nothing moves.
 _HOLD = 0.75
+#: Alpha above which pixels hang together, and how far a speck's fainter rim reaches, in pixels.
+_JOINED, _RIM = 0.05, 4
 
 
 def read_garbage_matte(
@@ -63,6 +68,8 @@ def alpha_steps(
         stretch = settings.video_resize is not None
         matte = read_garbage_matte(settings.garbage_matte, size, stretch=stretch, warn=warn)
         steps.append(GarbageMatte(matte))
+    if settings.speck:
+        steps.append(Despeckler(settings.speck / 100 * size[0] * size[1]))
     if settings.smooth_alpha and not settings.preview_only:  # whose frames lie far apart
         steps.append(AlphaSmoother())
     return steps
@@ -77,6 +84,35 @@ class GarbageMatte:
     def __call__(self, src: Tensor, pha: Tensor) -> Tensor:
         self._matte = self._matte.to(pha.device)
         return pha * self._matte
+
+
+class Despeckler:
+    """Removes bits of alpha that hang together with nothing larger.
+
+    A bit is what is joined by pixels with an alpha above 0.05, across corners too. It counts as
+    many pixels as its alphas sum up to. Between half of the limit and the limit it fades, so that
+    one whose size wavers does not blink.
+
+    Args:
+        limit: Pixels from which on a bit stays as it is.
+    """
+
+    def __init__(self, limit: float):
+        self._limit = limit
+
+    def __call__(self, src: Tensor, pha: Tensor) -> Tensor:
+        """Clean the alphas (B, 1, H, W), in [0, 1]; the frames play no part."""
+        clean = np.stack([self._clean(frame[0]) for frame in pha.cpu().numpy()])
+        return torch.from_numpy(clean)[:, None].to(pha.device)
+
+    def _clean(self, pha: NDArray[np.float32]) -> NDArray[np.float32]:
+        _, bits = cv2.connectedComponents((pha > _JOINED).astype(np.uint8))
+        sizes = np.bincount(bits.ravel(), pha.ravel())
+        share = (2 * sizes / self._limit - 1).clip(0, 1).astype(np.float32)
+        share[0] = 1  # what is fainter, and stays but for the rims of specks
+        shares = share[bits]
+        reach = np.ones((2 * _RIM + 1, 2 * _RIM + 1), np.uint8)
+        return pha * np.where(bits, shares, cv2.erode(shares, reach))
 
 
 class AlphaSmoother:

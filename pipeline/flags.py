@@ -9,7 +9,7 @@ from dataset import ALIGN_MODES
 from model import BACKBONES, HD_LIMIT, MODEL_TYPES, PRECISIONS, REFINE_MODES
 from writers import ENCODERS, FORMATS, KINDS
 
-from .settings import HWACCELS
+from .settings import DESPECKLE, HWACCELS
 
 #: The flags of the paper's script. Any abbreviation that was unambiguous among them stays so.
 _ORIGINAL_FLAGS = (
@@ -211,6 +211,15 @@ def _add_output_flags(group: argparse._ArgumentGroup) -> None:
         metavar="KIND",
         help="com: the subject cut out (images) or composited (video); pha: alpha; fgr: the "
         "subject's colours; err: the predicted error; ref: what was refined",
+    )
+    group.add_argument(
+        "--despeckle",
+        nargs="?",
+        const=True,
+        type=float,
+        metavar="PERCENT",
+        help="remove bits of alpha that hang together with nothing larger, up to that much of the "
+        f"frame ({DESPECKLE} if no number is given)",
     )
     group.add_argument(
         "--smooth-alpha",

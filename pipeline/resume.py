@@ -37,7 +37,11 @@ def made_from(settings: Settings, output: Output) -> dict[str, Any]:
     flags |= {name: _named(flags[name]) for name in _PATHS}
     if plate_file(settings.video_bgr) is None:
         flags["video_bgr"] = settings.video_bgr
-    flags |= {"preprocess_alignment": settings.align, "image_extension": output.extension}
+    flags |= {
+        "preprocess_alignment": settings.align,
+        "despeckle": settings.speck,
+        "image_extension": output.extension,
+    }
     weights = SHA256 if settings.model_checkpoint == "built-in" else None
     files = replace(settings, video_target_bgr=None).files_read()
     there = {str(path.resolve()): _fingerprint(path, files) for path in files if path.exists()}

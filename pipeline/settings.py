@@ -15,6 +15,8 @@ from model import MODEL_TYPES, PRECISIONS, Backbone, ModelType, Precision, Refin
 from writers import ENCODERS, FORMATS, KINDS, Format, Kind
 
 HWACCELS = ("none", "auto")
+#: Percent of the frame up to which bits of alpha are specks, if no other is given.
+DESPECKLE = 0.1
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -39,6 +41,7 @@ class Settings:
     preprocess_alignment: bool | AlignMode = False  # True is "frame"
     match_plate: bool = False
     garbage_matte: str | Path | None = None
+    despeckle: bool | float = False  # True is DESPECKLE; percent of the frame
     smooth_alpha: bool = False
     preflight: bool = True
     strict: bool = False
@@ -85,6 +88,11 @@ class Settings:
         """How to align the plate, if at all."""
         mode = self.preprocess_alignment
         return "frame" if mode is True else mode or None
+
+    @property
+    def speck(self) -> float:
+        """Percent of the frame up to which bits of alpha are removed."""
+        return DESPECKLE if self.despeckle is True else self.despeckle
 
     @property
     def on_card(self) -> bool:
@@ -182,6 +190,12 @@ class Settings:
                 self.frame_rate,
                 lambda x: isinstance(x, Real) and Fraction(1, 1000) <= x <= 1000,
                 "0.001 to 1000",
+            ),
+            (
+                "--despeckle",
+                self.despeckle,
+                lambda x: isinstance(x, int | float) and 0 <= x <= 100,
+                "0 to 100 percent of the frame",
             ),
             ("--precision", self.precision, PRECISIONS.__contains__, _one_of(PRECISIONS)),
             ("--model-type", self.model_type, MODEL_TYPES.__contains__, _one_of(MODEL_TYPES)),

@@ -284,6 +284,8 @@ WRONG = {
     "crf": (["--crf", "52"], "--crf 52"),
     "scale": (["--model-backbone-scale", "0.75"], "--model-backbone-scale 0.75"),
     "scale nan": (["--model-backbone-scale", "nan"], "--model-backbone-scale nan"),
+    "specks": (["--despeckle", "101"], "--despeckle 101"),
+    "specks nan": (["--despeckle", "nan"], "--despeckle nan"),
     "size": (["--video-resize", "0", "100"], "--video-resize"),
     "rate": (["--frame-rate", "0"], "--frame-rate 0"),
     "rate too low": (["--frame-rate", "0.0009"], "--frame-rate"),

@@ -154,6 +154,7 @@ def test_other_settings_are_refused(folder):
         r"--video-bgr is .*other.png, and was .*plate.png in": {"video_bgr": folder / "other.png"},
         "--start-number is 7, and was 0 in": {"start_number": 7},
         "--match-plate is on, and was off": {"match_plate": True},
+        r"--despeckle is 0\.1, and was off": {"despeckle": True},
         "--video-resize is .*, and was not given": {"video_resize": (32, 24)},
         "--image-extension is jpg, and was png": {
             "image_extension": "jpg",

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from model import MattingRefine
-from training.evaluate import evaluate, generated_triples, main
+from model import MattingRefine, load_network
+from training.evaluate import evaluate, folder_triples, generated_triples, main
 from training.weights import export
 
 
@@ -59,6 +59,14 @@ def test_the_base_sees_the_frame_at_the_scale_that_is_asked_for(
         assert main([*command, *more]) == 0
         lines.append(capsys.readouterr().out)
     assert lines[0] == lines[1] != lines[2]
+
+
+def test_without_any_bit_of_alpha_the_whole_subject_is_missed(folder: Path) -> None:
+    triples = list(folder_triples(folder))
+    found, clean = evaluate(triples, load_network(None), baselines=False, speck=100)
+    assert (found[0], clean[0]) == ("network", "network, despeckled")
+    missed = 1000 * 32 * 32 / (64 * 96)
+    assert found[1]["MAD"] < missed / 2 and clean[1]["MAD"] == pytest.approx(missed, rel=0.02)
 
 
 def test_the_first_frames_of_a_clip_have_the_figures_of_a_clip_of_them() -> None:

@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from model import MattingBase, MattingRefine
+from pipeline import Despeckler
 
 from .baselines import best_threshold, closed_form, difference, key
 from .data import VALIDATION_SEED
@@ -111,6 +112,7 @@ def evaluate(
     baselines: bool = True,
     closed: int = 0,
     clip: bool = False,
+    speck: float = 0,
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Each method's name and the mean of each metric, as soon as they are known.
 
@@ -120,6 +122,7 @@ def evaluate(
         baselines: Measure the baselines, too.
         closed: On how many of the first triples to measure closed-form matting.
         clip: The triples are consecutive frames: measure flicker, too.
+        speck: Measure the network without bits of alpha up to this percent of the frame, too.
     """
     some = triples[:closed]
     if network is not None:
@@ -127,6 +130,9 @@ def evaluate(
         yield "network", _figures(found, triples, clip=clip)
         if closed:
             yield f"network, first {closed}", _figures(found, some, clip=clip)
+        if speck:
+            found = [_despeckled(pha, speck) for pha in found]
+            yield "network, despeckled", _figures(found, triples, clip=clip)
     if baselines:
         apart = [difference(triple.src, triple.bgr) for triple in triples]
         threshold = best_threshold(apart, [triple.pha for triple in triples])
@@ -138,6 +144,11 @@ def evaluate(
             pairs = tqdm(list(zip(some, keyed, strict=False)), "closed form")
             matted = [closed_form(triple.src, k) for triple, k in pairs]
             yield "closed form", _figures(matted, some, clip=clip)
+
+
+def _despeckled(pha: Array, percent: float) -> Array:
+    alphas = torch.from_numpy(pha)[None, None]
+    return Despeckler(percent / 100 * pha.size)(alphas, alphas)[0, 0].numpy()
 
 
 def _figures(found: list[Array], triples: Sequence[Triple], *, clip: bool) -> dict[str, float]:
@@ -171,6 +182,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--backbone-scale", type=float, default=0.25, metavar="SCALE", help="(default: 0.25)"
     )
+    parser.add_argument(
+        "--despeckle",
+        type=float,
+        default=0,
+        metavar="PERCENT",
+        help="measure the network with that flag of the program, too",
+    )
     parser.add_argument("--closed-form", type=int, default=0, metavar="N", help="on the first N")
     parser.add_argument(
         "--only", choices=("network", "baselines"), help="leave the other out; default: both"
@@ -202,6 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             baselines=args.only != "network",
             closed=args.closed_form,
             clip=bool(args.clip),
+            speck=args.despeckle,
         )
         for method, values in figures:
             row = (f"{name} {value:.2f}" for name, value in values.items())
