@@ -22,7 +22,7 @@ _MOVES = 2.5
 #: Weight of the alpha before where nothing moves.
 _HOLD = 0.75
 #: Alpha above which pixels hang together, and how far a speck's fainter rim reaches, in pixels.
-_JOINED, _RIM = 0.05, 4
+_JOINED, _RIM = 0.02, 4
 
 
 def read_garbage_matte(
@@ -89,12 +89,12 @@ class GarbageMatte:
 class Despeckler:
     """Removes bits of alpha that hang together with nothing larger.
 
-    A bit is what is joined by pixels with an alpha above 0.05, across corners too. It counts as
-    many pixels as its alphas sum up to. Between half of the limit and the limit it fades, so that
+    A bit is what is joined by pixels with an alpha above 0.02, across corners too. It counts as
+    many pixels as its alphas sum up to. Between the limit and twice the limit it fades in, so that
     one whose size wavers does not blink.
 
     Args:
-        limit: Pixels from which on a bit stays as it is.
+        limit: Pixels up to which a bit goes.
     """
 
     def __init__(self, limit: float):
@@ -108,7 +108,7 @@ class Despeckler:
     def _clean(self, pha: NDArray[np.float32]) -> NDArray[np.float32]:
         _, bits = cv2.connectedComponents((pha > _JOINED).astype(np.uint8))
         sizes = np.bincount(bits.ravel(), pha.ravel())
-        share = (2 * sizes / self._limit - 1).clip(0, 1).astype(np.float32)
+        share = (sizes / self._limit - 1).clip(0, 1).astype(np.float32)
         share[0] = 1  # what is fainter, and stays but for the rims of specks
         shares = share[bits]
         reach = np.ones((2 * _RIM + 1, 2 * _RIM + 1), np.uint8)
