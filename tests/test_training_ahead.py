@@ -39,6 +39,7 @@ def test_they_are_those_that_a_step_would_draw_mirrored_or_in_other_colours(
     pools, monkeypatch
 ) -> None:
     monkeypatch.setattr(ahead, "SHORT", 0)
+    monkeypatch.setattr(ahead, "PAINTED", 0)
     fresh = Samples(3, batch=6, first=0, last=1, size=SMALL, shrink=2, plain=0.3)
     pool = SamplePool(pools[0])
     assert len(pool) == 6 and pool.size == SMALL
@@ -70,6 +71,7 @@ def test_they_are_those_that_a_step_would_draw_mirrored_or_in_other_colours(
 
 
 def test_the_plates_of_a_few_do_not_reach_as_far_as_the_frame(pools, monkeypatch) -> None:
+    monkeypatch.setattr(ahead, "PAINTED", 0)
     pool = SamplePool(pools[1])
     as_it_is, some = (pool.batch(seed=1, step=step, count=400) for step in (0, 0))
     assert all(torch.equal(x, some[name]) for name, x in as_it_is.items())
@@ -91,6 +93,20 @@ def test_the_plates_of_a_few_do_not_reach_as_far_as_the_frame(pools, monkeypatch
         beyond = bgr.index_select(axis, found)
         assert torch.equal(beyond, bgr.select(axis, edge).unsqueeze(axis).expand_as(beyond))
     assert len(edges) == 4
+
+
+def test_the_plates_of_others_are_painted_over_in_one_spot(pools, monkeypatch) -> None:
+    monkeypatch.setattr(ahead, "SHORT", 0)
+    pool = SamplePool(pools[1])
+    as_it_is, some = (pool.batch(seed=1, step=step, count=200) for step in (0, 0))
+    assert all(torch.equal(x, some[name]) for name, x in as_it_is.items())
+    monkeypatch.setattr(ahead, "PAINTED", 0)
+    whole = pool.batch(seed=1, step=0, count=200)
+    assert all(torch.equal(whole[name], some[name]) for name in ("src", "fgr", "pha"))
+    painted = (some["bgr"] != whole["bgr"]).any(dim=1)
+    sizes = painted.sum(dim=(1, 2))[painted.any(dim=(1, 2))]
+    assert 10 < len(sizes) < 60, "of 200, a fifth, but for plates without any structure"
+    assert sizes.max() < 0.3 * painted[0].numel()
 
 
 def test_drawing_goes_on_where_it_was_interrupted(pools, capsys) -> None:

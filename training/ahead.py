@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from dataset.autoplate import filled
 from model import MattingBase
 
 from .data import VALIDATION_SEED, Batch, resized, shrunk, to_tensors
@@ -31,6 +32,8 @@ A_FILE = 50
 _ERRORS = "errors.npy"
 #: The share of samples whose plate does not reach as far as the frame.
 SHORT = 0.1
+#: The share of samples with a spot of the plate painted over.
+PAINTED = 0.2
 #: Orders of red, green and blue.
 _ORDERS = tuple(permutations(range(3)))
 
@@ -150,11 +153,12 @@ class SamplePool(Pool):
     def batch(self, seed: int, step: int, count: int) -> Batch:
         """The samples of step ``step``: float32 in [0, 1].
 
-        Half of them are mirrored, half have their channels in any order, and the plates of a few
-        do not reach as far as the frame, as those that were laid over it may not.
+        Half of them are mirrored, half have their channels in any order. The plates of a few do not
+        reach as far as the frame, as those that were laid over it may not, and those of others have
+        a spot painted over, as those that were worked out from a clip.
         """
         rng = np.random.default_rng([seed, step, 5])
-        short = np.random.default_rng([seed, step, 7])
+        short, painted = (np.random.default_rng([seed, step, purpose]) for purpose in (7, 9))
         batch: list[Batch] = []
         for sample in self.pick(rng, count, self._chances):
             if rng.random() < 0.5:
@@ -167,6 +171,8 @@ class SamplePool(Pool):
                 }
             if short.random() < SHORT:
                 sample = {**sample, "bgr": _fall_short(short, sample["bgr"])}
+            if painted.random() < PAINTED:
+                sample = {**sample, "bgr": _paint_over(painted, sample["bgr"], sample["pha"])}
             batch.append(sample)
         return _batch_of(batch)
 
@@ -185,6 +191,24 @@ def _fall_short(rng: np.random.Generator, bgr: Tensor) -> Tensor:
     place = torch.arange(length)
     place = place.clamp(min=missing) if before else place.clamp(max=length - 1 - missing)
     return bgr.index_select(axis, place)
+
+
+def _paint_over(rng: np.random.Generator, bgr: Tensor, pha: Tensor) -> Tensor:
+    """``bgr`` (3, H, W) with a spot painted over from around it, near the subject mostly."""
+    size = np.array(pha.shape[1:])
+    longest = size.max()
+    subject = np.argwhere(pha[0].numpy() > 127)
+    if len(subject) and rng.random() < 0.7:
+        start = rng.choice(subject) + rng.normal(0, 0.03 * longest, 2)
+    else:
+        start = rng.uniform(0, size)
+    steps = rng.normal(0, 0.04 * longest, (int(rng.integers(2, 6)), 2))
+    line = np.round(start + steps.cumsum(axis=0)).astype(np.int32)[:, ::-1]
+    width = max(1, round(longest * np.exp(rng.uniform(np.log(0.006), np.log(0.06)))))
+    spot = np.zeros(size, np.uint8)
+    cv2.polylines(spot, [line], isClosed=False, color=1, thickness=width)
+    plate = filled(np.ascontiguousarray(bgr.permute(1, 2, 0).numpy()), spot)
+    return torch.from_numpy(plate).permute(2, 0, 1)
 
 
 def _batch_of(samples: Sequence[Batch]) -> Batch:
