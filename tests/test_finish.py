@@ -105,6 +105,13 @@ def test_a_speck_that_grows_fades_in():
     assert sums == pytest.approx([0, 37.5, 75], abs=1e-3)
 
 
+@pytest.mark.cuda
+def test_specks_go_on_cuda_as_on_a_cpu():
+    pha = spotted()
+    clean = Despeckler(50)(pha.cuda(), pha.cuda())
+    assert clean.is_cuda and torch.equal(clean.cpu(), Despeckler(50)(pha, pha))
+
+
 def test_the_flag_despeckles(tmp_path):
     plain = matte(tmp_path)[1]
     assert (matte(tmp_path, despeckle=0)[1] == plain).all()
