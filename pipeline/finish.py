@@ -107,12 +107,14 @@ class Despeckler:
 
     def _clean(self, pha: NDArray[np.float32]) -> NDArray[np.float32]:
         _, bits = cv2.connectedComponents((pha > _JOINED).astype(np.uint8))
-        sizes = np.bincount(bits.ravel(), pha.ravel())
-        share = (sizes / self._limit - 1).clip(0, 1).astype(np.float32)
-        share[0] = 1  # what is fainter, and stays but for the rims of specks
-        shares = share[bits]
-        reach = np.ones((2 * _RIM + 1, 2 * _RIM + 1), np.uint8)
-        return pha * np.where(bits, shares, cv2.erode(shares, reach))
+        within = np.flatnonzero(bits)  # what is fainter stays, but for the rims of specks
+        bits, levels = bits.ravel()[within], pha.ravel()[within]
+        share = (np.bincount(bits, levels) / self._limit - 1).clip(0, 1)[bits]
+        inner = np.ones(pha.shape, np.float32)
+        np.put(inner, within, share)
+        kept = cv2.erode(inner, np.ones((2 * _RIM + 1, 2 * _RIM + 1), np.uint8))
+        np.put(kept, within, share)
+        return pha * kept
 
 
 class AlphaSmoother:
