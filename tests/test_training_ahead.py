@@ -105,8 +105,8 @@ def test_the_plates_of_others_are_painted_over_in_one_spot(pools, monkeypatch) -
     assert all(torch.equal(whole[name], some[name]) for name in ("src", "fgr", "pha"))
     painted = (some["bgr"] != whole["bgr"]).any(dim=1)
     sizes = painted.sum(dim=(1, 2))[painted.any(dim=(1, 2))]
-    assert 10 < len(sizes) < 60, "of 200, a fifth, but for plates without any structure"
-    assert sizes.max() < 0.3 * painted[0].numel()
+    assert 20 < len(sizes) < 90, "of 200, a third, but for plates without any structure"
+    assert sizes.max() < 0.5 * painted[0].numel()
 
 
 def test_drawing_goes_on_where_it_was_interrupted(pools, capsys) -> None:

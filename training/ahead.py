@@ -33,7 +33,7 @@ _ERRORS = "errors.npy"
 #: The share of samples whose plate does not reach as far as the frame.
 SHORT = 0.1
 #: The share of samples with a spot of the plate painted over.
-PAINTED = 0.2
+PAINTED = 0.3
 #: Orders of red, green and blue.
 _ORDERS = tuple(permutations(range(3)))
 
@@ -172,7 +172,7 @@ class SamplePool(Pool):
             if short.random() < SHORT:
                 sample = {**sample, "bgr": _fall_short(short, sample["bgr"])}
             if painted.random() < PAINTED:
-                sample = {**sample, "bgr": _paint_over(painted, sample["bgr"], sample["pha"])}
+                sample = {**sample, "bgr": _paint_over(painted, sample)}
             batch.append(sample)
         return _batch_of(batch)
 
@@ -193,21 +193,31 @@ def _fall_short(rng: np.random.Generator, bgr: Tensor) -> Tensor:
     return bgr.index_select(axis, place)
 
 
-def _paint_over(rng: np.random.Generator, bgr: Tensor, pha: Tensor) -> Tensor:
-    """``bgr`` (3, H, W) with a spot painted over from around it, near the subject mostly."""
-    size = np.array(pha.shape[1:])
+def _paint_over(rng: np.random.Generator, sample: Batch) -> Tensor:
+    """The plate (3, H, W) with a spot painted over from around it, near the subject mostly.
+
+    Every other spot takes a little of the subject's colour, as where it stood for too long.
+    """
+    src, plate = (
+        np.ascontiguousarray(sample[name].permute(1, 2, 0).numpy()) for name in ("src", "bgr")
+    )
+    inside = sample["pha"][0].numpy() > 127
+    size = np.array(inside.shape)
     longest = size.max()
-    subject = np.argwhere(pha[0].numpy() > 127)
-    if len(subject) and rng.random() < 0.7:
-        start = rng.choice(subject) + rng.normal(0, 0.03 * longest, 2)
+    if inside.any() and rng.random() < 0.7:
+        start = rng.choice(np.argwhere(inside)) + rng.normal(0, 0.03 * longest, 2)
     else:
         start = rng.uniform(0, size)
-    steps = rng.normal(0, 0.04 * longest, (int(rng.integers(2, 6)), 2))
+    steps = rng.normal(0, 0.05 * longest, (int(rng.integers(2, 7)), 2))
     line = np.round(start + steps.cumsum(axis=0)).astype(np.int32)[:, ::-1]
-    width = max(1, round(longest * np.exp(rng.uniform(np.log(0.006), np.log(0.06)))))
+    width = max(1, round(longest * np.exp(rng.uniform(np.log(0.006), np.log(0.07)))))
     spot = np.zeros(size, np.uint8)
     cv2.polylines(spot, [line], isClosed=False, color=1, thickness=width)
-    plate = filled(np.ascontiguousarray(bgr.permute(1, 2, 0).numpy()), spot)
+    plate = filled(plate, spot)
+    if inside.any() and rng.random() < 0.5:
+        soft = cv2.GaussianBlur(spot.astype(np.float32), (0, 0), 0.3 * width)
+        ghost = rng.uniform(0.1, 0.7) * soft[..., None] * (src[inside].mean(axis=0) - plate)
+        plate = np.round(plate + ghost).astype(np.uint8)
     return torch.from_numpy(plate).permute(2, 0, 1)
 
 
