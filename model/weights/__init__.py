@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "b2aec722cbb1db62ad7d19d2bdb6d89071516737c94a964dbf020bc98f5ffd14"
+SHA256 = "986528f645f73deeec097eeecca03602e55f036d0ebbcb01a1fe505362d4fe00"
