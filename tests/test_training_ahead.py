@@ -70,16 +70,22 @@ def test_they_are_those_that_a_step_would_draw_mirrored_or_in_other_colours(
     assert same and mirrored and exchanged
 
 
+def plates(folder: Path, count: int, monkeypatch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The plates of a step, and what they are when nothing befalls them; all else is the same."""
+    pool = SamplePool(folder)
+    some, again = (pool.batch(seed=1, step=step, count=count) for step in (0, 0))
+    assert all(torch.equal(x, again[name]) for name, x in some.items())
+    monkeypatch.setattr(ahead, "SHORT", 0)
+    monkeypatch.setattr(ahead, "PAINTED", 0)
+    whole = pool.batch(seed=1, step=0, count=count)
+    assert all(torch.equal(whole[name], some[name]) for name in ("src", "fgr", "pha"))
+    return some["bgr"], whole["bgr"]
+
+
 def test_the_plates_of_a_few_do_not_reach_as_far_as_the_frame(pools, monkeypatch) -> None:
     monkeypatch.setattr(ahead, "PAINTED", 0)
-    pool = SamplePool(pools[1])
-    as_it_is, some = (pool.batch(seed=1, step=step, count=400) for step in (0, 0))
-    assert all(torch.equal(x, some[name]) for name, x in as_it_is.items())
-    monkeypatch.setattr(ahead, "SHORT", 0)
-    whole = pool.batch(seed=1, step=0, count=400)
-    assert all(torch.equal(whole[name], some[name]) for name in ("src", "fgr", "pha"))
     edges = set()
-    for bgr, plate in zip(some["bgr"], whole["bgr"], strict=True):
+    for bgr, plate in zip(*plates(pools[1], 400, monkeypatch), strict=True):
         differs = (bgr != plate).any(0)
         if not differs.any():
             continue
@@ -97,13 +103,8 @@ def test_the_plates_of_a_few_do_not_reach_as_far_as_the_frame(pools, monkeypatch
 
 def test_the_plates_of_others_are_painted_over_in_one_spot(pools, monkeypatch) -> None:
     monkeypatch.setattr(ahead, "SHORT", 0)
-    pool = SamplePool(pools[1])
-    as_it_is, some = (pool.batch(seed=1, step=step, count=200) for step in (0, 0))
-    assert all(torch.equal(x, some[name]) for name, x in as_it_is.items())
-    monkeypatch.setattr(ahead, "PAINTED", 0)
-    whole = pool.batch(seed=1, step=0, count=200)
-    assert all(torch.equal(whole[name], some[name]) for name in ("src", "fgr", "pha"))
-    painted = (some["bgr"] != whole["bgr"]).any(dim=1)
+    some, whole = plates(pools[1], 200, monkeypatch)
+    painted = (some != whole).any(dim=1)
     sizes = painted.sum(dim=(1, 2))[painted.any(dim=(1, 2))]
     assert 20 < len(sizes) < 90, "of 200, a third, but for plates without any structure"
     assert sizes.max() < 0.5 * painted[0].numel()

@@ -17,14 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from dataset.autoplate import filled
 from model import MattingBase
 
 from .data import VALIDATION_SEED, Batch, resized, shrunk, to_tensors
 from .network import Trainee, run
 from .sample import make_sample
+from .spoil import fall_short, paint_over
 
 #: Samples are saved by so many.
 A_FILE = 50
@@ -170,9 +169,9 @@ class SamplePool(Pool):
                     for name, x in sample.items()
                 }
             if short.random() < SHORT:
-                sample = {**sample, "bgr": _fall_short(short, sample["bgr"])}
+                sample = {**sample, "bgr": fall_short(short, sample["bgr"])}
             if painted.random() < PAINTED:
-                sample = {**sample, "bgr": _paint_over(painted, sample)}
+                sample = {**sample, "bgr": paint_over(painted, sample)}
             batch.append(sample)
         return _batch_of(batch)
 
@@ -181,44 +180,6 @@ class SamplePool(Pool):
         """Height and width of the samples, in pixels."""
         height, width = self[0]["pha"].shape[1:]
         return height, width
-
-
-def _fall_short(rng: np.random.Generator, bgr: Tensor) -> Tensor:
-    """``bgr`` (3, H, W) with the colours at one edge in place of what it would hold beyond it."""
-    axis, before = (2, 1)[int(rng.random() < 0.4)], rng.random() < 0.5
-    length = bgr.shape[axis]
-    missing = max(1, round(length * np.exp(rng.uniform(np.log(0.004), np.log(0.05)))))
-    place = torch.arange(length)
-    place = place.clamp(min=missing) if before else place.clamp(max=length - 1 - missing)
-    return bgr.index_select(axis, place)
-
-
-def _paint_over(rng: np.random.Generator, sample: Batch) -> Tensor:
-    """The plate (3, H, W) with a spot painted over from around it, near the subject mostly.
-
-    Every other spot takes a little of the subject's colour, as where it stood for too long.
-    """
-    src, plate = (
-        np.ascontiguousarray(sample[name].permute(1, 2, 0).numpy()) for name in ("src", "bgr")
-    )
-    inside = sample["pha"][0].numpy() > 127
-    size = np.array(inside.shape)
-    longest = size.max()
-    if inside.any() and rng.random() < 0.7:
-        start = rng.choice(np.argwhere(inside)) + rng.normal(0, 0.03 * longest, 2)
-    else:
-        start = rng.uniform(0, size)
-    steps = rng.normal(0, 0.05 * longest, (int(rng.integers(2, 7)), 2))
-    line = np.round(start + steps.cumsum(axis=0)).astype(np.int32)[:, ::-1]
-    width = max(1, round(longest * np.exp(rng.uniform(np.log(0.006), np.log(0.07)))))
-    spot = np.zeros(size, np.uint8)
-    cv2.polylines(spot, [line], isClosed=False, color=1, thickness=width)
-    plate = filled(plate, spot)
-    if inside.any() and rng.random() < 0.5:
-        soft = cv2.GaussianBlur(spot.astype(np.float32), (0, 0), 0.3 * width)
-        ghost = rng.uniform(0.1, 0.7) * soft[..., None] * (src[inside].mean(axis=0) - plate)
-        plate = np.round(plate + ghost).astype(np.uint8)
-    return torch.from_numpy(plate).permute(2, 0, 1)
 
 
 def _batch_of(samples: Sequence[Batch]) -> Batch:

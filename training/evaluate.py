@@ -204,6 +204,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError("a folder and --clip: give one of them")
         if args.closed_form and find_spec("pymatting") is None:
             raise ValueError("--closed-form needs PyMatting: pip install '.[training]'")
+        if not 0 <= args.despeckle <= 100:
+            raise ValueError(f"--despeckle {args.despeckle}: expected 0 to 100 percent")
         network = None
         if args.only != "baselines":
             network = network_from(read_state(args.checkpoint), args.backbone_scale)
