@@ -41,6 +41,7 @@ from pipeline import (
     Console,
     Inputs,
     MattingResult,
+    MendedPlate,
     Preview,
     Run,
     Settings,
@@ -55,6 +56,7 @@ from pipeline import (
     pick_frames,
     read_flags,
     tidy_heap,
+    with_mended_plate,
 )
 from writers import (
     KINDS,
@@ -137,6 +139,7 @@ def matte_video(
     kinds: list[Kind] = list(writers or dict.fromkeys(settings.output_types))
     if "ref" in kinds and type(network) is MattingBase:
         raise UsageError("--output-types ref needs a network with a refiner (mattingrefine)")
+    inputs = with_mended_plate(settings, inputs, matter, result.warn)
     steps = alpha_steps(settings, inputs.size, result.warn)
     if settings.preview_only:
         kinds, inputs = [], pick_frames(inputs, PREVIEW_FRAMES)
@@ -176,7 +179,7 @@ def matte_video(
         settings = replace(settings, frame_rate=clip.frame_rate, precision=matter.precision)
         facts = {"settings": asdict(settings), "device": str(run_on), "versions": _versions()}
         opening = _open_folder(run, settings, clip, inputs, facts, files_read)
-    if isinstance(inputs.bgr, AutoPlate):
+    if isinstance(inputs.bgr, AutoPlate | MendedPlate):
         run.prepare = partial(_find_plate, inputs.bgr, run)
     run.matte(opening)
     return result
@@ -199,7 +202,7 @@ def _open_folder(
     if settings.resume:
         check_resumable(root, outputs, listed_outputs(read_report(root)))
     side = [Output("preview", PREVIEW_NAME)]
-    if isinstance(inputs.bgr, AutoPlate):
+    if isinstance(inputs.bgr, AutoPlate | MendedPlate):
         side.append(Output("plate", PLATE_NAME))
     run.folder = folder = RunFolder(
         root,
@@ -222,13 +225,15 @@ def _open_folder(
     )
 
 
-def _find_plate(plate: AutoPlate, run: Run) -> None:
+def _find_plate(plate: AutoPlate | MendedPlate, run: Run) -> None:
     """Find the plate before the first frame, and save it to the run's folder.
 
     One that is there stays: the run is resumed, and somebody may have painted over it.
     """
     done = run.result.resumed
     found = plate.find(lambda: run.progress(done, run.expected) if run.progress else None)
+    if isinstance(plate, MendedPlate):
+        run.result.mending = {"share": round(plate.share, 4)}
     path = run.folder.root / PLATE_NAME if run.folder is not None else None
     if path is not None and not path.exists():
         save_png(path, found)

@@ -2,9 +2,10 @@
 
 from .ahead import delayed, map_ahead
 from .align import PlateAligner
-from .autoplate import AutoPlate
+from .autoplate import AutoPlate, sample_evenly
 from .colour import FlatColour, parse_colour
 from .decode import open_media
+from .densest import by_rows, densest
 from .factory import open_plate, open_source, plate_file, warn_if_transparent
 from .feed import DeviceBatch, DeviceFeed
 from .fit import check_plate, resize
@@ -14,7 +15,7 @@ from .images import StillImage, is_opaque, read_image
 from .match import PlateMatcher
 from .pairs import ALIGN_MODES, AlignMode, FrameBatch, PairLoader
 from .rgb import LeftSited
-from .sources import Frame, FrameSource, MediaError, exact_rate
+from .sources import Frame, FrameSource, MediaError, Pictures, exact_rate
 from .video import VideoSource
 
 __all__ = [
@@ -32,12 +33,15 @@ __all__ = [
     "MediaError",
     "PairLoader",
     "PickedFrames",
+    "Pictures",
     "PlateAligner",
     "PlateMatcher",
     "StillImage",
     "VideoSource",
+    "by_rows",
     "check_plate",
     "delayed",
+    "densest",
     "exact_rate",
     "frames_in",
     "glance",
@@ -50,6 +54,7 @@ __all__ = [
     "plate_file",
     "read_image",
     "resize",
+    "sample_evenly",
     "spread",
     "warn_if_transparent",
 ]

@@ -123,8 +123,8 @@ class AutoPlate(FrameSource):
             x, y = centres[1 + stats[1:, cv2.CC_STAT_AREA].argmax()]
             self._warn(
                 f"{self.name}: {share:.2%} of it was never free and is filled from around (the "
-                f"largest spot is at x {x:.0f}, y {y:.0f}); retouch plate.png and give it as "
-                "--video-bgr"
+                f"largest spot is at x {x:.0f}, y {y:.0f}); --mend-plate looks there again, or "
+                "retouch plate.png and give it as --video-bgr"
             )
 
 

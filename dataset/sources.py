@@ -77,3 +77,24 @@ class FrameSource(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """Read from first to last; what is opened is closed with the iterator."""
+
+
+class Pictures(FrameSource):
+    """Pictures in memory.
+
+    Args:
+        pictures: (N, H, W, 3), RGB, uint8 or uint16.
+        name: What to call them in messages.
+        consecutive, still: As in :class:`FrameSource`.
+    """
+
+    def __init__(
+        self, pictures: np.ndarray, name: str, *, consecutive: bool = True, still: bool = False
+    ):
+        self.name, self.consecutive, self.still = name, consecutive, still
+        self.size = pictures.shape[1], pictures.shape[2]
+        self.length_hint = len(pictures)
+        self._pictures = pictures
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (Frame(picture) for picture in self._pictures)

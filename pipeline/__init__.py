@@ -4,6 +4,7 @@ from .console import Console
 from .finish import AlphaSmoother, Despeckler, alpha_steps
 from .flags import read_flags
 from .heap import tidy_heap
+from .mend import MendedPlate, with_mended_plate
 from .opening import Inputs, open_inputs, open_network, pick_frames
 from .preflight import Look, PlateError, look, look_first
 from .preview import FRAMES as PREVIEW_FRAMES
@@ -21,6 +22,7 @@ __all__ = [
     "Inputs",
     "Look",
     "MattingResult",
+    "MendedPlate",
     "PlateError",
     "Preview",
     "Run",
@@ -37,4 +39,5 @@ __all__ = [
     "pick_frames",
     "read_flags",
     "tidy_heap",
+    "with_mended_plate",
 ]

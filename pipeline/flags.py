@@ -129,6 +129,12 @@ def _add_input_flags(group: argparse._ArgumentGroup) -> None:
         help="bring the plate to the exposure and white balance of each frame",
     )
     group.add_argument(
+        "--mend-plate",
+        action="store_true",
+        help="matte some frames first, put what the clip shows where nobody stands in the place of "
+        "what is wrong in the plate, and save it as plate.png",
+    )
+    group.add_argument(
         "--garbage-matte",
         metavar="PATH",
         help="an image that is black where there is background for certain, and white where the "

@@ -33,6 +33,7 @@ class MattingResult:
             of a frame that its plate left uncovered.
         matching: With matched colours, the frames fitted, those that were not, and the largest
             change of a medium grey, in levels of 255.
+        mending: With a mended plate, the share of it, in [0, 1], that the clip replaced.
     """
 
     frames: int = 0
@@ -47,6 +48,7 @@ class MattingResult:
     preflight: dict[str, Any] | None = None
     alignment: dict[str, float] | None = None
     matching: dict[str, float] | None = None
+    mending: dict[str, float] | None = None
 
     @property
     def speed(self) -> float:

@@ -93,7 +93,11 @@ def _compare(before: dict[str, Any], now: dict[str, Any], frames: int) -> None:
                 f"--resume: --{name.replace('_', '-')} is {_said(value)}, and was "
                 f"{_said(flags.get(name))} in the earlier run; give that again, or --overwrite"
             )
-    from_all = flags["video_bgr"] == "auto" or flags["preprocess_alignment"] == "static"
+    from_all = (
+        flags["video_bgr"] == "auto"
+        or flags["preprocess_alignment"] == "static"
+        or flags["mend_plate"]
+    )
     end = None if from_all else _DIGITS * max(frames, 1)
     for path, fingerprint in now["files"].items():
         if str(files.get(path))[:end] != fingerprint[:end]:

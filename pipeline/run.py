@@ -274,6 +274,7 @@ class Run:
                 "preflight": result.preflight,
                 "alignment": result.alignment,
                 "matching": result.matching,
+                "mending": result.mending,
                 "repeated_frames": result.repeated_frames,
                 "warnings": result.warnings,
             }

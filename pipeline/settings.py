@@ -40,6 +40,7 @@ class Settings:
     frame_rate: Fraction | float | str | None = None
     preprocess_alignment: bool | AlignMode = False  # True is "frame"
     match_plate: bool = False
+    mend_plate: bool = False
     garbage_matte: str | Path | None = None
     despeckle: bool | float = False  # True is DESPECKLE; percent of the frame
     smooth_alpha: bool = False

@@ -10,7 +10,7 @@ import torch
 
 from model import MattingRefine
 from model.weights import BUILTIN
-from training import ahead
+from training import ahead, spoil
 from training.__main__ import main
 from training.ahead import SamplePool
 from training.data import VALIDATION_SEED, Samples
@@ -38,8 +38,8 @@ def drawing(folder: Path, size: tuple[int, int], seed: int = 3) -> list[str]:
 def test_they_are_those_that_a_step_would_draw_mirrored_or_in_other_colours(
     pools, monkeypatch
 ) -> None:
-    monkeypatch.setattr(ahead, "SHORT", 0)
-    monkeypatch.setattr(ahead, "PAINTED", 0)
+    monkeypatch.setattr(spoil, "SHORT", 0)
+    monkeypatch.setattr(spoil, "PAINTED", 0)
     fresh = Samples(3, batch=6, first=0, last=1, size=SMALL, shrink=2, plain=0.3)
     pool = SamplePool(pools[0])
     assert len(pool) == 6 and pool.size == SMALL
@@ -75,15 +75,15 @@ def plates(folder: Path, count: int, monkeypatch) -> tuple[torch.Tensor, torch.T
     pool = SamplePool(folder)
     some, again = (pool.batch(seed=1, step=step, count=count) for step in (0, 0))
     assert all(torch.equal(x, again[name]) for name, x in some.items())
-    monkeypatch.setattr(ahead, "SHORT", 0)
-    monkeypatch.setattr(ahead, "PAINTED", 0)
+    monkeypatch.setattr(spoil, "SHORT", 0)
+    monkeypatch.setattr(spoil, "PAINTED", 0)
     whole = pool.batch(seed=1, step=0, count=count)
     assert all(torch.equal(whole[name], some[name]) for name in ("src", "fgr", "pha"))
     return some["bgr"], whole["bgr"]
 
 
 def test_the_plates_of_a_few_do_not_reach_as_far_as_the_frame(pools, monkeypatch) -> None:
-    monkeypatch.setattr(ahead, "PAINTED", 0)
+    monkeypatch.setattr(spoil, "PAINTED", 0)
     edges = set()
     for bgr, plate in zip(*plates(pools[1], 400, monkeypatch), strict=True):
         differs = (bgr != plate).any(0)
@@ -102,7 +102,7 @@ def test_the_plates_of_a_few_do_not_reach_as_far_as_the_frame(pools, monkeypatch
 
 
 def test_the_plates_of_others_are_painted_over_in_one_spot(pools, monkeypatch) -> None:
-    monkeypatch.setattr(ahead, "SHORT", 0)
+    monkeypatch.setattr(spoil, "SHORT", 0)
     some, whole = plates(pools[1], 200, monkeypatch)
     painted = (some != whole).any(dim=1)
     sizes = painted.sum(dim=(1, 2))[painted.any(dim=(1, 2))]

@@ -46,6 +46,14 @@ def test_a_moved_plate_laid_back_is_the_right_one_where_it_covers(name):
     assert off.mean() < 3 and (name == "right") == covered.all()
 
 
+def test_spots_are_painted_over_where_the_subject_is():
+    shot = make_shot(1, *SIZE, frames=2)
+    changed = (Fault(spots=3).plate(shot) != Fault().plate(shot)).any(axis=2)
+    assert 0.002 < changed.mean() < 0.5
+    near = cv2.dilate((shot.pha[-1] > 0.5).astype(np.uint8), np.ones((41, 41), np.uint8)) > 0
+    assert changed[near].mean() > changed[~near].mean()
+
+
 def test_light():
     grey = np.full((1, 1, 3), 0.5, np.float32)
     assert darker(0.4)(grey)[0, 0] == pytest.approx([0.3] * 3)
@@ -63,14 +71,15 @@ class Difference(torch.nn.Module):
 
 
 def test_every_way_to_mend_is_one_that_the_loader_knows():
-    shot = make_shot(0, *SIZE, frames=2)
+    shot = make_shot(0, *SIZE, frames=5)
     matter = Matter(Difference(), torch.device("cpu"), warn=pytest.fail)
     plate = Fault(light=darker(0.2)).plate(shot)
     empty = shot.pha[-1] == 0
     found = {
         name: last_alpha(matter, shot, plate, way)[empty].mean() for name, way in MENDINGS.items()
     }
-    assert found["`--match-plate`"] < 0.5 * found["as it is"]
+    for way in ("`--match-plate`", "`--mend-plate`"):
+        assert found[way] < 0.5 * found["as it is"]
 
 
 def test_the_table_is_markdown():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model.weights import BUILTIN
-from training import ahead, windows
+from training import ahead, spoil, windows
 from training.__main__ import main
 from training.data import VALIDATION_SEED, Batch, to_tensors
 from training.network import run
@@ -114,6 +114,8 @@ def cutting(folder: Path, samples: int) -> list[str]:
 
 def test_windows_may_be_cut_out_of_samples_that_were_drawn_ahead(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(ahead, "A_FILE", 2)
+    monkeypatch.setattr(spoil, "SHORT", 0)
+    monkeypatch.setattr(spoil, "PAINTED", 0)
     size = f"--size {WIDTH}x{HEIGHT}"
     assert main(["samples", str(tmp_path / "drawn"), *f"{size} --samples 2 --seed 5".split()]) == 0
     command = [*cutting(tmp_path / "cut", 2), "--ahead", str(tmp_path / "drawn")]
@@ -131,6 +133,14 @@ def test_windows_may_be_cut_out_of_samples_that_were_drawn_ahead(tmp_path, monke
         assert all(torch.equal(x, pool[index][name]) for name, x in window.items())
     assert main([*command, "--first", "2"]) == 1
     assert "2 samples were drawn ahead, not 4" in capsys.readouterr().err
+    monkeypatch.setattr(spoil, "PAINTED", 1)
+    painted = [*cutting(tmp_path / "painted", 2), "--ahead", str(tmp_path / "drawn")]
+    assert main(painted) == 0
+    plates = [
+        torch.cat([x["bgr"].flatten() for x in map(WindowPool(tmp_path / cut).__getitem__, (0, 1))])
+        for cut in ("cut", "painted")
+    ]
+    assert not torch.equal(*plates), "something befell them"
 
 
 def test_in_spots_base_and_refiner_learn_together(network, sample, tmp_path):

@@ -107,7 +107,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     smoothing.add_argument("--clips", type=int, default=4, help="drawn ones, beside the sample")
     mending = commands.add_parser("plates", help="what wrong plates cost, as a table")
     mending.add_argument("--clips", type=int, default=24)
-    mending.add_argument("--frames", type=int, default=3, help="of each clip")
+    mending.add_argument("--frames", type=int, default=9, help="of each clip")
     mending.add_argument("--size", type=_size, default="640x360")
     mending.add_argument("--device", default="cpu")
     return parser.parse_args(argv)

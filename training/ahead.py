@@ -23,16 +23,12 @@ from model import MattingBase
 from .data import VALIDATION_SEED, Batch, resized, shrunk, to_tensors
 from .network import Trainee, run
 from .sample import make_sample
-from .spoil import fall_short, paint_over
+from .spoil import spoilt
 
 #: Samples are saved by so many.
 A_FILE = 50
 #: Beside them, how much of each a network got wrong: (N,), mean absolute errors of alpha.
 _ERRORS = "errors.npy"
-#: The share of samples whose plate does not reach as far as the frame.
-SHORT = 0.1
-#: The share of samples with a spot of the plate painted over.
-PAINTED = 0.3
 #: Orders of red, green and blue.
 _ORDERS = tuple(permutations(range(3)))
 
@@ -168,11 +164,7 @@ class SamplePool(Pool):
                     name: x.index_select(0, order) if len(x) == 3 else x
                     for name, x in sample.items()
                 }
-            if short.random() < SHORT:
-                sample = {**sample, "bgr": fall_short(short, sample["bgr"])}
-            if painted.random() < PAINTED:
-                sample = {**sample, "bgr": paint_over(painted, sample)}
-            batch.append(sample)
+            batch.append(spoilt(short, painted, sample))
         return _batch_of(batch)
 
     @property

@@ -5,7 +5,7 @@ before a scene. The plate is the scene as the same camera would see it after it 
 or exposed otherwise; the frames go through the same loader as those of a real clip.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dataset import DeviceFeed, Frame, FrameSource, PairLoader
+from dataset import DeviceFeed, FrameSource, PairLoader, Pictures
 from model import Matter, load_network
+from pipeline import MendedPlate
 
 from .canvas import Canvas
 from .metrics import mad
+from .spoil import paint_over
 from .subjects import draw_subject
 from .textures import Array, Rng, scene
 
@@ -55,12 +57,14 @@ class Fault:
         turn: Of the camera, in degrees.
         light: Applied to the picture, in [0, 1].
         blur: Standard deviation in pixels.
+        spots: How many are painted over, where the subject is in the last frame mostly.
     """
 
     shift: float = 0
     turn: float = 0
     light: Callable[[Array], Array] = lambda picture: picture
     blur: float = 0
+    spots: int = 0
 
     def plate(self, shot: Shot) -> Array:
         """The plate (H, W, 3), uint8."""
@@ -72,7 +76,16 @@ class Fault:
         plate = self.light(middle(place, height, width).clip(0, 1))
         if self.blur:
             plate = cv2.GaussianBlur(plate, (0, 0), self.blur)
-        return levels(plate + shot.noise)
+        return self._painted(levels(plate + shot.noise), shot)
+
+    def _painted(self, plate: Array, shot: Shot) -> Array:
+        rng = np.random.default_rng(SEED)
+        last = {"src": shot.frames[-1], "pha": levels(shot.pha[-1])[..., None]}
+        sample = {name: torch.from_numpy(x).permute(2, 0, 1) for name, x in last.items()}
+        for _ in range(self.spots):
+            bgr = torch.from_numpy(plate).permute(2, 0, 1)
+            plate = np.asarray(paint_over(rng, {**sample, "bgr": bgr}).permute(1, 2, 0))
+        return np.ascontiguousarray(plate)
 
     def covered(self, height: int, width: int) -> Array:
         """Where in the frame (H, W), bool, the plate has something to say."""
@@ -137,16 +150,20 @@ FAULTS: dict[str, Fault] = {
     "40 % darker": Fault(light=darker(0.4)),
     "800 K warmer": Fault(light=warmer(800)),
     "blurred": Fault(blur=2),
+    "painted over in three spots": Fault(spots=3),
     "all at once": Fault(8, 1, lambda picture: darker(0.2)(warmer(800)(picture)), 2),
 }
-#: Ways to mend, as keywords of the loader, by the flags that choose them.
+#: Ways to mend, as keywords of the loader and of the mended plate, by the flags that choose them.
 MENDINGS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "`--match-plate`": {"match": True},
     "`--preprocess-alignment`": {"align": "frame"},
     "`--preprocess-alignment static`": {"align": "static"},
     "both": {"align": "frame", "match": True},
+    "`--mend-plate`": {"mend": True},
 }
+#: Frames that are read in one go, which aligning and matching learn from; mending sees all.
+_READ = 3
 
 
 def make_shot(index: int, height: int, width: int, *, frames: int) -> Shot:
@@ -184,21 +201,16 @@ def levels(picture: Array) -> Array:
     return np.rint(255 * picture.clip(0, 1)).astype(np.uint8)
 
 
-class _Pictures(FrameSource):
-    def __init__(self, pictures: Array, *, still: bool):
-        self.name, self.size, self.still = "pictures", pictures.shape[1:3], still
-        self.length_hint = len(pictures)
-        self._pictures = pictures
-
-    def __iter__(self) -> Iterator[Frame]:
-        return (Frame(picture) for picture in self._pictures)
-
-
 def last_alpha(matter: Matter, shot: Shot, plate: Array, mending: dict[str, Any]) -> Array:
     """Alpha (H, W) of the last frame, as found with a plate and a way to mend it."""
     feed = DeviceFeed(matter.device)
-    src, bgr = _Pictures(shot.frames, still=False), _Pictures(plate[None], still=True)
-    with PairLoader(src, bgr, warn=lambda message: None, **mending) as loader:
+    warn: Callable[[str], None] = lambda message: None  # noqa: E731
+    ways = {name: way for name, way in mending.items() if name != "mend"}
+    bgr: FrameSource = Pictures(plate[None], "plate", still=True)
+    if "mend" in mending:
+        bgr = MendedPlate(Pictures(shot.frames, "clip"), bgr, matter, warn=warn, **ways)
+    read = np.linspace(0, len(shot.frames) - 1, _READ).round().astype(int)
+    with PairLoader(Pictures(shot.frames[read], "clip"), bgr, warn=warn, **ways) as loader:
         *_, last = loader
     frames = feed(last)
     return np.asarray(matter(frames.src, frames.bgr).pha[0, 0].cpu().numpy())

@@ -13,6 +13,20 @@ from dataset.autoplate import filled
 from .data import Batch
 from .textures import Rng
 
+#: The share of samples whose plate does not reach as far as the frame.
+SHORT = 0.1
+#: The share of samples with a spot of the plate painted over.
+PAINTED = 0.3
+
+
+def spoilt(short: Rng, painted: Rng, sample: Batch) -> Batch:
+    """``sample``, or with a plate that befell something: each of the two draws its own."""
+    if short.random() < SHORT:
+        sample = {**sample, "bgr": fall_short(short, sample["bgr"])}
+    if painted.random() < PAINTED:
+        sample = {**sample, "bgr": paint_over(painted, sample)}
+    return sample
+
 
 def fall_short(rng: Rng, bgr: Tensor) -> Tensor:
     """``bgr`` (3, H, W) with the colours at one edge in place of what it would hold beyond it."""

@@ -22,6 +22,7 @@ from .ahead import Pool, SamplePool, write_ahead
 from .data import Batch, to_tensors
 from .network import Prediction, clamp
 from .sample import make_sample
+from .spoil import spoilt
 
 #: Side of a window in pixels, and in the 4x4 patches that the refiner chooses.
 SIDE, PATCHES = 64, 16
@@ -173,7 +174,8 @@ def write_windows(
     def draw(index: int) -> list[Batch]:
         rng = np.random.default_rng([seed, index, 3])
         if drawn is not None:
-            sample = drawn[index]
+            short, painted = (np.random.default_rng([seed, index, use]) for use in (7, 9))
+            sample = spoilt(short, painted, drawn[index])
         else:
             height, width = SIZES[rng.integers(len(SIZES))]
             sample = to_tensors(make_sample(seed, index, height, width, alike=alike, shaded=shaded))

@@ -93,7 +93,7 @@ class ImageSequenceWriter(BackgroundWriter):
 
 
 def save_png(path: Path, image: np.ndarray) -> None:
-    """Save an image (H, W, 1, 3 or 4), uint8, whole or not at all.
+    """Save an image (H, W, 1, 3 or 4), uint8 or uint16, whole or not at all.
 
     Raises:
         WriteError: That is not possible.
@@ -102,7 +102,7 @@ def save_png(path: Path, image: np.ndarray) -> None:
 
 
 def _encode_png(image: np.ndarray) -> list[bytes | memoryview]:
-    """Encode (H, W, 1, 3 or 4), uint8: a PNG that says it is sRGB."""
+    """Encode (H, W, 1, 3 or 4), uint8 or uint16: a PNG that says it is sRGB."""
     encoded = _encode(".png", image, _PNG_OPTIONS)
     return [encoded[:_AFTER_HEADER], _SRGB_CHUNK, encoded[_AFTER_HEADER:]]
 

@@ -1,0 +1,241 @@
+"""A plate that the clip itself mends: the network says when a pixel of it was free."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from dataset import (
+    AlignMode,
+    AutoPlate,
+    DeviceFeed,
+    Frame,
+    FrameBatch,
+    FrameSource,
+    PairLoader,
+    Pictures,
+    by_rows,
+    check_plate,
+    densest,
+    resize,
+    sample_evenly,
+)
+from model import Matter
+
+from .opening import Inputs
+from .settings import Settings, UsageError
+
+#: Frames that are matted for it, at most, and how often, each time with the plate found before.
+_MOST_FRAMES, _ROUNDS = 48, 3
+#: A pixel is free where alpha stays below this, at its neighbours too, so many pixels away.
+_FREE, _AROUND = 0.3, 2
+#: What the clip shows there counts if it does so in this share of the frames, and so many of them.
+_FREE_SHARE, _FREE_FRAMES = 0.03, 3
+#: Levels of 255, averaged over as many pixels, by which the plate has to differ to be mended, and
+#: the softness, in pixels, of the seam.
+_APART, _PATCH, _SEAM = 8, 5, 1.5
+#: Share of the plate that has to change for another round to pay.
+_WORTH = 1e-4
+
+
+class MendedPlate(FrameSource):
+    """A plate with what the clip shows in place of what is wrong in it.
+
+    Frames across the clip are matted. Where a pixel is free, again and again, and shows the same
+    each time, that is the scene; if the plate shows something else there, it was painted over, or
+    something moved. With a better plate alpha is better, and tells more of the pixels to be free.
+
+    Args:
+        src: The clip.
+        bgr: A still plate.
+        matter: Mattes frames.
+        size: (height, width) to resize both to; without it, the plate is to have the clip's shape.
+        align: As in :class:`PairLoader`.
+        match: Likewise.
+        warn: Told of what stays as it is.
+
+    Attributes:
+        share: How much of the plate was mended, in [0, 1]; known once that was done.
+
+    Raises:
+        UsageError: There is a plate for each frame.
+        ValueError: The plate has another shape than the source, and no ``size`` was given.
+    """
+
+    still = True
+
+    def __init__(
+        self,
+        src: FrameSource,
+        bgr: FrameSource,
+        matter: Matter,
+        *,
+        size: tuple[int, int] | None = None,
+        align: AlignMode | None = None,
+        match: bool = False,
+        warn: Callable[[str], None],
+    ):
+        if not bgr.still:
+            raise UsageError(
+                f"--mend-plate needs one plate for the whole clip, and {bgr.name} has one for "
+                "each frame"
+            )
+        check_plate(bgr.name, bgr.size, src.size, stretch=size is not None, warn=warn)
+        self.name, self.size = bgr.name, size or src.size
+        self.share = 0.0
+        self._src, self._bgr, self._matter = src, bgr, matter
+        self._align, self._match, self._warn = align, match, warn
+        self._plate: np.ndarray | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield Frame(self.find())
+
+    def find(self, between: Callable[[], None] = lambda: None) -> np.ndarray:
+        """Mend the plate; a second call returns the same.
+
+        Args:
+            between: Called now and then; what it raises ends the work.
+
+        Returns:
+            (H, W, 3), RGB, uint8 or uint16, of ``size``.
+
+        Raises:
+            MediaError: The clip or the plate cannot be read.
+        """
+        if self._plate is None:
+            if isinstance(self._bgr, AutoPlate):
+                whole = self._bgr.find(between)
+            else:
+                whole = next(iter(self._bgr)).image
+            self._plate = self._mend(resize(whole, self.size), between)
+        return self._plate
+
+    def _mend(self, plate: np.ndarray, between: Callable[[], None]) -> np.ndarray:
+        frames = sample_evenly(self._src, between, most=_MOST_FRAMES)
+        if len(frames) < _FREE_FRAMES:
+            self._warn(f"{self.name}: the clip is too short for --mend-plate, so it stays as it is")
+            return plate
+        changed = np.zeros(self.size, bool)
+        for _ in range(_ROUNDS):
+            seen, free = self._look(frames, plate, between)
+            plate, patches = mended(plate, seen, free, between)
+            changed |= patches
+            if patches.mean() < _WORTH:
+                break
+        self.share = float(changed.mean())
+        return plate
+
+    def _look(
+        self, frames: np.ndarray, plate: np.ndarray, between: Callable[[], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What each of ``frames`` shows at the pixels of ``plate``, and which of them are free.
+
+        Returns:
+            (N, H, W, 3), uint8, in place and light of the plate, and (N, H, W), bool.
+        """
+        count, (height, width) = len(frames), self.size
+        moved = self._align or self._match or frames.shape[1:3] != self.size
+        seen = np.empty((count, height, width, 3), np.uint8) if moved else frames
+        free = np.empty((count, height, width), bool)
+        feed = DeviceFeed(self._matter.device)
+        loader = PairLoader(
+            Pictures(frames, self._src.name, consecutive=False),
+            Pictures(plate[None], self.name, still=True),
+            size=self.size,
+            align=self._align,
+            match=self._match,
+            warn=self._warn,
+        )
+        loader.waiting = between
+        around = np.ones((2 * _AROUND + 1,) * 2, np.uint8)
+        with loader:
+            for index, batch in enumerate(loader):
+                between()
+                pair = feed(batch)
+                pha = self._matter(pair.src, pair.bgr).pha[0, 0].float().cpu().numpy()
+                taken = cv2.dilate((pha > _FREE).astype(np.uint8), around)
+                free[index] = _back(taken, batch, beyond=1) == 0
+                if moved:
+                    seen[index] = _plain(_back(batch.src[0].permute(1, 2, 0).numpy(), batch), batch)
+        return seen, free
+
+
+def with_mended_plate(
+    settings: Settings, inputs: Inputs, matter: Matter, warn: Callable[[str], None]
+) -> Inputs:
+    """The inputs, with a plate that gets mended if the settings want that.
+
+    Raises:
+        UsageError, ValueError: As :class:`MendedPlate`.
+    """
+    if not settings.mend_plate:
+        return inputs
+    plate = MendedPlate(
+        inputs.src,
+        inputs.bgr,
+        matter,
+        size=inputs.size if settings.video_resize else None,
+        align=settings.align,
+        match=settings.match_plate,
+        warn=warn,
+    )
+    return replace(inputs, bgr=plate)
+
+
+def _back(picture: np.ndarray, batch: FrameBatch, *, beyond: float = 0) -> np.ndarray:
+    """A picture of the frame (H, W) or (H, W, C), uint8, where its plate lies."""
+    if batch.homography is None:
+        return picture
+    return cv2.warpPerspective(
+        picture,
+        batch.homography[0].numpy(),
+        picture.shape[1::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderValue=beyond,
+    )
+
+
+def _plain(frame: np.ndarray, batch: FrameBatch) -> np.ndarray:
+    """The colours of a frame (H, W, 3), uint8, in the light of its plate."""
+    if batch.colour is None:
+        return frame
+    gain, offset = batch.colour[0].numpy()
+    return np.rint((frame - 255 * offset) / gain).clip(0, 255).astype(np.uint8)
+
+
+def mended(
+    plate: np.ndarray, seen: np.ndarray, free: np.ndarray, between: Callable[[], None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Put what is seen in the place of what a plate shows, where these differ.
+
+    Args:
+        plate: (H, W, 3), uint8 or uint16.
+        seen: (N, H, W, 3), uint8, the pixels of the plate at N moments.
+        free: (N, H, W), bool, where these show the scene.
+        between: Called now and then; what it raises ends the work.
+
+    Returns:
+        The plate, of the same type, and where it was mended, (H, W), bool.
+    """
+    count, (height, width) = len(seen), plate.shape[:2]
+    levels = 257 if plate.dtype == np.uint16 else 1
+    scene = np.empty((height, width, 3), np.uint8)
+    agreement = np.empty((height, width), np.float32)
+
+    def look(rows: slice) -> None:
+        colour, share = densest(
+            seen[:, rows].reshape(count, -1, 3), free[:, rows].reshape(count, -1)
+        )
+        scene[rows] = colour.reshape(scene[rows].shape)
+        agreement[rows] = share.reshape(agreement[rows].shape)
+
+    by_rows(seen, look, between)
+    sure = agreement * count >= max(_FREE_SHARE * count, _FREE_FRAMES - 0.5)
+    change = sure[..., None] * (levels * scene.astype(np.float32) - plate)
+    around = (_PATCH, _PATCH)
+    apart = cv2.blur(np.abs(change).max(axis=2) / levels, around)
+    patches = sure & (apart > _APART * cv2.blur(sure.astype(np.float32), around))
+    wider = cv2.dilate(patches.astype(np.float32), np.ones((3, 3), np.uint8))
+    weight = cv2.GaussianBlur(wider, (0, 0), _SEAM)
+    return np.rint(plate + weight[..., None] * change).astype(plate.dtype), patches

@@ -1,0 +1,267 @@
+"""Plates that are mended by the clip."""
+
+import json
+from pathlib import Path
+
+import cv2
+import media
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dataset import AutoPlate, Pictures
+from inference_video import matte_video
+from model import BaseOutput, Matter
+from pipeline import MendedPlate, UsageError
+from writers import MemoryWriter
+
+HEIGHT, WIDTH, COUNT = 120, 200, 24
+#: Rows and columns that are painted over in the plate, and those behind somebody who sits.
+SPOT, SEAT = np.s_[30:60, 80:110], np.s_[70:100, 20:50]
+
+
+def room() -> np.ndarray:
+    """An empty scene (H, W, 3), uint8, whose colours stay below those of the subject."""
+    noise = np.random.default_rng(0).uniform(40, 150, (HEIGHT // 4, WIDTH // 4, 3))
+    return cv2.resize(noise.astype(np.float32), (WIDTH, HEIGHT)).round().astype(np.uint8)
+
+
+def painted(plate: np.ndarray) -> np.ndarray:
+    """The plate with a flat spot."""
+    plate = plate.copy()
+    plate[SPOT] = 200 if plate.dtype == np.uint8 else 200 * 257
+    return plate
+
+
+def walk(*, sits: bool = False) -> np.ndarray:
+    """(N, H, W, 3), uint8: a white block walks through the room, with noise."""
+    random = np.random.default_rng(1)
+    frames = []
+    for number in range(COUNT):
+        picture = room() + random.normal(0, 1.5, (HEIGHT, WIDTH, 3))
+        left = number * 7 % (WIDTH - 40)
+        picture[10:110, left : left + 40] = 250
+        if sits:
+            picture[SEAT] = 240
+        frames.append(picture.round().clip(0, 255).astype(np.uint8))
+    return np.stack(frames)
+
+
+class White(nn.Module):
+    """Alpha is 1 where the frame is nearly white; as in a real network, not only there.
+
+    Args:
+        doubt: Alpha where the plate differs from a frame that is not white.
+    """
+
+    def __init__(self, doubt: float = 0):
+        super().__init__()
+        self.doubt = doubt
+
+    def forward(self, src, bgr):
+        white = (src.amin(dim=1, keepdim=True) > 0.9).float()
+        apart = ((src - bgr).abs().amax(dim=1, keepdim=True) > 0.1).float()
+        pha = torch.maximum(white, self.doubt * apart)
+        return BaseOutput(pha, src, pha, src)
+
+
+def mend(
+    frames: np.ndarray, plate: np.ndarray, *, doubt: float = 0, warn=pytest.fail, **ways
+) -> tuple[np.ndarray, float]:
+    """The mended plate, and the share of it that was."""
+    matter = Matter(White(doubt), torch.device("cpu"), warn=pytest.fail)
+    bgr = Pictures(plate[None], "plate.png", still=True)
+    source = MendedPlate(Pictures(frames, "clip.mp4"), bgr, matter, warn=warn, **ways)
+    (frame,) = source
+    assert source.still and source.find() is frame.image, "it is mended once"
+    return frame.image, source.share
+
+
+def off(plate: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """How many levels of 255 a plate is off, (H, W)."""
+    levels = 257 if plate.dtype == np.uint16 else 1
+    return np.abs(plate / levels - truth.astype(float)).max(axis=2)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_spot_shows_the_scene_again_and_all_else_stays_as_it_was(deep):
+    plate = painted(room().astype(np.uint16) * 257 + 99 if deep else room())
+    found, share = mend(walk(), plate)
+    assert found.dtype == plate.dtype and off(found, room()).max() <= 5
+    spot = np.zeros((HEIGHT, WIDTH), bool)
+    spot[SPOT] = True
+    assert share == pytest.approx(spot.mean(), rel=0.3)
+    far = cv2.dilate(spot.astype(np.uint8), np.ones((15, 15), np.uint8)) == 0
+    np.testing.assert_array_equal(found[far], plate[far])
+
+
+def test_a_plate_without_a_fault_comes_back_as_it_is():
+    found, share = mend(walk(), room())
+    np.testing.assert_array_equal(found, room())
+    assert share == 0
+
+
+def test_where_somebody_sits_all_the_time_the_plate_has_the_say():
+    plate = room()
+    plate[SEAT] = 200
+    found, share = mend(walk(sits=True), plate)
+    np.testing.assert_array_equal(found, plate)
+    assert share == 0
+
+
+def test_where_the_network_sees_somebody_the_plate_has_the_say():
+    found, share = mend(walk(), painted(room()), doubt=1)
+    inner = np.s_[34:56, 84:106]
+    np.testing.assert_array_equal(found[inner], painted(room())[inner])
+    assert share < 0.02
+
+
+def test_alpha_of_the_mended_plate_tells_of_more_free_pixels():
+    """Only the rim of the spot looks like the scene; round by round the rest does."""
+
+    class Rim(White):
+        def forward(self, src, bgr):
+            out = super().forward(src, bgr)
+            apart = (src - bgr).abs().amax(dim=1, keepdim=True) > 0.1
+            inside = -nn.functional.max_pool2d(-apart.float(), 17, 1, 8)  # 8 px from the rim
+            return out._replace(pha=torch.maximum(out.pha, inside))
+
+    matter = Matter(Rim(), torch.device("cpu"), warn=pytest.fail)
+    bgr = Pictures(painted(room())[None], "plate.png", still=True)
+    found = MendedPlate(Pictures(walk(), "clip.mp4"), bgr, matter, warn=pytest.fail).find()
+    assert off(found, room())[SPOT].max() <= 5
+
+
+def test_a_plate_in_another_light_is_mended_in_its_own():
+    darker = (0.8 * room()).round().astype(np.uint8)
+    found, share = mend(walk(), painted(darker), match=True)
+    assert off(found, 0.8 * room())[SPOT].max() <= 6
+    assert share == pytest.approx(0.0375, rel=0.3)
+
+
+@pytest.mark.parametrize("mode", ["frame", "static"])
+def test_a_plate_that_was_moved_is_mended_in_its_own_place(mode):
+    shift = np.array([[1, 0, 6.0], [0, 1, 4.0]])
+    moved = cv2.warpAffine(room(), shift, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
+    found, _ = mend(walk(), painted(moved), align=mode)
+    assert np.percentile(off(found, moved)[SPOT], 98) <= 12
+    outside = np.s_[:, :6]  # which no frame shows
+    np.testing.assert_array_equal(found[outside], moved[outside])
+
+
+def test_both_are_resized_where_the_user_wants_it():
+    size = HEIGHT // 2, WIDTH // 2
+    found, share = mend(walk(), painted(room()), size=size)
+    small = cv2.resize(room(), size[::-1], interpolation=cv2.INTER_AREA)
+    assert found.shape == (*size, 3) and share > 0.02
+    assert np.percentile(off(found, small), 99) < 12
+
+
+def test_what_auto_had_to_fill_is_mended():
+    """Legs that sway: each pixel is free now and then, and always next to one that is not."""
+    room = np.random.default_rng(0).uniform(40, 150, (40, 160, 3)).astype(np.float32)
+    room = cv2.resize(room, (640, 160)).round().astype(np.uint8)
+    frames = np.repeat(room[None], 40, axis=0)
+    columns = np.arange(200, 320)
+    for number, frame in enumerate(frames):
+        frame[30:130, columns[(columns + 5 * number) % 20 < 10]] = 232 + number % 5 * 5
+    told: list[str] = []
+    auto = AutoPlate(Pictures(frames, "clip.mp4"), told.append)
+    before = auto.find()
+    matter = Matter(White(), torch.device("cpu"), warn=pytest.fail)
+    source = MendedPlate(Pictures(frames, "clip.mp4"), auto, matter, warn=pytest.fail)
+    assert off(before, room).max() > 30 and off(source.find(), room).max() <= 8
+    assert len(told) == 1 and "--mend-plate" in told[0]
+
+
+@pytest.mark.cuda
+def test_on_cuda_it_mends_as_on_the_cpu():
+    matter = Matter(White(), torch.device("cuda"), warn=pytest.fail)
+    bgr = Pictures(painted(room())[None], "plate.png", still=True)
+    found = MendedPlate(Pictures(walk(), "clip.mp4"), bgr, matter, warn=pytest.fail).find()
+    np.testing.assert_array_equal(found, mend(walk(), painted(room()))[0])
+
+
+def test_too_short_a_clip_is_told_and_mends_nothing():
+    told: list[str] = []
+    found, share = mend(walk()[:2], painted(room()), warn=told.append)
+    np.testing.assert_array_equal(found, painted(room()))
+    assert share == 0 and len(told) == 1 and "too short for --mend-plate" in told[0]
+
+
+def test_it_can_be_stopped_between_frames():
+    asked = 0
+
+    def stop() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == COUNT + 5:  # while the network is at work
+            raise KeyboardInterrupt
+
+    matter = Matter(White(), torch.device("cpu"), warn=pytest.fail)
+    bgr = Pictures(room()[None], "plate.png", still=True)
+    source = MendedPlate(Pictures(walk(), "clip.mp4"), bgr, matter, warn=pytest.fail)
+    with pytest.raises(KeyboardInterrupt):
+        source.find(stop)
+
+
+def test_what_cannot_be_mended_is_refused_before_anything_is_written(tmp_path):
+    clip = media.make_clip(tmp_path / "clip.mp4", 4)
+    flags = dict(video_src=clip, network=media.KnownNetwork(), output_dir=tmp_path / "out")
+    video = media.make_clip(tmp_path / "plates.mp4", 4)
+    with pytest.raises(UsageError, match=r"--mend-plate needs one plate .*plates\.mp4 has one"):
+        matte_video(**flags, video_bgr=video, mend_plate=True)
+    square = media.make_plate(tmp_path / "square.png", (60, 60))
+    with pytest.raises(ValueError, match=r"another shape; crop the plate"):
+        matte_video(**flags, video_bgr=square, mend_plate=True, preflight=False)
+    assert not (tmp_path / "out").exists()
+
+
+def write_walk(folder: Path) -> tuple[Path, Path]:
+    """The frames of :func:`walk` as a folder of images, and the painted plate."""
+    (folder / "frames").mkdir()
+    for number, frame in enumerate(walk()):
+        cv2.imwrite(str(folder / f"frames/{number:02d}.png"), frame[..., ::-1])
+    cv2.imwrite(str(folder / "painted.png"), painted(room())[..., ::-1])
+    return folder / "frames", folder / "painted.png"
+
+
+def test_a_run_uses_the_mended_plate_saves_it_and_reports_it(tmp_path):
+    src, bgr = write_walk(tmp_path)
+    flags = dict(video_src=src, video_bgr=bgr, network=White(0.2), output_format="image_sequences")
+    alphas = {}
+    for mended in (False, True):
+        pha = MemoryWriter()
+        matte_video(**flags, writers={"pha": pha}, mend_plate=mended, preflight=False)
+        spot = np.asarray(pha.frames)[:, 0][:, *SPOT]
+        alphas[mended] = np.isin(spot, (0, 255)).mean()
+    assert alphas[False] < 0.4 and alphas[True] == 1, "it differs nowhere now"
+
+    out = tmp_path / "out"
+    result = matte_video(**flags, output_dir=out, mend_plate=True)
+    assert off(cv2.imread(str(out / "plate.png"))[..., ::-1], room()).max() <= 5
+    report = json.loads((out / "run.json").read_text())
+    assert report["mending"] == result.mending == {"share": pytest.approx(0.0375, rel=0.3)}
+    assert "plate.png" in [output["path"] for output in report["outputs"]]
+    assert report["settings"]["mend_plate"] is True
+    with pytest.raises(UsageError, match="--mend-plate is off, and was on in the earlier run"):
+        matte_video(**flags, output_dir=out, resume=True)
+    for path in sorted((out / "com").iterdir())[-2:]:
+        path.unlink()
+    again = matte_video(**flags, output_dir=out, mend_plate=True, resume=True)
+    assert again.resumed == COUNT - 2 and len(list((out / "com").iterdir())) == COUNT
+
+
+def test_a_deep_plate_is_saved_as_deep_and_a_quick_look_mends_from_the_whole_clip(tmp_path):
+    src, bgr = write_walk(tmp_path)
+    deep = painted(room()).astype(np.uint16) * 257 + 99
+    cv2.imwrite(str(bgr), deep[..., ::-1])
+    out = tmp_path / "look"
+    matte_video(
+        video_src=src, video_bgr=bgr, network=White(), output_dir=out, mend_plate=True,
+        preview_only=True,
+    )  # fmt: skip
+    saved = cv2.imread(str(out / "plate.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+    assert saved.dtype == np.uint16 and off(saved, room()).max() <= 5
+    np.testing.assert_array_equal(saved[:10], deep[:10])
