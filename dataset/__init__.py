@@ -5,7 +5,7 @@ from .align import PlateAligner
 from .autoplate import AutoPlate, sample_evenly
 from .colour import FlatColour, parse_colour
 from .decode import open_media
-from .densest import by_rows, densest
+from .densest import densest_of_clip
 from .factory import open_plate, open_source, plate_file, warn_if_transparent
 from .feed import DeviceBatch, DeviceFeed
 from .fit import check_plate, resize
@@ -15,7 +15,7 @@ from .images import StillImage, is_opaque, read_image
 from .match import PlateMatcher
 from .pairs import ALIGN_MODES, AlignMode, FrameBatch, PairLoader
 from .rgb import LeftSited
-from .sources import Frame, FrameSource, MediaError, Pictures, exact_rate
+from .sources import Frame, FrameSource, HeldPictures, MediaError, exact_rate
 from .video import VideoSource
 
 __all__ = [
@@ -28,20 +28,19 @@ __all__ = [
     "Frame",
     "FrameBatch",
     "FrameSource",
+    "HeldPictures",
     "ImageFolder",
     "LeftSited",
     "MediaError",
     "PairLoader",
     "PickedFrames",
-    "Pictures",
     "PlateAligner",
     "PlateMatcher",
     "StillImage",
     "VideoSource",
-    "by_rows",
     "check_plate",
     "delayed",
-    "densest",
+    "densest_of_clip",
     "exact_rate",
     "frames_in",
     "glance",

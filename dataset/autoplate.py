@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
-from .densest import by_rows, densest
+from .densest import by_rows, densest, densest_of_clip
 from .sources import Frame, FrameSource, MediaError, Warn
 
 #: Frames to look at, and the bytes that they may take; but never fewer than the least.
@@ -56,11 +56,12 @@ class AutoPlate(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         yield Frame(self.find())
 
-    def find(self, between: Callable[[], None] = lambda: None) -> np.ndarray:
+    def find(self, between: Callable[[], None] = lambda: None, *, tell: bool = True) -> np.ndarray:
         """Find the plate; a second call returns the same.
 
         Args:
             between: Called now and then; what it raises ends the search.
+            tell: Warn of what was filled; else :meth:`tell` does so later.
 
         Returns:
             (H, W, 3), RGB, uint8.
@@ -73,20 +74,12 @@ class AutoPlate(FrameSource):
             if len(frames) < 2:
                 raise _too_short(self._src)
             self._plate = self._make(frames, between)
+            if tell:
+                self.tell()
         return self._plate
 
     def _make(self, frames: np.ndarray, between: Callable[[], None]) -> np.ndarray:
-        height, width = self.size
-        plate = np.empty((height, width, 3), np.uint8)
-        agreement = np.empty((height, width), np.float32)
-
-        def look(rows: slice) -> None:
-            part = frames[:, rows].reshape(len(frames), -1, 3)
-            colour, share = densest(part)
-            plate[rows] = colour.reshape(plate[rows].shape)
-            agreement[rows] = share.reshape(agreement[rows].shape)
-
-        by_rows(frames, look, between)
+        plate, agreement = densest_of_clip(frames, between)
         disputed = agreement < _AGREED
         if (agreement < _STEADY).mean() < _STILL:
             self._warn(
@@ -107,24 +100,26 @@ class AutoPlate(FrameSource):
         enough = max(_FREE_SHARE, min(_FREE_FRAMES, len(frames) / 2) / len(frames))
         never_free = (agreement < enough).astype(np.uint8)
         self.spots = cv2.dilate(never_free, np.ones((3, 3), np.uint8)) > 0
-        self._tell()
         return filled(plate, self.spots) if self.spots.any() else plate
 
-    def _tell(self) -> None:
+    def tell(self, mended: np.ndarray | None = None) -> None:
+        """Warn of what was filled, but for what has been ``mended`` since, (H, W), bool."""
         assert self.spots is not None
-        share = float(self.spots.mean())
+        spots = self.spots if mended is None else self.spots & ~mended
+        share = float(spots.mean())
         if share > 0.2:
             self._warn(
                 f"{self.name}: {share:.0%} of it was never seen free; --video-bgr auto needs a "
                 "camera that stands still and a subject that moves about"
             )
         elif share:
-            _, _, stats, centres = cv2.connectedComponentsWithStats(self.spots.astype(np.uint8))
+            _, _, stats, centres = cv2.connectedComponentsWithStats(spots.astype(np.uint8))
             x, y = centres[1 + stats[1:, cv2.CC_STAT_AREA].argmax()]
+            remedy = "try --mend-plate, or retouch" if mended is None else "retouch"
             self._warn(
                 f"{self.name}: {share:.2%} of it was never free and is filled from around (the "
-                f"largest spot is at x {x:.0f}, y {y:.0f}); --mend-plate looks there again, or "
-                "retouch plate.png and give it as --video-bgr"
+                f"largest spot is at x {x:.0f}, y {y:.0f}); {remedy} plate.png and give it as "
+                "--video-bgr"
             )
 
 

@@ -63,6 +63,28 @@ def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     return np.rint(total / np.maximum(chosen.sum(axis=0), 1)[:, None]).astype(np.uint8)
 
 
+def densest_of_clip(
+    frames: np.ndarray, between: Callable[[], None], chosen: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same for whole frames (N, H, W, 3), of which ``chosen`` (N, H, W) tells what counts.
+
+    Returns:
+        The colours (H, W, 3), uint8, and the shares of the frames (H, W), float32 in [0, 1].
+    """
+    count, height, width, _ = frames.shape
+    colours = np.empty((height, width, 3), np.uint8)
+    agreement = np.empty((height, width), np.float32)
+
+    def look(rows: slice) -> None:
+        part = None if chosen is None else chosen[:, rows].reshape(count, -1)
+        colour, share = densest(frames[:, rows].reshape(count, -1, 3), part)
+        colours[rows] = colour.reshape(colours[rows].shape)
+        agreement[rows] = share.reshape(agreement[rows].shape)
+
+    by_rows(frames, look, between)
+    return colours, agreement
+
+
 def by_rows(frames: np.ndarray, work: Callable[[slice], None], between: Callable[[], None]) -> None:
     """Do ``work`` on all rows of ``frames`` (N, H, W, 3), a few at a time, on some threads.
 

@@ -79,7 +79,7 @@ class FrameSource(ABC):
         """Read from first to last; what is opened is closed with the iterator."""
 
 
-class Pictures(FrameSource):
+class HeldPictures(FrameSource):
     """Pictures in memory.
 
     Args:

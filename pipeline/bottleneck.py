@@ -19,6 +19,7 @@ def explain(
     images_in: bool,
     aligned: bool,
     plate: float = 0,
+    mended: bool = False,
     written: Collection[tuple[str, str]],
 ) -> str:
     """Say which stage took longest, and what would help.
@@ -29,6 +30,7 @@ def explain(
         images_in: Whether the clip was a folder of images.
         aligned: Whether the plate was laid over each frame.
         plate: Share of the time, within that for reading, in which a plate was made of the clip.
+        mended: Whether one was mended then.
         written: Kind and extension of every output; empty for sinks of the caller's own.
     """
     stage = bottleneck(waited)
@@ -37,6 +39,11 @@ def explain(
         fewer = "fewer --model-refine-sample-pixels" if on_cuda else "a CUDA device"
         return f"the network {share}; {fewer} or a smaller --video-resize would help"
     if stage == "read":
+        if mended and plate > waited["read"] / 2:
+            return (
+                f"mending the plate {share}; its plate.png as --video-bgr, without --mend-plate, "
+                "spares that next time"
+            )
         if plate > waited["read"] / 2:
             return (
                 f"reading the clip for a plate {share}; --video-bgr plate.png spares that next time"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,11 +14,10 @@ from dataset import (
     Frame,
     FrameBatch,
     FrameSource,
+    HeldPictures,
     PairLoader,
-    Pictures,
-    by_rows,
     check_plate,
-    densest,
+    densest_of_clip,
     resize,
     sample_evenly,
 )
@@ -30,11 +30,16 @@ from .settings import Settings, UsageError
 _MOST_FRAMES, _ROUNDS = 48, 3
 #: A pixel is free where alpha stays below this, at its neighbours too, so many pixels away.
 _FREE, _AROUND = 0.3, 2
-#: What the clip shows there counts if it does so in this share of the frames, and so many of them.
-_FREE_SHARE, _FREE_FRAMES = 0.03, 3
+#: What the clip shows there counts if it does so in this share of the frames, and so many of them;
+#: so it does for what the plate shows.
+_FREE_SHARE, _FREE_FRAMES = 0.08, 3
 #: Levels of 255, averaged over as many pixels, by which the plate has to differ to be mended, and
 #: the softness, in pixels, of the seam.
 _APART, _PATCH, _SEAM = 8, 5, 1.5
+#: The light that the deepest shadow leaves; a plate that differs by no more than that is right.
+_DEEPEST = 0.4
+#: Levels near black and white, where cameras clip, so that they tell nothing of another light.
+_DARKEST, _BRIGHTEST = 5, 250
 #: Share of the plate that has to change for another round to pay.
 _WORTH = 1e-4
 
@@ -44,7 +49,9 @@ class MendedPlate(FrameSource):
 
     Frames across the clip are matted. Where a pixel is free, again and again, and shows the same
     each time, that is the scene; if the plate shows something else there, it was painted over, or
-    something moved. With a better plate alpha is better, and tells more of the pixels to be free.
+    something moved. It is right if some of those moments show what it shows, or if the scene shows
+    the same in less light: that is the subject's shadow. With a better plate alpha is better, and
+    tells more of the pixels to be free.
 
     Args:
         src: The clip.
@@ -59,7 +66,7 @@ class MendedPlate(FrameSource):
         share: How much of the plate was mended, in [0, 1]; known once that was done.
 
     Raises:
-        UsageError: There is a plate for each frame.
+        UsageError: The plate is a clip.
         ValueError: The plate has another shape than the source, and no ``size`` was given.
     """
 
@@ -76,10 +83,10 @@ class MendedPlate(FrameSource):
         match: bool = False,
         warn: Callable[[str], None],
     ):
-        if not bgr.still:
+        if not bgr.still and bgr.length_hint != 1:
             raise UsageError(
                 f"--mend-plate needs one plate for the whole clip, and {bgr.name} has one for "
-                "each frame"
+                "each frame; give an image, or CLIP@TIME"
             )
         check_plate(bgr.name, bgr.size, src.size, stretch=size is not None, warn=warn)
         self.name, self.size = bgr.name, size or src.size
@@ -104,27 +111,29 @@ class MendedPlate(FrameSource):
             MediaError: The clip or the plate cannot be read.
         """
         if self._plate is None:
-            if isinstance(self._bgr, AutoPlate):
-                whole = self._bgr.find(between)
-            else:
-                whole = next(iter(self._bgr)).image
-            self._plate = self._mend(resize(whole, self.size), between)
+            auto = self._bgr if isinstance(self._bgr, AutoPlate) else None
+            whole = auto.find(between, tell=False) if auto else next(iter(self._bgr)).image
+            self._plate, sure = self._mend(resize(whole, self.size), between)
+            if auto:
+                auto.tell(cv2.resize(sure.astype(np.uint8), auto.size[::-1]) > 0)
         return self._plate
 
-    def _mend(self, plate: np.ndarray, between: Callable[[], None]) -> np.ndarray:
+    def _mend(
+        self, plate: np.ndarray, between: Callable[[], None]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The plate, and where the clip shows what it should, (H, W), bool."""
+        changed, sure = np.zeros(self.size, bool), np.zeros(self.size, bool)
         frames = sample_evenly(self._src, between, most=_MOST_FRAMES)
         if len(frames) < _FREE_FRAMES:
             self._warn(f"{self.name}: the clip is too short for --mend-plate, so it stays as it is")
-            return plate
-        changed = np.zeros(self.size, bool)
+            return plate, sure
         for _ in range(_ROUNDS):
-            seen, free = self._look(frames, plate, between)
-            plate, patches = mended(plate, seen, free, between)
+            plate, patches, sure = mended(plate, *self._look(frames, plate, between), between)
             changed |= patches
             if patches.mean() < _WORTH:
                 break
         self.share = float(changed.mean())
-        return plate
+        return plate, sure
 
     def _look(
         self, frames: np.ndarray, plate: np.ndarray, between: Callable[[], None]
@@ -140,8 +149,8 @@ class MendedPlate(FrameSource):
         free = np.empty((count, height, width), bool)
         feed = DeviceFeed(self._matter.device)
         loader = PairLoader(
-            Pictures(frames, self._src.name, consecutive=False),
-            Pictures(plate[None], self.name, still=True),
+            HeldPictures(frames, self._src.name, consecutive=False),
+            HeldPictures(plate[None], self.name, still=True),
             size=self.size,
             align=self._align,
             match=self._match,
@@ -154,10 +163,13 @@ class MendedPlate(FrameSource):
                 between()
                 pair = feed(batch)
                 pha = self._matter(pair.src, pair.bgr).pha[0, 0].float().cpu().numpy()
-                taken = cv2.dilate((pha > _FREE).astype(np.uint8), around)
-                free[index] = _back(taken, batch, beyond=1) == 0
+                src = batch.src[0].permute(1, 2, 0).numpy()
+                taken = cv2.dilate(255 * (pha > _FREE).astype(np.uint8), around)
+                if self._match:
+                    taken[_clipped(src)] = 255
+                free[index] = _back(taken, batch, beyond=255) == 0
                 if moved:
-                    seen[index] = _plain(_back(batch.src[0].permute(1, 2, 0).numpy(), batch), batch)
+                    seen[index] = _plain(_back(src, batch), batch)
         return seen, free
 
 
@@ -196,18 +208,32 @@ def _back(picture: np.ndarray, batch: FrameBatch, *, beyond: float = 0) -> np.nd
     )
 
 
+def _clipped(frame: np.ndarray) -> np.ndarray:
+    """Where a frame (H, W, 3), uint8, is too dark or too bright to tell of another light."""
+    return (frame.min(axis=2) < _DARKEST) | (frame.max(axis=2) > _BRIGHTEST)
+
+
 def _plain(frame: np.ndarray, batch: FrameBatch) -> np.ndarray:
     """The colours of a frame (H, W, 3), uint8, in the light of its plate."""
     if batch.colour is None:
         return frame
     gain, offset = batch.colour[0].numpy()
-    return np.rint((frame - 255 * offset) / gain).clip(0, 255).astype(np.uint8)
+    table = np.rint((np.arange(256)[:, None] - 255 * offset) / gain).clip(0, 255)
+    return cv2.LUT(frame, table.astype(np.uint8)[None])
+
+
+class Mending(NamedTuple):
+    """A mended plate (H, W, 3), where it was mended, and where the clip shows it, (H, W), bool."""
+
+    plate: np.ndarray
+    patches: np.ndarray
+    sure: np.ndarray
 
 
 def mended(
     plate: np.ndarray, seen: np.ndarray, free: np.ndarray, between: Callable[[], None]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Put what is seen in the place of what a plate shows, where these differ.
+) -> Mending:
+    """Put what is seen in the place of what a plate shows, where these differ by more than light.
 
     Args:
         plate: (H, W, 3), uint8 or uint16.
@@ -216,26 +242,41 @@ def mended(
         between: Called now and then; what it raises ends the work.
 
     Returns:
-        The plate, of the same type, and where it was mended, (H, W), bool.
+        The plate is of the same type.
     """
-    count, (height, width) = len(seen), plate.shape[:2]
-    levels = 257 if plate.dtype == np.uint16 else 1
-    scene = np.empty((height, width, 3), np.uint8)
-    agreement = np.empty((height, width), np.float32)
-
-    def look(rows: slice) -> None:
-        colour, share = densest(
-            seen[:, rows].reshape(count, -1, 3), free[:, rows].reshape(count, -1)
-        )
-        scene[rows] = colour.reshape(scene[rows].shape)
-        agreement[rows] = share.reshape(agreement[rows].shape)
-
-    by_rows(seen, look, between)
-    sure = agreement * count >= max(_FREE_SHARE * count, _FREE_FRAMES - 0.5)
-    change = sure[..., None] * (levels * scene.astype(np.float32) - plate)
-    around = (_PATCH, _PATCH)
-    apart = cv2.blur(np.abs(change).max(axis=2) / levels, around)
-    patches = sure & (apart > _APART * cv2.blur(sure.astype(np.float32), around))
+    levels = np.float32(257 if plate.dtype == np.uint16 else 1)
+    scene, agreement = densest_of_clip(seen, between, free)
+    enough = max(_FREE_SHARE * len(seen), _FREE_FRAMES) - 0.5
+    sure = agreement * len(seen) > enough
+    shown = plate / levels
+    change = np.where(sure[..., None], scene - shown, 0)
+    patches = sure & _apart(change, sure) & _apart(scene - _gain(scene, shown, sure) * shown, sure)
+    patches &= _moments(np.rint(shown).astype(np.uint8), seen, free) < enough
     wider = cv2.dilate(patches.astype(np.float32), np.ones((3, 3), np.uint8))
-    weight = cv2.GaussianBlur(wider, (0, 0), _SEAM)
-    return np.rint(plate + weight[..., None] * change).astype(plate.dtype), patches
+    weight = cv2.GaussianBlur(wider, (0, 0), _SEAM)[..., None]
+    better = np.rint(plate + levels * weight * change).astype(plate.dtype)
+    return Mending(better, patches, sure)
+
+
+def _moments(shown: np.ndarray, seen: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """How often a free pixel showed what the plate does, (H, W)."""
+    moments = np.zeros(shown.shape[:2], np.int16)
+    for frame, there in zip(seen, free, strict=True):
+        near = cv2.blur(cv2.absdiff(frame, shown), (_PATCH, _PATCH)).max(axis=2) <= _APART
+        moments += near & there
+    return moments
+
+
+def _apart(change: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Where a change (H, W, 3), in levels, is large around, as far as that is ``sure``."""
+    around = (_PATCH, _PATCH)
+    mean = cv2.blur(np.abs(change).max(axis=2) * sure, around)
+    return np.asarray(mean > _APART * cv2.blur(sure.astype(np.float32), around))
+
+
+def _gain(scene: np.ndarray, shown: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """How much of the light of a plate is left in the scene around each pixel, (H, W, 1)."""
+    both, plate = (
+        cv2.blur((x * shown).sum(axis=2) * sure, (_PATCH, _PATCH)) for x in (scene, shown)
+    )
+    return np.asarray((both / np.maximum(plate, 1)).clip(_DEEPEST, 1)[..., None])

@@ -93,7 +93,7 @@ class Look:
             f"{red}, green {green}, blue {blue} %); --match-plate brings it to that of the frames",
             "subject": f"{bgr.name} shows something around {x * width:.0f}, {y * height:.0f} that "
             f"{src.name} does not: the subject, or a thing that was moved; use a plate without it, "
-            "or try --mend-plate",
+            "or see whether --mend-plate mends it",
         }
         return {fault: every[fault] for fault in FAULTS if fault in self.faults}
 
@@ -118,7 +118,6 @@ def look_first(
     mended = {
         "camera": bool(settings.preprocess_alignment),
         "exposure": settings.match_plate,
-        "subject": settings.mend_plate,
         "size": not settings.strict,  # the run says so itself
     }
     sentences = found.sentences(src, bgr, inputs.size)

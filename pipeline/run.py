@@ -242,6 +242,7 @@ class Run:
             images_in=self.loader.reads_images,
             aligned=aligner is not None,
             plate=self.prepare_seconds / seconds,
+            mended=result.mending is not None,
             written=self.folder.written() if self.folder is not None else (),
         )
         if result.repeated_frames:

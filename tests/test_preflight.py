@@ -83,7 +83,6 @@ def test_a_good_plate_is_not_spoken_of(folder):
 def test_what_is_mended_is_not_warned_of(folder):
     assert not matte(folder, "camera.png", preprocess_alignment=True).warnings
     assert not matte(folder, "exposure.png", match_plate=True, overwrite=True).warnings
-    assert not matte(folder, "subject.png", mend_plate=True, overwrite=True).warnings
 
 
 def test_strict_stops_before_anything_is_written(folder, capsys):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dataset import DeviceFeed, FrameSource, PairLoader, Pictures
+from dataset import DeviceFeed, FrameSource, HeldPictures, PairLoader
 from model import Matter, load_network
 from pipeline import MendedPlate
 
@@ -204,16 +204,19 @@ def levels(picture: Array) -> Array:
 def last_alpha(matter: Matter, shot: Shot, plate: Array, mending: dict[str, Any]) -> Array:
     """Alpha (H, W) of the last frame, as found with a plate and a way to mend it."""
     feed = DeviceFeed(matter.device)
-    warn: Callable[[str], None] = lambda message: None  # noqa: E731
-    ways = {name: way for name, way in mending.items() if name != "mend"}
-    bgr: FrameSource = Pictures(plate[None], "plate", still=True)
-    if "mend" in mending:
-        bgr = MendedPlate(Pictures(shot.frames, "clip"), bgr, matter, warn=warn, **ways)
+    ways = dict(mending)
+    bgr: FrameSource = HeldPictures(plate[None], "plate", still=True)
+    if ways.pop("mend", False):
+        bgr = MendedPlate(HeldPictures(shot.frames, "clip"), bgr, matter, warn=_hush, **ways)
     read = np.linspace(0, len(shot.frames) - 1, _READ).round().astype(int)
-    with PairLoader(Pictures(shot.frames[read], "clip"), bgr, warn=warn, **ways) as loader:
+    with PairLoader(HeldPictures(shot.frames[read], "clip"), bgr, warn=_hush, **ways) as loader:
         *_, last = loader
     frames = feed(last)
     return np.asarray(matter(frames.src, frames.bgr).pha[0, 0].cpu().numpy())
+
+
+def _hush(message: str) -> None:
+    """Takes a warning, and does nothing with it."""
 
 
 def measure(
@@ -229,8 +232,7 @@ def measure(
         size: (height, width) in pixels.
         device: Where to run the network.
     """
-    warn: Callable[[str], None] = lambda message: None  # noqa: E731
-    matter = Matter(load_network(None), torch.device(device), warn=warn)
+    matter = Matter(load_network(None), torch.device(device), warn=_hush)
     errors: dict[tuple[str, str], list[float]] = {}
     for index in tqdm(range(clips), "clips", disable=None):
         shot = make_shot(index, *size, frames=frames)
