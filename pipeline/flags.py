@@ -131,8 +131,8 @@ def _add_input_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--mend-plate",
         action="store_true",
-        help="matte some frames first, put what the clip shows where nobody stands in the place of "
-        "what is wrong in the plate, and save it as plate.png",
+        help="matte up to 48 frames first, two or three times, replace what is wrong in the plate "
+        "by what they show where nobody stands, and save it as plate.png",
     )
     group.add_argument(
         "--garbage-matte",

@@ -22,36 +22,35 @@ from dataset import (
     sample_evenly,
 )
 from model import Matter
+from writers import to_levels
 
 from .opening import Inputs
 from .settings import Settings, UsageError
 
 #: Frames that are matted for it, at most, and how often, each time with the plate found before.
-_MOST_FRAMES, _ROUNDS = 48, 3
+_MOST_FRAMES, _LOOKS = 48, 3
 #: A pixel is free where alpha stays below this, at its neighbours too, so many pixels away.
 _FREE, _AROUND = 0.3, 2
-#: What the clip shows there counts if it does so in this share of the frames, and so many of them;
-#: so it does for what the plate shows.
-_FREE_SHARE, _FREE_FRAMES = 0.08, 3
+#: What the clip shows there counts if it does so in this share of the frames, and so many of them,
+#: as does what the plate shows; and in this share of the moments when the pixel is free.
+_FREE_SHARE, _FREE_FRAMES, _STEADY = 0.08, 3, 0.5
 #: Levels of 255, averaged over as many pixels, by which the plate has to differ to be mended, and
-#: the softness, in pixels, of the seam.
-_APART, _PATCH, _SEAM = 8, 5, 1.5
-#: The light that the deepest shadow leaves; a plate that differs by no more than that is right.
-_DEEPEST = 0.4
+#: the softness, in pixels, of the seam; and levels by which a pixel alone is another.
+_APART, _PATCH, _SEAM, _ALONE = 8, 5, 1.5, 24
 #: Levels near black and white, where cameras clip, so that they tell nothing of another light.
-_DARKEST, _BRIGHTEST = 5, 250
-#: Share of the plate that has to change for another round to pay.
-_WORTH = 1e-4
+_BLACK, _WHITE = 5, 250
+#: A patch stays if it makes alpha fall by this, as a mean over its pixels and all frames, and by
+#: as many times what it does wrong; patches as near to each other are one.
+_HELPS, _TIMES, _NEAR = 0.003, 1.5, 9
 
 
 class MendedPlate(FrameSource):
     """A plate with what the clip shows in place of what is wrong in it.
 
     Frames across the clip are matted. Where a pixel is free, again and again, and shows the same
-    each time, that is the scene; if the plate shows something else there, it was painted over, or
-    something moved. It is right if some of those moments show what it shows, or if the scene shows
-    the same in less light: that is the subject's shadow. With a better plate alpha is better, and
-    tells more of the pixels to be free.
+    each time, that is the scene. Where the plate shows something else, it was painted over, or
+    something moved, or the subject casts its shadow there. The network tells: what makes alpha
+    fall, when the frames are matted once more, stays. With a better plate more pixels are free.
 
     Args:
         src: The clip.
@@ -127,26 +126,34 @@ class MendedPlate(FrameSource):
         if len(frames) < _FREE_FRAMES:
             self._warn(f"{self.name}: the clip is too short for --mend-plate, so it stays as it is")
             return plate, sure
-        for _ in range(_ROUNDS):
-            plate, patches, sure = mended(plate, *self._look(frames, plate, between), between)
-            changed |= patches
-            if patches.mean() < _WORTH:
+        seen, pha = self._look(frames, plate, between)
+        for _ in range(_LOOKS - 1):
+            better, patches, sure = mended(plate, seen, pha, between)
+            if not patches.any():
                 break
+            seen, after = self._look(frames, better, between)
+            stays = helpful(patches, better, seen, pha, after)
+            if not stays.any():
+                break
+            plate = np.where(stays[..., None], better, plate)
+            changed |= stays & patches
+            pha = after
         self.share = float(changed.mean())
         return plate, sure
 
     def _look(
         self, frames: np.ndarray, plate: np.ndarray, between: Callable[[], None]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """What each of ``frames`` shows at the pixels of ``plate``, and which of them are free.
+        """What each of ``frames`` shows at the pixels of ``plate``, and alpha there.
 
         Returns:
-            (N, H, W, 3), uint8, in place and light of the plate, and (N, H, W), bool.
+            (N, H, W, 3), uint8, in place and light of the plate, and (N, H, W), uint8; alpha is 1
+            where it cannot be known.
         """
         count, (height, width) = len(frames), self.size
         moved = self._align or self._match or frames.shape[1:3] != self.size
         seen = np.empty((count, height, width, 3), np.uint8) if moved else frames
-        free = np.empty((count, height, width), bool)
+        alphas = np.empty((count, height, width), np.uint8)
         feed = DeviceFeed(self._matter.device)
         loader = PairLoader(
             HeldPictures(frames, self._src.name, consecutive=False),
@@ -157,20 +164,18 @@ class MendedPlate(FrameSource):
             warn=self._warn,
         )
         loader.waiting = between
-        around = np.ones((2 * _AROUND + 1,) * 2, np.uint8)
         with loader:
             for index, batch in enumerate(loader):
                 between()
                 pair = feed(batch)
-                pha = self._matter(pair.src, pair.bgr).pha[0, 0].float().cpu().numpy()
                 src = batch.src[0].permute(1, 2, 0).numpy()
-                taken = cv2.dilate(255 * (pha > _FREE).astype(np.uint8), around)
+                pha = to_levels(self._matter(pair.src, pair.bgr).pha)[0, 0].cpu().numpy()
                 if self._match:
-                    taken[_clipped(src)] = 255
-                free[index] = _back(taken, batch, beyond=255) == 0
+                    pha = np.where(_clipped(src), np.uint8(255), pha)
+                alphas[index] = _back(pha, batch, beyond=255)
                 if moved:
                     seen[index] = _plain(_back(src, batch), batch)
-        return seen, free
+        return seen, alphas
 
 
 def with_mended_plate(
@@ -210,7 +215,7 @@ def _back(picture: np.ndarray, batch: FrameBatch, *, beyond: float = 0) -> np.nd
 
 def _clipped(frame: np.ndarray) -> np.ndarray:
     """Where a frame (H, W, 3), uint8, is too dark or too bright to tell of another light."""
-    return (frame.min(axis=2) < _DARKEST) | (frame.max(axis=2) > _BRIGHTEST)
+    return (frame.min(axis=2) < _BLACK) | (frame.max(axis=2) > _WHITE)
 
 
 def _plain(frame: np.ndarray, batch: FrameBatch) -> np.ndarray:
@@ -231,40 +236,75 @@ class Mending(NamedTuple):
 
 
 def mended(
-    plate: np.ndarray, seen: np.ndarray, free: np.ndarray, between: Callable[[], None]
+    plate: np.ndarray, seen: np.ndarray, pha: np.ndarray, between: Callable[[], None]
 ) -> Mending:
-    """Put what is seen in the place of what a plate shows, where these differ by more than light.
+    """Put what is seen, where that is free, in the place of what a plate shows.
 
     Args:
         plate: (H, W, 3), uint8 or uint16.
         seen: (N, H, W, 3), uint8, the pixels of the plate at N moments.
-        free: (N, H, W), bool, where these show the scene.
+        pha: (N, H, W), uint8, alpha there.
         between: Called now and then; what it raises ends the work.
 
     Returns:
         The plate is of the same type.
     """
     levels = np.float32(257 if plate.dtype == np.uint16 else 1)
+    around = np.ones((2 * _AROUND + 1,) * 2, np.uint8)
+    free = np.stack([cv2.dilate(alpha, around) < 255 * _FREE for alpha in pha])
     scene, agreement = densest_of_clip(seen, between, free)
     enough = max(_FREE_SHARE * len(seen), _FREE_FRAMES) - 0.5
-    sure = agreement * len(seen) > enough
+    sure = agreement * len(seen) > np.maximum(enough, _STEADY * free.sum(axis=0))
     shown = plate / levels
     change = np.where(sure[..., None], scene - shown, 0)
-    patches = sure & _apart(change, sure) & _apart(scene - _gain(scene, shown, sure) * shown, sure)
-    patches &= _moments(np.rint(shown).astype(np.uint8), seen, free) < enough
+    moments = np.zeros(sure.shape, int)
+    for frame, there in zip(seen, free, strict=True):
+        moments += _alike(frame, plate) & there
+    patches = sure & _apart(change, sure) & (moments < enough)
     wider = cv2.dilate(patches.astype(np.float32), np.ones((3, 3), np.uint8))
     weight = cv2.GaussianBlur(wider, (0, 0), _SEAM)[..., None]
     better = np.rint(plate + levels * weight * change).astype(plate.dtype)
     return Mending(better, patches, sure)
 
 
-def _moments(shown: np.ndarray, seen: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """How often a free pixel showed what the plate does, (H, W)."""
-    moments = np.zeros(shown.shape[:2], np.int16)
-    for frame, there in zip(seen, free, strict=True):
-        near = cv2.blur(cv2.absdiff(frame, shown), (_PATCH, _PATCH)).max(axis=2) <= _APART
-        moments += near & there
-    return moments
+def helpful(
+    patches: np.ndarray,
+    better: np.ndarray,
+    seen: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+) -> np.ndarray:
+    """Which patches make alpha fall where nobody stands, but not on the subject.
+
+    Args:
+        patches: (H, W), bool.
+        better: (H, W, 3), uint8 or uint16, the plate with all patches.
+        seen: (N, H, W, 3), uint8, the pixels of the plate at N moments.
+        before, after: (N, H, W), uint8, alpha without and with the patches.
+
+    Returns:
+        (H, W), bool: these patches, and what is around them.
+    """
+    near = np.ones((_NEAR, _NEAR), np.uint8)
+    count, labels = cv2.connectedComponents(cv2.dilate(patches.astype(np.uint8), near))
+    gains = np.zeros(patches.shape)
+    for frame, old, new in zip(seen, before, after, strict=True):
+        fall = old / 255 - new / 255
+        empty = _alike(frame, better, 1, _ALONE)
+        lost = np.where(empty, (-fall).clip(0), fall.clip(0) * patches)
+        gains += (fall.clip(0) * empty * patches) - _TIMES * lost
+    gain, pixels = (np.bincount(labels.ravel(), x.ravel(), count) for x in (gains, patches))
+    stays = (gain > _HELPS * len(seen) * pixels) & (np.arange(count) > 0)
+    return np.asarray(stays[labels])
+
+
+def _alike(
+    frame: np.ndarray, plate: np.ndarray, patch: int = _PATCH, apart: float = _APART
+) -> np.ndarray:
+    """Where a frame (H, W, 3), uint8, shows what a plate does, uint8 or uint16: (H, W), bool."""
+    shown = plate if plate.dtype == np.uint8 else np.rint(plate / 257).astype(np.uint8)
+    mean = cv2.blur(cv2.absdiff(frame, shown), (patch, patch))
+    return np.asarray(mean.max(axis=2) <= apart)
 
 
 def _apart(change: np.ndarray, sure: np.ndarray) -> np.ndarray:
@@ -272,11 +312,3 @@ def _apart(change: np.ndarray, sure: np.ndarray) -> np.ndarray:
     around = (_PATCH, _PATCH)
     mean = cv2.blur(np.abs(change).max(axis=2) * sure, around)
     return np.asarray(mean > _APART * cv2.blur(sure.astype(np.float32), around))
-
-
-def _gain(scene: np.ndarray, shown: np.ndarray, sure: np.ndarray) -> np.ndarray:
-    """How much of the light of a plate is left in the scene around each pixel, (H, W, 1)."""
-    both, plate = (
-        cv2.blur((x * shown).sum(axis=2) * sure, (_PATCH, _PATCH)) for x in (scene, shown)
-    )
-    return np.asarray((both / np.maximum(plate, 1)).clip(_DEEPEST, 1)[..., None])

@@ -30,7 +30,7 @@ def room() -> np.ndarray:
 def painted(plate: np.ndarray) -> np.ndarray:
     """The plate with a flat spot."""
     plate = plate.copy()
-    plate[SPOT] = 200 if plate.dtype == np.uint8 else 200 * 257
+    plate[SPOT] = 10 if plate.dtype == np.uint8 else 10 * 257
     return plate
 
 
@@ -52,22 +52,22 @@ class White(nn.Module):
     """Alpha is 1 where the frame is nearly white; as in a real network, not only there.
 
     Args:
-        doubt: Alpha where the plate differs from a frame that is not white.
+        doubt: Alpha where the plate is darker than the frame; a shadow makes it brighter.
     """
 
-    def __init__(self, doubt: float = 0):
+    def __init__(self, doubt: float = 0.2):
         super().__init__()
         self.doubt = doubt
 
     def forward(self, src, bgr):
         white = (src.amin(dim=1, keepdim=True) > 0.9).float()
-        apart = ((src - bgr).abs().amax(dim=1, keepdim=True) > 0.1).float()
+        apart = ((src - bgr).amax(dim=1, keepdim=True) > 0.1).float()
         pha = torch.maximum(white, self.doubt * apart)
         return BaseOutput(pha, src, pha, src)
 
 
 def mend(
-    frames: np.ndarray, plate: np.ndarray, *, doubt: float = 0, warn=pytest.fail, **ways
+    frames: np.ndarray, plate: np.ndarray, *, doubt: float = 0.2, warn=pytest.fail, **ways
 ) -> tuple[np.ndarray, float]:
     """The mended plate, and the share of it that was."""
     matter = Matter(White(doubt), torch.device("cpu"), warn=pytest.fail)
@@ -166,7 +166,7 @@ def test_alpha_of_the_mended_plate_tells_of_more_free_pixels():
         def forward(self, src, bgr):
             out = super().forward(src, bgr)
             apart = (src - bgr).abs().amax(dim=1, keepdim=True) > 0.1
-            inside = -nn.functional.max_pool2d(-apart.float(), 17, 1, 8)  # 8 px from the rim
+            inside = -nn.functional.max_pool2d(-apart.float(), 23, 1, 11)  # px from the rim
             return out._replace(pha=torch.maximum(out.pha, inside))
 
     matter = Matter(Rim(), torch.device("cpu"), warn=pytest.fail)
@@ -290,7 +290,7 @@ def write_walk(folder: Path) -> tuple[Path, Path]:
 
 def test_a_run_uses_the_mended_plate_saves_it_and_reports_it(tmp_path):
     src, bgr = write_walk(tmp_path)
-    flags = dict(video_src=src, video_bgr=bgr, network=White(0.2), output_format="image_sequences")
+    flags = dict(video_src=src, video_bgr=bgr, network=White(), output_format="image_sequences")
     alphas = {}
     for mended in (False, True):
         pha = MemoryWriter()
