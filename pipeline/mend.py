@@ -131,6 +131,7 @@ class MendedPlate(FrameSource):
             better, patches, sure = mended(plate, seen, pha, between)
             if not patches.any():
                 break
+            del seen  # it may be as large as the frames
             seen, after = self._look(frames, better, between)
             stays = helpful(patches, better, seen, pha, after)
             if not stays.any():
