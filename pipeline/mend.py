@@ -30,7 +30,7 @@ from .settings import Settings, UsageError
 #: Frames that are matted for it, at most, and how often, each time with the plate found before.
 _MOST_FRAMES, _LOOKS = 48, 3
 #: A pixel is free where alpha stays below this, at its neighbours too, so many pixels away.
-_FREE, _AROUND = 0.3, 2
+_FREE, _AROUND = 0.65, 2
 #: What the clip shows there counts if it does so in this share of the frames, and so many of them,
 #: as does what the plate shows; and in this share of the moments when the pixel is free.
 _FREE_SHARE, _FREE_FRAMES, _STEADY = 0.08, 3, 0.5
