@@ -14,6 +14,7 @@ from dataset import AutoPlate, HeldPictures
 from inference_video import matte_video
 from model import BaseOutput, Matter
 from pipeline import MendedPlate, UsageError
+from pipeline.mend import mended
 from writers import MemoryWriter
 
 HEIGHT, WIDTH, COUNT = 120, 200, 24
@@ -187,6 +188,20 @@ def test_what_clips_in_brighter_frames_leaves_the_plate_alone():
     found, share = mend(bright, room(), match=True)
     np.testing.assert_array_equal(found, room())
     assert share == 0
+    matter = Matter(White(), torch.device("cpu"), warn=pytest.fail)
+    clip, bgr = HeldPictures(bright, "clip.mp4"), HeldPictures(room()[None], "p", still=True)
+    source = MendedPlate(clip, bgr, matter, match=True, warn=pytest.fail)
+    _, alphas = source._look(bright, room(), lambda: None)
+    clips = (bright.max(axis=3) > 250) & (bright.max(axis=3) < 255)
+    assert clips.any() and (alphas[clips] == 255).all()
+
+
+def test_what_some_moments_confirm_is_no_patch():
+    seen = np.repeat((room() + 60)[None], COUNT, axis=0)
+    for confirmed, patched in ((2, True), (3, False)):
+        seen[:confirmed] = room()
+        found = mended(room(), seen, np.zeros(seen.shape[:3], np.uint8), lambda: None)
+        assert found.patches.any() == patched and found.sure.all()
 
 
 @pytest.mark.parametrize("mode", ["frame", "static"])
@@ -292,11 +307,11 @@ def test_a_run_uses_the_mended_plate_saves_it_and_reports_it(tmp_path):
     src, bgr = write_walk(tmp_path)
     flags = dict(video_src=src, video_bgr=bgr, network=White(), output_format="image_sequences")
     alphas = {}
-    for mended in (False, True):
+    for mends in (False, True):
         pha = MemoryWriter()
-        matte_video(**flags, writers={"pha": pha}, mend_plate=mended, preflight=False)
+        matte_video(**flags, writers={"pha": pha}, mend_plate=mends, preflight=False)
         spot = np.asarray(pha.frames)[:, 0][:, *SPOT]
-        alphas[mended] = np.isin(spot, (0, 255)).mean()
+        alphas[mends] = np.isin(spot, (0, 255)).mean()
     assert alphas[False] < 0.4 and alphas[True] == 1, "it differs nowhere now"
 
     out = tmp_path / "out"
@@ -313,6 +328,10 @@ def test_a_run_uses_the_mended_plate_saves_it_and_reports_it(tmp_path):
         path.unlink()
     again = matte_video(**flags, output_dir=out, mend_plate=True, resume=True)
     assert again.resumed == COUNT - 2 and len(list((out / "com").iterdir())) == COUNT
+    (out / f"com/{COUNT - 1:05d}.png").unlink()
+    (src / f"{COUNT - 1:02d}.png").write_bytes((src / "00.png").read_bytes())
+    with pytest.raises(UsageError, match="has changed"):  # the plate is made from all frames
+        matte_video(**flags, output_dir=out, mend_plate=True, resume=True)
 
 
 def test_a_deep_plate_is_saved_as_deep_and_a_quick_look_mends_from_the_whole_clip(tmp_path):
