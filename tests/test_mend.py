@@ -14,7 +14,7 @@ from dataset import AutoPlate, HeldPictures
 from inference_video import matte_video
 from model import BaseOutput, Matter
 from pipeline import MendedPlate, UsageError
-from pipeline.mend import mended
+from pipeline.patches import mended
 from writers import MemoryWriter
 
 HEIGHT, WIDTH, COUNT = 120, 200, 24
