@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dataset import DeviceFeed, PairLoader, open_source
-from model import Backbone, Matter, MattingRefine, Precision
+from dataset import open_source
+from model import Backbone, MattingRefine, Precision, Predictor
+from pipeline import DeviceFeed, PairLoader
 from writers import to_levels
 
 from .clip import make_clip, make_plate
@@ -93,7 +94,7 @@ def _plain(network: MattingRefine, device: torch.device, precision: Precision) -
 
 
 def _fast(network: MattingRefine, device: torch.device, precision: Precision) -> Predict:
-    matter = Matter(network, device, precision=precision, warn=print)
+    matter = Predictor(network, device, precision=precision, warn=print)
     assert matter.path == "fast"
 
     def predict(src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor | None]:

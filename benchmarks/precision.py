@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from dataset import PairLoader, open_source
-from model import Matter, Precision, load_network
+from dataset import open_source
+from model import Precision, Predictor, load_network
+from pipeline import PairLoader
 
 
 def measure(
@@ -62,5 +63,5 @@ def measure(
     ]
 
 
-def _matter(precision: Precision, device: torch.device) -> Matter:
-    return Matter(load_network(None), device, precision=precision, warn=print)
+def _matter(precision: Precision, device: torch.device) -> Predictor:
+    return Predictor(load_network(None), device, precision=precision, warn=print)

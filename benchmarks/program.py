@@ -40,11 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _ours(settings: dict[str, Any], progress: Any) -> tuple[float, dict[str, Any]]:
     """The program; ``stand_in`` and ``slow_disk`` in the settings stand for other parts of it."""
+    from cli.allocator import configure_allocator
     from inference_video import matte_video
-    from pipeline import tidy_heap
 
     imported = time.perf_counter()
-    tidy_heap()
+    configure_allocator()
     if settings.pop("stand_in", False):
         from .standin import DifferenceNetwork
 

@@ -10,10 +10,11 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from dataset import FrameBatch, PairLoader
-from model import Matter, resolve_device
-from pipeline import MattingResult, Run, Settings, open_inputs, open_network
-from writers import Clip, FrameWriter, Kind, MemoryWriter, composer
+from dataset import FlatColour
+from model import Predictor, resolve_device
+from pipeline import FrameBatch, MattingResult, PairLoader, Run, Settings, open_inputs, open_network
+from plate import PlateFitter
+from writers import Clip, FrameWriter, Kind, MemoryWriter, plan_output
 
 #: Different frames to matte and to write, again and again: all of a 4K clip would not fit.
 _DIFFERENT = 8
@@ -48,7 +49,7 @@ def time_stages(flags: dict[str, Any], frames: int, network_frames: int) -> dict
         ready = list(itertools.islice(batches, _DIFFERENT))
 
     settings, network = open_network(settings, longer_side=max(inputs.size))
-    matter = Matter(network, device, precision=settings.precision, warn=_ignore)
+    matter = Predictor(network, device, precision=settings.precision, warn=_ignore)
     kept = {kind: MemoryWriter() for kind in kinds}
     _matte(settings, matter, ready, kept)  # the first ones are slower
     many = [batch for batch, _ in zip(itertools.cycle(ready), range(network_frames), strict=False)]
@@ -63,7 +64,7 @@ def time_stages(flags: dict[str, Any], frames: int, network_frames: int) -> dict
 
 def _matte(
     settings: Settings,
-    matter: Matter,
+    matter: Predictor,
     batches: Sequence[FrameBatch],
     sinks: dict[Kind, Any],
 ) -> float:
@@ -72,10 +73,17 @@ def _matte(
     Returns:
         Seconds.
     """
-    composers = {kind: composer(kind, has_alpha=settings.form.has_alpha) for kind in sinks}
     result = MattingResult()
-    loader = cast(PairLoader, _Ready(batches))
-    Run(loader, matter, composers, None, result, None, None).matte(sinks.items())
+    Run(
+        loader=cast(PairLoader, _Ready(batches)),
+        predictor=matter,
+        filters=[],
+        sinks=iter(sinks.items()),
+        keeps_alpha=settings.keeps_alpha,
+        result=result,
+        expected=None,
+        progress=_ignore_progress,
+    ).matte()
     return result.seconds
 
 
@@ -88,18 +96,18 @@ def _write(
         frame_rate=Fraction(24),
         time_base=None,
         timestamps=lambda: itertools.repeat(None),
+        origin=Fraction(0),
         audio=None,
-        image_extension=settings.image_extension,
-        start_number=0,
-        crf=settings.crf,
-        on_card=settings.on_card,
         warn=_ignore,
     )
     root = Path(settings.output_dir or "")
     started = time.perf_counter()
-    sinks = {
-        kind: settings.form.open(settings.form.plan(kind, clip), root, clip) for kind in mattes
-    }
+    sinks: dict[Kind, FrameWriter] = {}
+    for kind in mattes:
+        form = settings.format_of(kind)
+        options = {name: getattr(settings, name) for name in form.options}
+        output = plan_output(kind, form, size, settings.start_number)
+        sinks[kind] = form.open(output, root, clip, options)
     for number in range(frames):
         for kind, sink in sinks.items():
             at = number % len(mattes[kind])
@@ -112,12 +120,12 @@ def _write(
 class _Ready(nullcontext):
     """Stands for a loader that has read everything."""
 
-    aligner = matcher = None
     busy_seconds = 0.0
     reads_images = False
 
     def __init__(self, batches: Sequence[FrameBatch]):
         super().__init__()
+        self.fitter = PlateFitter(FlatColour((0, 0, 0), (1, 1)), (1, 1), warn=_ignore)
         self._batches = batches
 
     def __iter__(self) -> Iterator[FrameBatch]:
@@ -136,3 +144,7 @@ class _Discard(FrameWriter):
 
 def _ignore(message: str) -> None:
     """What there is to warn of is of no interest here."""
+
+
+def _ignore_progress(done: int, expected: int | None) -> None:
+    """Nobody watches."""

@@ -6,13 +6,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from model import (
-    Backbone,
-    MattingRefine,
-    default_sample_pixels,
-    default_scale,
-    load_network,
-)
+from model import Backbone, MattingRefine, default_sample_pixels, default_scale, load_network
 
 _SEED = 7
 

@@ -14,8 +14,10 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from .ledger import DamagedError, Decoded, Ledger, begins_anywhere
-from .sources import MediaError, Warn
+from media import Warn, open_media
+
+from .damage import DamagedError, DamageTracker, Decoded, may_start_mid_stream
+from .sources import MediaError
 
 #: FFmpeg's names of formats whose packets need not say when their pictures are shown.
 UNTIMED_FORMATS = ("asf", "avi", "mpeg", "mxf")
@@ -85,12 +87,6 @@ def _open(path: Path, on_card: bool) -> InputContainer:
     return open_media(path)
 
 
-def open_media(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
-    """Open a file with FFmpeg, whatever its name looks like and its titles are encoded in."""
-    name = str(path.absolute())  # else a:b.mp4 is taken for a protocol
-    return av.open(name, hwaccel=hwaccel, metadata_errors="replace")
-
-
 def decode(path: Path, warn: Warn, *, on_card: bool = False) -> Iterator[Decoded]:
     """Decode a video from start to end, in presentation order.
 
@@ -124,14 +120,16 @@ def _decode_pass(
         stream.thread_type = "SLICE" if careful else "AUTO"
         if stream.codec_context.is_hwaccel:
             stream.codec_context.thread_count = _THREADS_ON_CARD
-        ledger = Ledger(stream, careful, tuned_in=begins_anywhere(container), timed=timed)
+        tracker = DamageTracker(
+            stream, careful, mid_stream=may_start_mid_stream(container), timed=timed
+        )
         for packet in chain(begin, packets):
-            yield from ledger.decode(packet)
-        yield from ledger.finish()
-        promised = _promised(container, stream, ledger)
-        if ledger.shown < promised:
+            yield from tracker.decode(packet)
+        yield from tracker.finish()
+        promised = _promised(container, stream, tracker)
+        if tracker.shown < promised:
             warn(
-                f"{path}: the header promises {promised} frames, {ledger.shown} could be read; "
+                f"{path}: the header promises {promised} frames, {tracker.shown} could be read; "
                 "the file may be cut off"
             )
 
@@ -153,7 +151,7 @@ def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
         yield Packet()
 
 
-def _promised(container: InputContainer, stream: VideoStream, ledger: Ledger) -> int:
+def _promised(container: InputContainer, stream: VideoStream, tracker: DamageTracker) -> int:
     """Frames that the header promises; where it does not count them, only if the end is far away.
 
     AVI counts the ticks of its clock instead, those without a picture included.
@@ -162,18 +160,18 @@ def _promised(container: InputContainer, stream: VideoStream, ledger: Ledger) ->
     rate, seconds = stream.average_rate or stream.guessed_rate, _seconds(container, stream)
     if stream.frames and not is_avi:
         if not rate or not seconds:
-            return stream.frames - ledger.hidden
+            return stream.frames - tracker.hidden
         # of the picture that the beginning was cut off in, some time is left, and no packet
-        partly = 0 if ledger.hidden else Fraction(1, 2)
-        return min(stream.frames - ledger.hidden, int(seconds * rate + partly))
-    if not seconds or not rate or ledger.last is None or stream.time_base is None:
+        partly = 0 if tracker.hidden else Fraction(1, 2)
+        return min(stream.frames - tracker.hidden, int(seconds * rate + partly))
+    if not seconds or not rate or tracker.last is None or stream.time_base is None:
         return 0
     start = stream.start_time or 0
-    covered = (ledger.last - start) * stream.time_base + 1 / rate
+    covered = (tracker.last - start) * stream.time_base + 1 / rate
     if stream.frames and is_avi:
-        return ledger.shown + stream.frames - round(covered * rate)
+        return tracker.shown + stream.frames - round(covered * rate)
     is_far = seconds - covered > max(seconds / 20, _NEAR / rate)
-    return round(ledger.shown * seconds / covered) if is_far else 0
+    return round(tracker.shown * seconds / covered) if is_far else 0
 
 
 def length_hint(container: InputContainer, stream: VideoStream) -> int | None:

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from .ahead import map_ahead
+from media import Warn, prefetch
+
 from .images import IMAGE_EXTENSIONS, is_image_name, read_image
-from .sources import Frame, FrameSource, MediaError, Warn
+from .sources import Frame, FrameSource, MediaError
+from .threads import spare_threads
 
 
 def natural_key(path: Path) -> list[tuple[int, int, str]]:
@@ -128,7 +130,7 @@ class ImageFolder(FrameSource):
         return cls(paths, name=str(folder))
 
     def __iter__(self) -> Iterator[Frame]:
-        images = map_ahead(read_image, self.paths)
+        images = prefetch(read_image, self.paths, spare_threads(), name="read")
         for number, (path, image) in enumerate(zip(self.paths, images, strict=True)):
             if image.shape[:2] != self.size:
                 height, width = self.size

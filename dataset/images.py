@@ -70,7 +70,7 @@ def read_image(path: Path) -> np.ndarray:
         raise MediaError(f"{path}: {reason or 'not a readable image'}") from error
 
 
-def pictures_in(path: Path) -> int:
+def count_images(path: Path) -> int:
     """Pictures in an image file, of which :func:`read_image` takes the first.
 
     More than one only of formats that hold animations or pages: phones keep small copies in others.

@@ -1,13 +1,13 @@
 """From decoded pictures to RGB."""
 
 import threading
-from fractions import Fraction
 
 import av
 import numpy as np
 from av.codec.context import CodecContext
-from av.filter import Graph
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+from media import LeftSited
 
 #: FFmpeg's numbers for the matrices of BT.709, FCC, BT.601 (two of them), SMPTE 240M and BT.2020
 #: (two of them).
@@ -26,33 +26,6 @@ _ACCURATE = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpol
 _SILENT = ("vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "ffv1", "rawvideo")
 #: Of JPEG, whose chroma is in the middle of two pixels, as FFmpeg takes it where nothing is said.
 _MIDDLE = ("mjpeg",)
-
-
-class LeftSited:
-    """Tags pictures: their chroma is sampled on the left pixel of two. Each thread needs its own.
-
-    Args:
-        form: The pixel format of the pictures.
-        size: Their (height, width).
-    """
-
-    def __init__(self, form: av.VideoFormat, size: tuple[int, int]):
-        self._graph = graph = Graph()
-        height, width = size
-        tick = Fraction(1, 1000)
-        chain = (
-            graph.add_buffer(width=width, height=height, format=form, time_base=tick),
-            graph.add("setparams", "chroma_location=left"),
-            graph.add("buffersink"),
-        )
-        graph.link_nodes(*chain).configure()
-
-    def __call__(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """The picture with its tag."""
-        self._graph.push(picture)
-        tagged = self._graph.pull()
-        assert isinstance(tagged, av.VideoFrame)
-        return tagged
 
 
 class ToRgb:

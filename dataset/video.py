@@ -13,12 +13,14 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from .ahead import map_ahead
+from media import Warn, exact_rate, prefetch
+
+from .damage import Decoded, may_start_mid_stream
 from .decode import decode, decodes_on_card, length_hint, open_video
 from .images import turn
-from .ledger import Decoded, begins_anywhere
 from .rgb import MATRICES, ToRgb
-from .sources import Frame, FrameSource, MediaError, Warn, exact_rate
+from .sources import Frame, FrameSource, MediaError
+from .threads import spare_threads
 
 #: FFmpeg's names of formats whose times are rounded: Matroska and WebM, Flash, Windows Media.
 _ROUNDING_FORMATS = ("matroska", "flv", "asf")
@@ -68,7 +70,7 @@ class VideoSource(FrameSource):
             if rounds:  # the length of a frame, too
                 self.frame_rate = exact_rate(self.frame_rate)
             self.length_hint = length_hint(container, stream)
-            if begins_anywhere(container):
+            if may_start_mid_stream(container):
                 self.origin = _beginning(container, stream)
             self._tick = stream.time_base or 1 / self.frame_rate
             aspect = stream.sample_aspect_ratio
@@ -122,7 +124,7 @@ class VideoSource(FrameSource):
         start: Fraction | None = None
         previous: Frame | None = None
         nothing_yet: list[Fraction] = []  # times of frames before the first that can be decoded
-        images = map_ahead(self._decoded, enumerate(self._decode()))
+        images = prefetch(self._decoded, enumerate(self._decode()), spare_threads(), name="convert")
         for number, (image, pts) in enumerate(images):
             if start is None:
                 start = Fraction(0) if pts is None else pts * self._tick

@@ -6,15 +6,17 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from .matting import Backbone, MattingBase, MattingRefine
-from .patches import RefineMode
+from media import MattingError
+
+from .matting import MattingBase, MattingRefine
+from .names import Backbone, ModelType, RefineMode
 from .weights import BUILTIN, SHA256
 
 #: What readers raise at bytes that are not what they should be.
@@ -23,15 +25,12 @@ _DAMAGE = (
     *(KeyError, IndexError, AttributeError, TypeError),
 )
 
-ModelType = Literal["mattingbase", "mattingrefine"]
-MODEL_TYPES: tuple[ModelType, ...] = get_args(ModelType)
-
 _MODULES = ("backbone.", "aspp.", "decoder.", "refiner.")
 _WRAPPINGS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.", "_orig_mod.")
 
 
-class CheckpointError(OSError):
+class CheckpointError(MattingError, OSError):
     """A checkpoint that cannot be used; the message names the file and what it is instead."""
 
 

@@ -1,6 +1,6 @@
 """MattingBase and MattingRefine (Lin et al., "Real-Time High-Resolution Background Matting")."""
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,26 +9,9 @@ from torch.nn import functional as F
 from .aspp import ASPP
 from .decoder import Decoder
 from .mobilenet import MobileNetV2Encoder
-from .patches import RefineMode
+from .names import BACKBONES, Backbone, RefineMode
 from .refiner import Refiner
 from .resnet import ResNetEncoder
-
-Backbone = Literal["resnet101", "resnet50", "mobilenetv2"]
-BACKBONES: tuple[Backbone, ...] = get_args(Backbone)
-
-
-#: Longer side of a frame, in pixels, up to which the defaults for HD hold; above it, those for 4K.
-HD_LIMIT = 2880
-
-
-def default_scale(longer_side: int) -> float:
-    """The size at which the base sees a frame, relative to it: 1/4 for HD, 1/8 for 4K."""
-    return 0.25 if longer_side <= HD_LIMIT else 0.125
-
-
-def default_sample_pixels(longer_side: int) -> int:
-    """How many pixels of a frame are refined: 80,000 for HD, 320,000 for 4K."""
-    return 80_000 if longer_side <= HD_LIMIT else 320_000
 
 
 class BaseOutput(NamedTuple):

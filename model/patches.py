@@ -1,13 +1,8 @@
 """Choosing 4x4 patches of an image, cutting windows around them, and putting them back."""
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-RefineMode = Literal["full", "sampling", "thresholding"]
-REFINE_MODES: tuple[RefineMode, ...] = get_args(RefineMode)
 
 #: Indices of the chosen patches: image, row and column on the 1/4-size grid, each (N,).
 PatchIndex = tuple[Tensor, Tensor, Tensor]

@@ -1,4 +1,4 @@
-"""What the network says of a batch, in the form that the sinks ask for."""
+"""What the network predicts for a batch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,16 +32,19 @@ class Prediction:
         """The same with another alpha, (B, 1, H, W) in [0, 1]."""
         return Prediction(pha, self.fgr, self.err, self.ref, self.padded_size)
 
-    def cut_out(self) -> Tensor:
+    def cut_out(self, bits: int = 8) -> Tensor:
         """The subject with straight alpha: RGB where alpha is not 0, and black elsewhere.
 
+        Args:
+            bits: Of the levels that it is rounded to later.
+
         Returns:
-            (B, 4, H, W): float in [0, 1], or uint8.
+            (B, 4, H, W): float in [0, 1], or integer levels of that many bits.
         """
         return torch.cat([self.fgr * self.pha.ne(0), self.pha], dim=1)
 
     def sparse(self, i: int, every: int) -> tuple[Tensor, Tensor]:
-        """Alpha (1, h, w) and foreground (3, h, w) of frame ``i``, every so manieth pixel."""
+        """Alpha (1, h, w) and foreground (3, h, w) of frame ``i``, subsampled by ``every``."""
         return self.pha[i, :, ::every, ::every], self.fgr[i, :, ::every, ::every]
 
 
@@ -75,10 +78,10 @@ class DetailPrediction:
         """The same with another alpha, (B, 1, H, W) in [0, 1]."""
         return Prediction(pha, self.fgr, self.err, self.ref, self.padded_size)
 
-    def cut_out(self) -> Tensor:
+    def cut_out(self, bits: int = 8) -> Tensor:
         """As :meth:`Prediction.cut_out`; in one pass over memory where that is possible."""
-        if self.src.device.type != "cpu" or self.src.dtype != torch.uint8:
-            return self.with_pha(self.pha).cut_out()
+        if bits != 8 or self.src.device.type != "cpu" or self.src.dtype != torch.uint8:
+            return self.with_pha(self.pha).cut_out(bits)
         levels = torch.empty(self.detail.shape, dtype=torch.uint8)
         frames = self.src.permute(0, 2, 3, 1)
         for frame, detail, out in zip(frames, self.detail, levels, strict=True):

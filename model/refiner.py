@@ -4,10 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .names import REFINE_MODES, RefineMode
 from .patches import (
-    REFINE_MODES,
     PatchIndex,
-    RefineMode,
     cut_windows,
     patch_index,
     put_patches,

@@ -19,7 +19,7 @@ def explain(
     images_in: bool,
     aligned: bool,
     plate: float = 0,
-    mended: bool = False,
+    repaired: bool = False,
     written: Collection[tuple[str, str]],
 ) -> str:
     """Say which stage took longest, and what would help.
@@ -30,7 +30,7 @@ def explain(
         images_in: Whether the clip was a folder of images.
         aligned: Whether the plate was laid over each frame.
         plate: Share of the time, within that for reading, in which a plate was made of the clip.
-        mended: Whether one was mended then.
+        repaired: Whether one was repaired then.
         written: Kind and extension of every output; empty for sinks of the caller's own.
     """
     stage = bottleneck(waited)
@@ -39,9 +39,9 @@ def explain(
         fewer = "fewer --model-refine-sample-pixels" if on_cuda else "a CUDA device"
         return f"the network {share}; {fewer} or a smaller --video-resize would help"
     if stage == "read":
-        if mended and plate > waited["read"] / 2:
+        if repaired and plate > waited["read"] / 2:
             return (
-                f"mending the plate {share}; its plate.png as --video-bgr, without --mend-plate, "
+                f"repairing the plate {share}; its plate.png as --video-bgr, without --mend-plate, "
                 "spares that next time"
             )
         if plate > waited["read"] / 2:

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dataset import spread
+from dataset import evenly_spaced
 from model import DetailPrediction, Prediction
 from writers import error_map
 
 #: Frames on a sheet, and pixels of a cell's longer side.
-FRAMES, CELL = 5, 480
+PREVIEW_FRAMES, CELL = 5, 480
 _COLUMNS = ("source", "plate as used", "alpha", "subject", "predicted error")
 _HEADER, _GAP = 28, 6
 _PAPER, _INK = 24, 230
@@ -41,7 +41,7 @@ class Preview:
 
     def __init__(self, expected: int | None, names: Sequence[int] = ()):
         self._names = names
-        self._stride = max(1, (expected or 0) // FRAMES)
+        self._stride = max(1, (expected or 0) // PREVIEW_FRAMES)
         self._offset = self._stride // 2
         self._begin: int | None = None
         self._early: list[_Row] = []
@@ -72,7 +72,7 @@ class Preview:
             pictures = frame, plate, *matte.sparse(i, every), err
             rows = self._early if is_early else self._rows
             rows.append(_Row(first + i, _cells(*map(_small, pictures))))
-            if len(self._rows) > 2 * FRAMES:
+            if len(self._rows) > 2 * PREVIEW_FRAMES:
                 self._rows = self._rows[::2]
                 self._stride *= 2
 
@@ -85,7 +85,7 @@ class Preview:
 
     def _shown(self) -> list[_Row]:
         rows = self._rows or self._early
-        return [rows[i] for i in spread(len(rows), FRAMES)] if rows else []
+        return [rows[i] for i in evenly_spaced(len(rows), PREVIEW_FRAMES)] if rows else []
 
     def sheet(self) -> np.ndarray | None:
         """The contact sheet (H, W, 3), uint8, RGB; None before the first frame."""

@@ -1,4 +1,4 @@
-"""What a run says of itself."""
+"""What a run reports."""
 
 import logging
 from dataclasses import dataclass, field
@@ -15,25 +15,25 @@ class MattingResult:
     """What a run did.
 
     Attributes:
-        frames: Frames matted, those of an earlier run that this one resumed included.
-        resumed: How many these were.
-        seconds: Time that took, from the first frame read to the last file closed.
+        frames: Frames matted, including those of an earlier run that this one resumed.
+        resumed: How many the earlier run had matted.
+        seconds: Duration from the first frame read to the last file closed.
         outputs: The videos and folders written.
-        warnings: Everything that was mended or assumed, one sentence each.
-        repeated_frames: Numbers of frames that could not be decoded; each repeats the one before,
-            or at the start of the clip the first that could.
+        warnings: Everything that was repaired or assumed, one sentence each.
+        repeated_frames: Numbers of frames that could not be decoded; each repeats the frame before,
+            or at the start of the clip the first one that could be decoded.
         busy: Share of the time, in [0, 1], that each stage was at work: the thread that reads
-            (``read``), the device from receiving a batch to giving its pictures back (``network``),
+            (``read``), the device from receiving a batch to returning its frames (``network``),
             and the threads of the busiest sink, on average (``write``). They overlap.
         waited: Share of the time, in [0, 1], that the run waited for each stage; they add up to 1.
             ``write`` is for room in the queues of the sinks, and for the last file to be closed.
         bottleneck: The stage that was waited for longest, and what would help, as a sentence.
-        preflight: What the look before the run found; see :class:`pipeline.Look`. None without it.
+        preflight: What the preflight found; see :class:`plate.Diagnosis`. None without it.
         alignment: With alignment, the frames aligned, those left unaligned, and the largest share
             of a frame that its plate left uncovered.
         matching: With matched colours, the frames fitted, those that were not, and the largest
             change of a medium grey, in levels of 255.
-        mending: With a mended plate, the share of it, in [0, 1], that the clip replaced.
+        mending: With a repaired plate, the share of it, in [0, 1], that the clip replaced.
     """
 
     frames: int = 0
@@ -52,7 +52,7 @@ class MattingResult:
 
     @property
     def speed(self) -> float:
-        """Frames a second, of those that this run has matted; 0 before its end."""
+        """Frames per second, of those that this run matted; 0 before its end."""
         return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
 
     def warn(self, message: str) -> None:

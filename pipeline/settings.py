@@ -1,229 +1,399 @@
-"""What a user can set, and which values cannot work."""
+"""Settings: everything that a user can set, each declared once.
 
-import re
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+The command line, the checks, what ``--resume`` compares, the files that a run reads and the table
+of flags in the docs follow from the declarations. This module is read for ``--help``, which does
+not wait for PyTorch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from math import inf, isfinite
-from numbers import Integral, Real
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_type_hints
 
-from dataset import ALIGN_MODES, AlignMode, plate_file
-from model import MODEL_TYPES, PRECISIONS, Backbone, ModelType, Precision, RefineMode
-from writers import ENCODERS, FORMATS, KINDS, Format, Kind
+from media import UsageError
+from model.names import HD_LIMIT, Backbone, ModelType, Precision, RefineMode
+from plate.names import AlignMode, plate_file
+from writers.formats import (
+    FORMATS,
+    IMAGE_EXTENSIONS,
+    IMAGE_SEQUENCES,
+    OUTPUT_FORMATS,
+    Depth,
+    Format,
+    Kind,
+    default_extension,
+)
 
-HWACCELS = ("none", "auto")
-#: Percent of the frame up to which bits of alpha are specks, if no other is given.
-DESPECKLE = 0.1
+from .flag import A_NUMBER, Rule, Setting, between, flag, matching
 
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_input, _network = partial(flag, "input"), partial(flag, "network")
+_output, _machine = partial(flag, "output"), partial(flag, "machine")
 
 
-class UsageError(ValueError):
-    """Settings that do not go together, or a value out of its range."""
+def _parse_rate(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"{text!r} is not a number of frames per second") from error
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """One field for each flag of the command line; ``--help`` describes them.
+    """One field for each flag of the command line; a field's metadata describes it.
 
-    Where None stands, the value is found out from the clip, the checkpoint or the kind of output.
+    Where None stands, the clip, the checkpoint or the kind of output decides.
+
+    Raises:
+        UsageError: A value is out of its range, or two do not go together.
     """
 
-    video_src: str | Path
-    video_bgr: str | Path
-    output_dir: str | Path | None = None
-    video_target_bgr: str | None = None
-    video_resize: Sequence[int] | None = None
-    frame_rate: Fraction | float | str | None = None
-    preprocess_alignment: bool | AlignMode = False  # True is "frame"
-    match_plate: bool = False
-    mend_plate: bool = False
-    garbage_matte: str | Path | None = None
-    despeckle: bool | float = False  # True is DESPECKLE; percent of the frame
-    smooth_alpha: bool = False
-    preflight: bool = True
-    strict: bool = False
-    preview_only: bool = False
-    model_checkpoint: str | Path | None = None
-    model_type: ModelType | None = None
-    model_backbone: Backbone | None = None
-    model_backbone_scale: float | None = None
-    model_refine_mode: RefineMode = "sampling"
-    model_refine_sample_pixels: int | None = None
-    model_refine_threshold: float = 0.7
-    model_refine_kernel_size: int | None = None
-    output_types: Sequence[Kind] = ("com",)
-    output_format: str = "video"
-    image_extension: str | None = None
-    start_number: int = 0
-    crf: int = 18
-    overwrite: bool = False
-    resume: bool = False
-    device: str = "auto"
-    precision: Precision = "auto"
-    batch_size: int = 1
-    hwaccel: str = "none"
+    video_src: str | Path = field(
+        metadata=_input("the clip: a video or a folder of images", metavar="PATH", reads=True)
+    )
+    video_bgr: str | Path = field(
+        metadata=_input(
+            "the plate, the same scene without the subject: an image, or a video or a folder of "
+            "images with one plate a frame, of which the last one holds; CLIP@TIME, as in "
+            "shot.mp4@00:00:02.5, is one frame of a clip; auto makes a plate from a clip in which "
+            "the camera stands still and the subject moves about, and saves it as plate.png",
+            metavar="PATH|CLIP@TIME|auto",
+            reads=True,
+        )
+    )
+    video_target_bgr: str | Path | None = field(
+        default=None,
+        metadata=_input(
+            "what a composited video shows behind the subject: an image or a video (scaled to "
+            "cover the frame; a short one loops), or a colour such as #78ff9b, 120,255,155 or teal",
+            metavar="PATH|COLOUR",
+            default="120,255,155",
+            affects="video",
+            reads=True,
+        ),
+    )
+    video_resize: tuple[int, int] | None = field(
+        default=None,
+        metadata=_input(
+            "resize the clip and the plate first", metavar=("WIDTH", "HEIGHT"), rule=between(1)
+        ),
+    )
+    preprocess_alignment: bool | AlignMode = field(
+        default=False,
+        metadata=_input(
+            "align the plate with each frame, for a camera that was moved or hand-held; static "
+            "aligns it once for the whole clip, for a tripod that was bumped before or after it",
+            bare="frame",
+        ),
+    )
+    match_plate: bool = field(
+        default=False,
+        metadata=_input("bring the plate to the exposure and white balance of each frame"),
+    )
+    mend_plate: bool = field(
+        default=False,
+        metadata=_input(
+            "repair the plate: matte up to 48 frames first, two or three times, put what they show "
+            "where nobody stands in place of what is wrong, and save the result as plate.png"
+        ),
+    )
+    garbage_matte: str | Path | None = field(
+        default=None,
+        metadata=_input(
+            "an image that is black where there is background for certain, and white where the "
+            "network decides",
+            metavar="PATH",
+            reads=True,
+        ),
+    )
+    preflight: bool = field(
+        default=True,
+        metadata=_input("leave out the check of plate and clip before the run", affects="nothing"),
+    )
+    strict: bool = field(
+        default=False,
+        metadata=_input(
+            "stop, before anything is written, where that check would warn", affects="nothing"
+        ),
+    )
+    frame_rate: Fraction | float | str | None = field(
+        default=None,
+        metadata=_input(
+            "frames per second of a folder of images, which has no rate of its own; 24000/1001 is "
+            "fine",
+            metavar="FPS",
+            default="30",
+            parse=_parse_rate,
+            rule=Rule(lambda x: Fraction(1, 1000) <= x <= 1000, "0.001 to 1000"),
+            affects="video",
+        ),
+    )
+
+    model_checkpoint: str | Path | None = field(
+        default=None,
+        metadata=_network(
+            "weights: a state dict, TorchScript or safetensors",
+            metavar="PATH",
+            default="the built-in ones",
+            reads=True,
+        ),
+    )
+    model_type: ModelType | None = field(
+        default=None,
+        metadata=_network("mattingbase leaves the refiner out", default="as the checkpoint"),
+    )
+    model_backbone: Backbone | None = field(
+        default=None, metadata=_network("checked against the checkpoint, if given")
+    )
+    model_backbone_scale: float | None = field(
+        default=None,
+        metadata=_network(
+            "size at which the base network sees the frame, relative to it",
+            metavar="SCALE",
+            default=f"0.25 up to a longer side of {HD_LIMIT} px, 0.125 above",
+            rule=Rule(lambda x: 0 < x <= 0.5, "more than 0, up to 0.5"),
+        ),
+    )
+    model_refine_mode: RefineMode = field(
+        default="sampling",
+        metadata=_network("refine a number of pixels, those above a predicted error, or all"),
+    )
+    model_refine_sample_pixels: int | None = field(
+        default=None,
+        metadata=_network(
+            "pixels to refine in a frame",
+            metavar="N",
+            default=f"80000 up to a longer side of {HD_LIMIT} px, 320000 above",
+            rule=between(0),
+        ),
+    )
+    model_refine_threshold: float = field(
+        default=0.7,
+        metadata=_network(
+            "predicted error above which thresholding refines", metavar="ERROR", rule=A_NUMBER
+        ),
+    )
+    model_refine_kernel_size: Literal[1, 3] | None = field(
+        default=None, metadata=_network("checked against the checkpoint, if given")
+    )
+
+    output_dir: str | Path | None = field(
+        default=None,
+        metadata=_output(
+            "folder for everything that is written", metavar="PATH", affects="nothing"
+        ),
+    )
+    output_types: Sequence[Kind] = field(
+        default=("com",),
+        metadata=_output(
+            "com: the subject cut out (images) or composited (video); pha: alpha; fgr: the "
+            "subject's colours; err: the predicted error; ref: what was refined",
+            metavar="KIND",
+            affects="nothing",
+        ),
+    )
+    output_format: str = field(
+        default="video",
+        metadata=_output("what to write", choices=OUTPUT_FORMATS, affects="nothing"),
+    )
+    image_extension: str | None = field(
+        default=None,
+        metadata=_output(
+            "format of all images; png is lossless",
+            choices=IMAGE_EXTENSIONS,
+            default="png for com, jpg for the others",
+        ),
+    )
+    bit_depth: Depth = field(
+        default=8,
+        metadata=_output("bits of a level; 16 makes every kind of image a PNG"),
+    )
+    start_number: int = field(
+        default=0,
+        metadata=_output("number of the first image", metavar="N", rule=between(0)),
+    )
+    crf: int = field(
+        default=18,
+        metadata=_output(
+            "quality of videos, from 0 (lossless) to 51 (worst)",
+            metavar="N",
+            rule=between(0, 51),
+            affects="video",
+        ),
+    )
+    despeckle: bool | float = field(
+        default=False,
+        metadata=_output(
+            "remove small connected components of alpha, up to that much of the frame (0.1 if no "
+            "number is given)",
+            metavar="PERCENT",
+            bare=0.1,
+            rule=between(0, 100, " percent of the frame"),
+        ),
+    )
+    smooth_alpha: bool = field(
+        default=False,
+        metadata=_output(
+            "average alpha over time where nothing moves, so that edges do not flicker"
+        ),
+    )
+    preview_only: bool = field(
+        default=False,
+        metadata=_output(
+            "matte five frames across the clip, write preview.png, and stop", affects="nothing"
+        ),
+    )
+    overwrite: bool = field(
+        default=False,
+        metadata=_output(
+            "remove what an earlier run wrote to the folder, and nothing else", affects="nothing"
+        ),
+    )
+    resume: bool = field(
+        default=False,
+        metadata=_output(
+            "continue where an earlier run into the folder stopped; for image sequences",
+            affects="nothing",
+        ),
+    )
+
+    device: str = field(
+        default="auto",
+        metadata=_machine(
+            "auto (cuda, then mps, then cpu), cpu, mps, cuda or cuda:N",
+            metavar="NAME",
+            rule=matching(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:N"),
+            affects="nothing",
+        ),
+    )
+    precision: Precision = field(
+        default="auto",
+        metadata=_machine(
+            "type of the convolutions; auto is fp16 on CUDA, bf16 on CPUs made for it, and else "
+            "fp32"
+        ),
+    )
+    batch_size: int = field(
+        default=1,
+        metadata=_machine(
+            "frames that pass the network together",
+            metavar="N",
+            rule=between(1),
+            affects="nothing",
+        ),
+    )
+    hwaccel: Literal["none", "auto"] = field(
+        default="none",
+        metadata=_machine(
+            "auto lets an NVIDIA card decode the clip and encode videos, where it can; such a card "
+            "hides corrupted blocks silently",
+            affects="nothing",
+        ),
+    )
 
     def __post_init__(self) -> None:
-        """Take whole numbers of any kind, NumPy's too, and a rate as the command line writes it."""
-        for name in ("model_refine_sample_pixels", "start_number", "crf", "batch_size"):
-            if isinstance(value := getattr(self, name), Integral):
-                object.__setattr__(self, name, int(value))
-        if self.video_resize is not None:
-            sides = (int(x) if isinstance(x, Integral) else x for x in self.video_resize)
-            object.__setattr__(self, "video_resize", tuple(sides))
-        if isinstance(self.frame_rate, str):
-            with suppress(ValueError, ZeroDivisionError):
-                object.__setattr__(self, "frame_rate", Fraction(self.frame_rate))
-
-    @property
-    def form(self) -> Format:
-        """The output format."""
-        return FORMATS[self.output_format]
+        for name, setting in declared(type(self)).items():
+            object.__setattr__(self, name, setting.checked(getattr(self, name)))
+        self._check_together()
 
     @property
     def align(self) -> AlignMode | None:
         """How to align the plate, if at all."""
-        mode = self.preprocess_alignment
-        return "frame" if mode is True else mode or None
-
-    @property
-    def speck(self) -> float:
-        """Percent of the frame up to which bits of alpha are removed."""
-        return DESPECKLE if self.despeckle is True else self.despeckle
+        return self.preprocess_alignment or None  # type: ignore[return-value]
 
     @property
     def on_card(self) -> bool:
         """Whether an NVIDIA card decodes and encodes video, where it can."""
         return self.hwaccel == "auto"
 
+    def format_of(self, kind: Kind) -> Format:
+        """The format that a kind of output is written in."""
+        if self.output_format != IMAGE_SEQUENCES:
+            return FORMATS[self.output_format]
+        return FORMATS[self.image_extension or default_extension(kind, self.bit_depth)]
+
+    @property
+    def keeps_alpha(self) -> bool:
+        """Whether ``com`` keeps its alpha, rather than being composited over a target."""
+        return self.format_of("com").alpha
+
     def idle(self) -> list[str]:
-        """Flags that were given and change nothing in the output format."""
-        if self.form.has_alpha:
-            return ["--crf"] if self.crf != Settings.crf else []
-        given = {"--image-extension": self.image_extension, "--start-number": self.start_number}
-        return [flag for flag, value in given.items() if value]
+        """Flags that were given and change nothing in the chosen format."""
+        images = {"image_extension"}
+        known = images.union(*(form.options for form in FORMATS.values()))
+        taken = images if self.output_format == IMAGE_SEQUENCES else set()
+        taken = taken.union(*(self.format_of(kind).options for kind in self.output_types))
+        return [
+            setting.option
+            for name, setting in declared(type(self)).items()
+            if name in known - taken
+            and setting.flag.affects != "nothing"
+            and getattr(self, name) != setting.default
+        ]
 
     def files_read(self) -> list[Path]:
-        """What must not be removed, as the run reads it."""
-        paths = (
-            self.video_src,
-            plate_file(self.video_bgr),
-            self.video_target_bgr,
-            self.garbage_matte,
-            self.model_checkpoint,
-        )
-        return [Path(path) for path in paths if path]
+        """What the run reads, and so must not be removed."""
+        return [path for path in map(self.file_of, self.file_settings()) if path is not None]
 
-    def check(self) -> None:
-        """Refuse what cannot work, before anything is opened.
+    @classmethod
+    def file_settings(cls) -> list[str]:
+        """Names of the settings that may name a file."""
+        return [name for name, setting in declared(cls).items() if setting.flag.reads]
 
-        Raises:
-            UsageError: A value is out of its range, or two do not go together.
-        """
-        if self.output_format not in FORMATS:
-            raise _refusal("--output-format", self.output_format, _one_of(FORMATS))
-        unknown = [kind for kind in self.output_types if kind not in KINDS]
-        if unknown or not self.output_types:
-            raise _refusal("--output-types", " ".join(unknown), f"some of {', '.join(KINDS)}")
-        if self.align not in (None, *ALIGN_MODES):
-            raise _refusal("--preprocess-alignment", self.align, _one_of(ALIGN_MODES))
-        extension = self.image_extension
-        if extension not in (None, *ENCODERS):
-            raise _refusal("--image-extension", extension, _one_of(ENCODERS))
-        if extension in ("jpg", "jpeg") and self.form.has_alpha and "com" in self.output_types:
-            raise UsageError(
-                f"--image-extension {extension} holds no alpha, which com needs; use png"
-            )
-        if self.hwaccel not in HWACCELS:
-            raise _refusal("--hwaccel", self.hwaccel, _one_of(HWACCELS))
+    def file_of(self, name: str) -> Path | None:
+        """The file or folder that a setting names; None without one."""
+        value = getattr(self, name)
+        if name == "video_bgr":
+            return plate_file(value)
+        return None if value is None else Path(value)
+
+    def _check_together(self) -> None:
+        for kind in self.output_types:
+            form = self.format_of(kind)
+            if self.bit_depth not in form.depths:
+                raise UsageError(
+                    f"--bit-depth {self.bit_depth}: {form.name} holds "
+                    f"{' or '.join(map(str, form.depths))} bits; use image_sequences with png"
+                )
+            if kind == "com" and form.is_images and not form.alpha:
+                raise UsageError(
+                    f"--image-extension {form.name} holds no alpha, which com needs; use png"
+                )
         if "ref" in self.output_types and self.model_type == "mattingbase":
             raise UsageError("--output-types ref needs --model-type mattingrefine")
-        given = {
-            "--video-src": self.video_src,
-            "--video-bgr": self.video_bgr,
-            "--video-target-bgr": self.video_target_bgr,
-            "--output-dir": self.output_dir,
-            "--garbage-matte": self.garbage_matte,
-            "--model-checkpoint": self.model_checkpoint,
-        }
-        for flag, path in given.items():  # an empty path would mean the current folder
-            if path is not None and not str(path):
-                raise UsageError(f"{flag} is empty; give a path")
         if Path(self.video_src).exists() and _same(self.video_src, self.video_bgr):
             raise UsageError(
                 f"--video-bgr {self.video_bgr}: is the clip itself; give the empty scene, or auto"
             )
         if self.strict and not self.preflight:
-            raise UsageError("--strict is about the look that --no-preflight leaves out; give one")
+            raise UsageError("--strict needs the check that --no-preflight leaves out; give one")
         if self.resume:
             self._check_resume()
-        for flag, value, fits, expected in self._ranges():
-            if value is not None and not fits(value):
-                raise _refusal(flag, value, expected)
 
     def _check_resume(self) -> None:
-        if not self.form.resumable:
-            raise UsageError(
-                f"--resume: {self.output_format} cannot be gone on with, image sequences can"
-            )
+        if not self.format_of("com").is_images:
+            raise UsageError("--resume works only with image sequences")
         if self.overwrite:
             raise UsageError("--resume keeps what --overwrite removes; give one of them")
         if self.preview_only:
             raise UsageError("--preview-only has nothing to --resume; give one of them")
         if self.smooth_alpha:
-            raise UsageError("--smooth-alpha needs all frames before; it does not go with --resume")
-
-    def _ranges(self) -> list[tuple[str, Any, Callable[[Any], object], str]]:
-        """Flags whose value, if there is one, has to fit: flag, value, whether it fits, range."""
-        scale, pixels = self.model_backbone_scale, self.model_refine_sample_pixels
-        threshold, resize = self.model_refine_threshold, self.video_resize
-        return [
-            ("--device", self.device, _DEVICE.fullmatch, "auto, cpu, mps, cuda or cuda:N"),
-            ("--batch-size", self.batch_size, _whole(1), "1 or more"),
-            ("--crf", self.crf, _whole(0, 51), "0 to 51"),
-            ("--start-number", self.start_number, _whole(0), "0 or more"),
-            (
-                "--frame-rate",
-                self.frame_rate,
-                lambda x: isinstance(x, Real) and Fraction(1, 1000) <= x <= 1000,
-                "0.001 to 1000",
-            ),
-            (
-                "--despeckle",
-                self.despeckle,
-                lambda x: isinstance(x, int | float) and 0 <= x <= 100,
-                "0 to 100 percent of the frame",
-            ),
-            ("--precision", self.precision, PRECISIONS.__contains__, _one_of(PRECISIONS)),
-            ("--model-type", self.model_type, MODEL_TYPES.__contains__, _one_of(MODEL_TYPES)),
-            ("--model-backbone-scale", scale, lambda x: 0 < x <= 0.5, "more than 0, up to 0.5"),
-            ("--model-refine-sample-pixels", pixels, _whole(0), "0 or more"),
-            ("--model-refine-threshold", threshold, isfinite, "a number"),
-            (
-                "--video-resize",
-                resize,
-                lambda x: len(x) == 2 and all(map(_whole(1), x)),
-                "WIDTH HEIGHT",
-            ),
-        ]
+            raise UsageError(
+                "--smooth-alpha needs all frames before; it does not work with --resume"
+            )
 
 
-def _whole(least: int, most: float = inf) -> Callable[[Any], bool]:
-    """Whether a value is a whole number of a range."""
-    return lambda x: isinstance(x, int) and least <= x <= most
+def declared(kind: Any) -> dict[str, Setting]:
+    """The settings declared in a class, by name."""
+    hints = get_type_hints(kind)
+    return {f.name: Setting(f, hints[f.name]) for f in fields(kind) if "flag" in f.metadata}
+
+
+def as_dict(settings: Settings) -> dict[str, Any]:
+    """The values of all settings, by name."""
+    return {name: getattr(settings, name) for name in declared(type(settings))}
 
 
 def _same(one: str | Path, other: str | Path) -> bool:
     return Path(one).resolve() == Path(other).resolve()
-
-
-def _refusal(flag: str, value: object, expected: str) -> UsageError:
-    return UsageError(f"{flag} {value}: expected {expected}")
-
-
-def _one_of(names: Sequence[str] | dict[str, Any]) -> str:
-    return f"one of {', '.join(names)}"

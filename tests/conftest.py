@@ -9,7 +9,7 @@ from pathlib import Path
 # As the program has it: idle threads of one test process leave the cores to the other's.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import media
+import footage
 import pytest
 import torch
 
@@ -26,14 +26,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint that sees an alpha of 0.5 everywhere."""
-    return media.make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "half.pth")
+    return footage.make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "half.pth")
 
 
 @pytest.fixture
 def folder(tmp_path: Path, checkpoint: Path) -> Path:
     """A folder with a clip of five frames, its plate and a checkpoint."""
-    media.make_clip(tmp_path / "clip.mp4", 5)
-    media.make_plate(tmp_path / "plate.png")
+    footage.make_clip(tmp_path / "clip.mp4", 5)
+    footage.make_plate(tmp_path / "plate.png")
     (tmp_path / "half.pth").hardlink_to(checkpoint)
     return tmp_path
 

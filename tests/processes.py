@@ -114,7 +114,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 
 def _start_server() -> None:
     """Start the process to fork from, once; what it is told stays with it."""
-    _CONTEXT.set_forkserver_preload(["inference_video"])
+    _CONTEXT.set_forkserver_preload(["cli.program", "writers.images", "writers.video"])
     ours = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}  # pictures too small for more threads
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import cv2
-from media import KnownNetwork, read_number
+from footage import KnownNetwork, read_number
 from processes import Finished, run_program
 
 from inference_video import matte_video

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from media import make_clip, make_plate
+from footage import make_clip, make_plate
 
-PACKAGES = ("dataset", "model", "pipeline", "writers")
+PACKAGES = ("cli", "dataset", "media", "model", "pipeline", "plate", "writers")
 
 
 def run(*command: object, **options) -> subprocess.CompletedProcess[str]:

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from dataset import DeviceFeed, FrameSource, HeldPictures, PairLoader
-from model import Matter, load_network
-from pipeline import MendedPlate
+from dataset import FrameSource, MemorySource
+from model import Predictor, load_network
+from pipeline import DeviceFeed, PairLoader, repaired_plate
 
 from .canvas import Canvas
 from .metrics import mad
@@ -201,15 +201,15 @@ def levels(picture: Array) -> Array:
     return np.rint(255 * picture.clip(0, 1)).astype(np.uint8)
 
 
-def last_alpha(matter: Matter, shot: Shot, plate: Array, mending: dict[str, Any]) -> Array:
+def last_alpha(matter: Predictor, shot: Shot, plate: Array, mending: dict[str, Any]) -> Array:
     """Alpha (H, W) of the last frame, as found with a plate and a way to mend it."""
     feed = DeviceFeed(matter.device)
     ways = dict(mending)
-    bgr: FrameSource = HeldPictures(plate[None], "plate", still=True)
+    bgr: FrameSource = MemorySource(plate[None], "plate", still=True)
     if ways.pop("mend", False):
-        bgr = MendedPlate(HeldPictures(shot.frames, "clip"), bgr, matter, warn=_hush, **ways)
+        bgr = repaired_plate(MemorySource(shot.frames, "clip"), bgr, matter, warn=_hush, **ways)
     read = np.linspace(0, len(shot.frames) - 1, _READ).round().astype(int)
-    with PairLoader(HeldPictures(shot.frames[read], "clip"), bgr, warn=_hush, **ways) as loader:
+    with PairLoader(MemorySource(shot.frames[read], "clip"), bgr, warn=_hush, **ways) as loader:
         *_, last = loader
     frames = feed(last)
     return np.asarray(matter(frames.src, frames.bgr).pha[0, 0].cpu().numpy())
@@ -232,7 +232,7 @@ def measure(
         size: (height, width) in pixels.
         device: Where to run the network.
     """
-    matter = Matter(load_network(None), torch.device(device), warn=_hush)
+    matter = Predictor(load_network(None), torch.device(device), warn=_hush)
     errors: dict[tuple[str, str], list[float]] = {}
     for index in tqdm(range(clips), "clips", disable=None):
         shot = make_shot(index, *size, frames=frames)

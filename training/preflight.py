@@ -1,4 +1,4 @@
-"""How often the look before a run names what is wrong with a plate, on clips drawn for that."""
+"""How often the preflight names what is wrong with a plate, on clips drawn for that."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from multiprocessing import get_context
 import cv2
 from tqdm import tqdm
 
-from pipeline import look
+from plate import diagnose
 
 from .shots import FAULTS, Fault, make_shots
 
@@ -22,7 +22,8 @@ def judge(clip: tuple[int, int]) -> list[tuple[Fault, str]]:
     """What each plate of a clip, named by seed and index, is, and what it is taken for."""
     cv2.setNumThreads(1)
     return [
-        (shot.fault, look(list(shot.frames), [shot.plate]).verdict) for shot in make_shots(*clip)
+        (shot.fault, diagnose(list(shot.frames), [shot.plate]).verdict)
+        for shot in make_shots(*clip)
     ]
 
 

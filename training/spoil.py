@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dataset.autoplate import filled
+from plate.auto import filled
 
 from .data import Batch
 from .textures import Rng

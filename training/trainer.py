@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from tqdm import tqdm
 
-from dataset import map_ahead
+from media import prefetch
 from model import MattingBase, MattingRefine
 
 from .ahead import SamplePool
@@ -125,9 +125,9 @@ class Trainer:
         """The batches of the steps that remain, begun on while those before are learnt from."""
         recipe, steps = self.recipe, range(self.step, self.recipe.steps)
         if self.windows:
-            return map_ahead(self._windows_cut_ahead, steps, 1)
+            return prefetch(self._windows_cut_ahead, steps, 1, name="windows")
         if self.ahead:
-            return map_ahead(self._batch_drawn_ahead, steps, 1)
+            return prefetch(self._batch_drawn_ahead, steps, 1, name="samples")
         samples = Samples(
             recipe.seed, batch=recipe.batch, first=self.step, last=recipe.steps,
             size=recipe.size, crop=recipe.crop, shrink=recipe.shrink, plain=recipe.plain,

@@ -16,7 +16,7 @@ from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
-from dataset import open_media
+from media import Warn, open_media
 
 #: Codecs that MP4 carries and players know; any other is encoded anew, as AAC.
 _COPIED = frozenset(("aac", "ac3", "alac", "eac3", "mp3", "opus", "flac"))
@@ -53,7 +53,7 @@ class AudioTrack:
         path: str | Path,
         index: int,
         container: OutputContainer,
-        warn: Callable[[str], None],
+        warn: Warn,
         origin: Fraction,
     ):
         self._path = path
@@ -224,7 +224,7 @@ class _Timeline:
 def open_tracks(
     path: str | Path,
     container: OutputContainer,
-    warn: Callable[[str], None],
+    warn: Warn,
     origin: Fraction,
 ) -> list[AudioTrack]:
     """All sound of a file, the track that players choose first; without what cannot be had.

@@ -1,4 +1,4 @@
-"""What a sink is."""
+"""The sink: the base class of everything that takes frames."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -6,16 +6,26 @@ from typing import Self
 
 from torch import Tensor
 
+from media import MattingError
+
+from .formats import Depth
+
+
+class WriteError(MattingError, OSError):
+    """Output that could not be written; the message names the file."""
+
 
 class FrameWriter(ABC):
     """Takes frames, batch after batch, until it is closed.
 
-    An error of work done in the background surfaces at the next ``add_batch`` or at ``close``.
+    An error in a background thread is raised by the next ``add_batch``, or by ``close``.
 
     Attributes:
+        depth: Bits of the levels that it holds; a run rounds frames to these.
         busy_seconds: Time that the sink has worked so far, averaged over its threads.
     """
 
+    depth: Depth = 8
     busy_seconds: float = 0.0
 
     @abstractmethod
@@ -23,8 +33,9 @@ class FrameWriter(ABC):
         """Take frames.
 
         Args:
-            frames: (B, C, H, W), float in [0, 1] or uint8, on any device; RGB (C = 3), RGB and
-                straight alpha (C = 4) or one level (C = 1). The caller may change them afterwards.
+            frames: (B, C, H, W), float in [0, 1] or integer levels of ``depth`` bits, on any
+                device; RGB (C = 3), RGB and straight alpha (C = 4) or one level (C = 1). The caller
+                may change them afterwards.
 
         Raises:
             ValueError: The sink cannot hold such frames, or is closed.
@@ -52,7 +63,3 @@ class FrameWriter(ABC):
             self.close()
         else:
             self.abort()
-
-
-class WriteError(OSError):
-    """Output that could not be written; the message names the file."""

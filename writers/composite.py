@@ -1,7 +1,60 @@
-"""What each kind of output shows, as pure functions of a prediction."""
+"""The frames of each kind of output, as pure functions of a prediction."""
+
+from collections.abc import Callable
+from typing import Protocol
 
 from torch import Tensor
 from torch.nn import functional as F
+
+from .formats import Depth, Kind
+from .quantize import to_levels
+
+
+class Matte(Protocol):
+    """What is known of a batch; ``model.Prediction`` says what each means."""
+
+    @property
+    def pha(self) -> Tensor: ...
+    @property
+    def fgr(self) -> Tensor: ...
+    @property
+    def err(self) -> Tensor: ...
+    @property
+    def ref(self) -> Tensor | None: ...
+    @property
+    def padded_size(self) -> tuple[int, int]: ...
+    def cut_out(self, bits: int) -> Tensor: ...
+
+
+#: From a matte and a target to the frames (B, C, H, W) of one kind, as integer levels.
+Composer = Callable[[Matte, Tensor | None], Tensor]
+
+
+def composer(kind: Kind, *, alpha: bool, depth: Depth = 8) -> Composer:
+    """How to make the frames of a kind.
+
+    Args:
+        kind: The kind.
+        alpha: Whether the sink holds alpha; without it, ``com`` is composited over the target.
+        depth: Bits of a level that the sink takes.
+    """
+
+    def compose(matte: Matte, target: Tensor | None) -> Tensor:
+        return to_levels(frames(matte, target), depth)
+
+    def frames(matte: Matte, target: Tensor | None) -> Tensor:
+        if kind == "com" and alpha:
+            return matte.cut_out(depth)
+        if kind == "com":
+            assert target is not None, "there is one wherever a sink holds no alpha"
+            return over(matte.pha, matte.fgr, target.to(matte.pha.device))
+        if kind == "err":
+            return _crop(error_map(matte.err, matte.padded_size), matte)
+        if kind == "ref":
+            return _crop(_refined_map(matte), matte)
+        return matte.pha if kind == "pha" else matte.fgr
+
+    return compose
 
 
 def over(pha: Tensor, fgr: Tensor, target: Tensor) -> Tensor:
@@ -24,5 +77,15 @@ def error_map(err: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def refined_map(ref: Tensor, size: tuple[int, int]) -> Tensor:
-    """The refined patches (B, 1, h, w), resized to (height, width) without smoothing."""
+    """The refined patches (B, 1, h, w), resized to (height, width) by nearest neighbour."""
     return F.interpolate(ref, size, mode="nearest")
+
+
+def _refined_map(matte: Matte) -> Tensor:
+    if matte.ref is None:
+        raise ValueError("ref needs a network with a refiner")
+    return refined_map(matte.ref, matte.padded_size)
+
+
+def _crop(frames: Tensor, matte: Matte) -> Tensor:
+    return frames[..., : matte.pha.shape[2], : matte.pha.shape[3]]

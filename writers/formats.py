@@ -1,118 +1,164 @@
-"""What an output format is, and which picture each kind of output shows."""
+"""The kinds of output, and the table of formats: what each can hold, and what writes it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from torch import Tensor
+from media import Warn
 
-from .base import FrameWriter
-from .composite import error_map, over, refined_map
-from .outputs import Kind, Output
+if TYPE_CHECKING:  # this module is read for --help, which does not wait for PyTorch
+    from .base import FrameWriter
+    from .outputs import Output
 
+Kind = Literal["com", "pha", "fgr", "err", "ref"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+#: Bits of a level.
+Depth = Literal[8, 16]
 
-class Matte(Protocol):
-    """What is known of a batch; ``model.Prediction`` says what each means."""
-
-    @property
-    def pha(self) -> Tensor: ...
-    @property
-    def fgr(self) -> Tensor: ...
-    @property
-    def err(self) -> Tensor: ...
-    @property
-    def ref(self) -> Tensor | None: ...
-    @property
-    def padded_size(self) -> tuple[int, int]: ...
-    def cut_out(self) -> Tensor: ...
-
-
-#: From a matte and a target to the frames (B, C, H, W) of one kind.
-Composer = Callable[[Matte, Tensor | None], Tensor]
+#: The value of ``--output-format`` for one file a frame; ``--image-extension`` says which.
+IMAGE_SEQUENCES = "image_sequences"
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What a sink may need to know of the clip and of the user's wishes.
+    """What a sink may need to know of the clip.
 
     Attributes:
         size: (height, width) of every frame.
         frame_rate: Frames per second.
         time_base: Tick in seconds of which every time is a multiple; None without times.
         timestamps: Gives a fresh iterator over the times of the frames as they arrive.
-        audio: A file with the sound of the clip; None without any.
-        image_extension: For all images, where the user chose one.
-        start_number: Number of the first image.
-        done: Frames that an earlier run has finished, and that this one does not write.
-        crf: Quality of videos.
-        on_card: Encode videos on an NVIDIA card, where there is one that can.
-        warn: Told of what a sink leaves out.
         origin: Time of the clip that is 0 in the output, in seconds.
+        audio: A file with the sound of the clip; None without any.
+        warn: Told of what a sink leaves out.
     """
 
     size: tuple[int, int]
     frame_rate: Fraction
     time_base: Fraction | None
     timestamps: Callable[[], Iterator[Fraction | None]]
+    origin: Fraction
     audio: Path | None
-    image_extension: str | None
-    start_number: int
-    crf: int
-    on_card: bool
-    warn: Callable[[str], None]
-    done: int = 0
-    origin: Fraction = Fraction(0)
+    warn: Warn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Format:
-    """An output format.
+    """A file format for frames.
 
     Attributes:
-        plan: Which files it makes of a kind of output.
-        open: Opens the sink that writes them.
-        has_alpha: Whether it holds alpha.
-        resumable: Whether frames can be added to what a stopped run has written.
+        name: Value of ``--output-format``, or of ``--image-extension`` for images.
+        holds: What its files are, in a few words.
+        extension: Of its files.
+        writer: Module of this package with ``open_writer``, which opens the sink.
+        encoder: For images: module of this package with ``encode``, which makes a file's content.
+        alpha: It holds alpha.
+        depths: Bits of a level that it holds.
+        sound: It holds the sound of the clip.
+        times: It holds the times of the frames.
+        options: Settings that it takes, by name; they are keywords of its sink.
+        ending: For images: the last bytes of every whole file.
+        max_side: Pixels of the longer side that it holds; None for no limit.
     """
 
-    plan: Callable[[Kind, Clip], Output]
-    open: Callable[[Output, Path, Clip], FrameWriter]
-    has_alpha: bool
-    resumable: bool
+    name: str
+    holds: str
+    extension: str
+    writer: str
+    encoder: str | None = None
+    alpha: bool = False
+    depths: tuple[Depth, ...] = (8,)
+    sound: bool = False
+    times: bool = False
+    options: tuple[str, ...] = ()
+    ending: bytes = b""
+    max_side: int | None = None
+
+    @property
+    def is_images(self) -> bool:
+        """Whether each frame is a file of its own; such outputs can be resumed."""
+        return self.encoder is not None
+
+    def open(
+        self, output: "Output", root: Path, clip: Clip, options: dict[str, Any]
+    ) -> "FrameWriter":
+        """Open the sink for an output below ``root``; ``options`` are those named by the format."""
+        module = import_module(f"{__package__}.{self.writer}")
+        writer: FrameWriter = module.open_writer(output, root, clip, **options)
+        return writer
 
 
-def composer(kind: Kind, *, has_alpha: bool) -> Composer:
-    """How to make the frames of a kind; ``com`` depends on whether the sink holds alpha."""
-    composers: dict[Kind, Composer] = {
-        "com": _com_with_alpha if has_alpha else _com_over_target,
-        "pha": lambda matte, target: matte.pha,
-        "fgr": lambda matte, target: matte.fgr,
-        "err": _err,
-        "ref": _ref,
-    }
-    return composers[kind]
+_IMAGE_OPTIONS = ("start_number", "bit_depth")
+
+FORMATS = {
+    form.name: form
+    for form in (
+        Format(
+            name="png",
+            holds="PNG, lossless",
+            extension="png",
+            writer="images",
+            encoder="png",
+            alpha=True,
+            depths=(8, 16),
+            options=_IMAGE_OPTIONS,
+            ending=b"IEND\xaeB`\x82",
+        ),
+        *(
+            Format(
+                name=name,
+                holds="JPEG, quality 97, full chroma",
+                extension=name,
+                writer="images",
+                encoder="jpeg",
+                options=_IMAGE_OPTIONS,
+                ending=b"\xff\xd9",
+            )
+            for name in ("jpg", "jpeg")
+        ),
+        Format(
+            name="video",
+            holds="H.264 in MP4",
+            extension="mp4",
+            writer="video",
+            sound=True,
+            times=True,
+            options=("crf", "hwaccel"),
+            max_side=16384,
+        ),
+    )
+}
+#: Values of ``--output-format`` and of ``--image-extension``.
+OUTPUT_FORMATS = (
+    *(name for name, form in FORMATS.items() if not form.is_images),
+    IMAGE_SEQUENCES,
+)
+IMAGE_EXTENSIONS = tuple(name for name, form in FORMATS.items() if form.is_images)
 
 
-def _com_with_alpha(matte: Matte, target: Tensor | None) -> Tensor:
-    return matte.cut_out()
+def default_extension(kind: Kind, depth: Depth) -> str:
+    """The image format of a kind where the user names none."""
+    return "png" if kind == "com" or depth not in FORMATS["jpg"].depths else "jpg"
 
 
-def _com_over_target(matte: Matte, target: Tensor | None) -> Tensor:
-    assert target is not None, "there is one wherever a sink holds no alpha"
-    return over(matte.pha, matte.fgr, target.to(matte.pha.device))
-
-
-def _err(matte: Matte, target: Tensor | None) -> Tensor:
-    return _crop(error_map(matte.err, matte.padded_size), matte)
-
-
-def _ref(matte: Matte, target: Tensor | None) -> Tensor:
-    if matte.ref is None:
-        raise ValueError("ref needs a network with a refiner")
-    return _crop(refined_map(matte.ref, matte.padded_size), matte)
-
-
-def _crop(frames: Tensor, matte: Matte) -> Tensor:
-    return frames[..., : matte.pha.shape[2], : matte.pha.shape[3]]
+def format_table() -> str:
+    """The formats as a table in Markdown."""
+    lines = [
+        "| format | files | holds | alpha | bits | sound | times | `--resume` | options |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for form in FORMATS.values():
+        name = f"{IMAGE_SEQUENCES}, --image-extension {form.name}" if form.is_images else form.name
+        files = f"com/00000.{form.extension}" if form.is_images else f"com.{form.extension}"
+        options = ", ".join(f"`--{option.replace('_', '-')}`" for option in form.options)
+        held = (form.alpha, form.sound, form.times, form.is_images)
+        alpha, sound, times, resume = ("yes" if x else "no" for x in held)
+        bits = ", ".join(map(str, form.depths))
+        lines.append(
+            f"| `{name}` | `{files}` | {form.holds} | {alpha} | {bits} | {sound} | {times} "
+            f"| {resume} | {options} |"
+        )
+    return "\n".join(lines)

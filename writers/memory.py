@@ -1,22 +1,28 @@
-"""Frames kept in memory, for tests and for programs that go on with them."""
+"""Frames kept in memory, for tests and for programs that use them directly."""
 
 import torch
 from torch import Tensor
 
 from .base import FrameWriter
-from .quantize import to_uint8
+from .formats import Depth
+from .quantize import to_host_levels
 
 
 class MemoryWriter(FrameWriter):
-    """Keeps every frame."""
+    """Keeps every frame.
 
-    def __init__(self) -> None:
+    Args:
+        depth: Bits of a level.
+    """
+
+    def __init__(self, depth: Depth = 8) -> None:
+        self.depth = depth
         self._batches: list[Tensor] = []
         self._closed = False
 
     @property
     def frames(self) -> Tensor:
-        """All frames so far: (N, C, H, W), uint8.
+        """All frames so far: (N, C, H, W), uint8, or uint16 for a depth of 16.
 
         Raises:
             ValueError: There are none.
@@ -28,7 +34,7 @@ class MemoryWriter(FrameWriter):
     def add_batch(self, frames: Tensor) -> None:
         if self._closed:
             raise ValueError("this MemoryWriter is closed")
-        self._batches.append(to_uint8(frames))
+        self._batches.append(to_host_levels(frames, self.depth))
 
     def close(self) -> None:
         self._closed = True

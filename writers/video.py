@@ -1,9 +1,8 @@
 """Frames as an H.264 video."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -16,14 +15,14 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from dataset import exact_rate
+from media import Warn, exact_rate, os_errors_as
 
 from .audio import open_tracks
 from .background import BackgroundWriter, usable_cores
 from .base import FrameWriter, WriteError
-from .formats import Clip, Format
-from .outputs import Kind, Output, partial_name
-from .quantize import to_uint8
+from .formats import Clip
+from .outputs import Output, partial_name
+from .quantize import to_host_levels
 from .yuv import ToYuv
 
 logger = logging.getLogger("bgmv2")
@@ -32,8 +31,6 @@ _BT709, _LIMITED = 1, 1  # FFmpeg's numbers
 _NVENC = "h264_nvenc"
 #: Parts of a second that sound needs to begin in its place.
 _FINE = 48000
-#: Pixels of a side that x264 takes.
-_LONGEST = 16384
 #: Each of x264's threads holds frames; more cores than sixteen gain little.
 _MOST_THREADS = 24
 
@@ -72,7 +69,7 @@ class VideoWriter(BackgroundWriter):
     Args:
         path: The file, ending in ``.mp4``; its folder is created if it is not there.
         frame_rate: Frames per second, as a fraction where it is one; see
-            :func:`dataset.exact_rate`.
+            :func:`media.exact_rate`.
         width: Of a frame, in pixels.
         height: Likewise.
         timestamps: Presentation time of each frame in seconds, taken one by one as frames arrive;
@@ -106,7 +103,7 @@ class VideoWriter(BackgroundWriter):
         crf: int = 18,
         preset: str = "medium",
         on_card: bool = False,
-        warn: Callable[[str], None] = logger.warning,
+        warn: Warn = logger.warning,
     ):
         self.path = Path(path)
         self.size = (height, width)
@@ -139,7 +136,7 @@ class VideoWriter(BackgroundWriter):
         super().__init__(workers=1, queue_size=2 + 2 * threads)
 
     def _choose_encoder(
-        self, crf: int, preset: str, *, on_card: bool, warn: Callable[[str], None]
+        self, crf: int, preset: str, *, on_card: bool, warn: Warn
     ) -> tuple[str, dict[str, str]]:
         """An encoder and its options."""
         if on_card and crf:
@@ -171,7 +168,7 @@ class VideoWriter(BackgroundWriter):
 
     def add_batch(self, frames: Tensor) -> None:
         self._check()
-        frames = to_uint8(frames)
+        frames = to_host_levels(frames)
         height, width = frames.shape[2:]
         if frames.shape[1] == 4:
             raise ValueError(f"{self.path}: H.264 holds no alpha; expected 1 or 3 channels, not 4")
@@ -193,7 +190,7 @@ class VideoWriter(BackgroundWriter):
         picture.time_base = self._time_base
         picture.duration = round(1 / self._rate / self._time_base)
         self._end = time + 1 / self._rate
-        with self._naming_the_file():
+        with os_errors_as(WriteError, self.path, FFmpegError):
             for track in self._audio:
                 track.feed(until=self._end)
             self._container.mux(self._stream.encode(picture))
@@ -207,7 +204,7 @@ class VideoWriter(BackgroundWriter):
             self._run(self._drain, aborted=aborted)
         for track in self._audio:
             self._run(track.close)
-        with self._naming_the_file():
+        with os_errors_as(WriteError, self.path, FFmpegError):
             self._container.close()
             if self._frames:
                 self._partial.replace(self._final)
@@ -216,7 +213,7 @@ class VideoWriter(BackgroundWriter):
 
     def _drain(self, *, aborted: bool) -> None:
         """Write what the encoder holds back, and the rest of the sound."""
-        with self._naming_the_file():
+        with os_errors_as(WriteError, self.path, FFmpegError):
             self._container.mux(self._stream.encode(None))
             for track in self._audio:
                 track.feed(until=self._end if aborted else None)
@@ -232,25 +229,9 @@ class VideoWriter(BackgroundWriter):
         converted: av.VideoFrame = self._converting.to_yuv(image)
         return converted
 
-    @contextmanager
-    def _naming_the_file(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, FFmpegError) as error:
-            raise WriteError(f"{self.path}: {error.strerror}") from error
 
-
-def _plan(kind: Kind, clip: Clip) -> Output:
-    height, width = clip.size
-    if max(clip.size) > _LONGEST:
-        raise WriteError(
-            f"{kind}.mp4: {width}x{height} is more than H.264 takes, {_LONGEST} pixels a side; "
-            "give a smaller --video-resize, or --output-format image_sequences"
-        )
-    return Output(kind, f"{kind}.mp4")
-
-
-def _open_output(output: Output, root: Path, clip: Clip) -> FrameWriter:
+def open_writer(output: Output, root: Path, clip: Clip, *, crf: int, hwaccel: str) -> FrameWriter:
+    """Open the sink for an output below ``root``."""
     height, width = clip.size
     return VideoWriter(
         root / output.path,
@@ -261,10 +242,7 @@ def _open_output(output: Output, root: Path, clip: Clip) -> FrameWriter:
         time_base=clip.time_base,
         origin=clip.origin,
         audio=clip.audio if output.kind == "com" else None,
-        crf=clip.crf,
-        on_card=clip.on_card,
+        crf=crf,
+        on_card=hwaccel == "auto",
         warn=clip.warn,
     )
-
-
-FORMAT = Format(_plan, _open_output, has_alpha=False, resumable=False)

@@ -4,7 +4,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from dataset import LeftSited
+from media import LeftSited
 
 
 class ToYuv:

@@ -1,0 +1,109 @@
+"""What the user sees: progress, warnings, and a Ctrl-C that closes every file."""
+
+import logging
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+from pipeline.result import logger
+
+
+class Console(logging.Handler):
+    """Shows a run on stderr, and stops it when the user wants that.
+
+    The first Ctrl-C or SIGTERM lets the batch in work finish; a second one does not.
+
+    Args:
+        line_interval: Seconds between two lines of progress where no bar can be drawn.
+        level: Of the messages to show, as :mod:`logging` has it.
+
+    Attributes:
+        signal: The signal that stopped the run; None without one.
+    """
+
+    def __init__(self, line_interval: float = 10.0, level: int = logging.WARNING) -> None:
+        super().__init__(level)
+        self._line_interval = line_interval
+        self.signal: int | None = None
+        self._bar: tqdm | None = None
+        self._last_line = time.monotonic()
+        self._last_done, self._since = 0, (0, self._last_line)  # when there were how many frames
+
+    def progress(self, done: int, expected: int | None) -> None:
+        """Show how far the run is.
+
+        Raises:
+            KeyboardInterrupt: The user wants the run to stop.
+        """
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        now = time.monotonic()
+        if done == self._last_done:  # the run has yet to begin
+            self._since = done, now
+        self._last_done = done
+        if sys.stderr is not None and sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = tqdm(total=expected, initial=done, unit="frame", dynamic_ncols=True)
+            if self._bar.total is not None and done > self._bar.total:
+                self._bar.total = None  # the header promised too few
+            self._bar.update(done - self._bar.n)
+        elif now - self._last_line >= self._line_interval:
+            self._last_line = now
+            frames, started = done - self._since[0], self._since[1]
+            self.say(_line(done, expected, frames / (now - started) if frames else 0))
+
+    def say(self, message: str) -> None:
+        """Print a line on stderr, above the bar if there is one; nobody there is no error."""
+        if sys.stderr is not None:
+            with suppress(OSError, ValueError):
+                tqdm.write(message, file=sys.stderr)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.say(f"{record.levelname.lower()}: {record.getMessage()}")
+
+    def __enter__(self) -> Self:
+        logger.addHandler(self)
+        logger.setLevel(self.level)
+        logger.propagate = False
+        self._handlers = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and & want it
+                    self._handlers[number] = signal.signal(number, self._stop)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        logger.removeHandler(self)
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
+        if self._bar is not None:
+            self._bar.close()
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        """Only take note: the signal may come in the middle of a line that is being printed."""
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+def _line(done: int, expected: int | None, speed: float) -> str:
+    left = (expected or 0) - done
+    line = f"{done} of {expected} frames" if left >= 0 else f"{done} frames"
+    if speed:
+        line += f", {speed:.1f} a second"
+    if speed and left >= 0:
+        line += f", {left / speed:.0f} s left"
+    return line

@@ -1,0 +1,70 @@
+"""Resizing images to the size of the frame."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from media import MattingError, Warn
+
+
+class ShapeError(MattingError, ValueError):
+    """An image whose shape differs from the frames'; the message says what to do."""
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize ``image`` (H, W, 3), uint8 or uint16, to (height, width), bilinear, antialiased."""
+    if image.shape[:2] == size:
+        return image
+    pixels: Tensor = torch.from_numpy(image).permute(2, 0, 1)[None]
+    if image.dtype != np.uint8:  # only bytes have a kernel of their own
+        pixels = pixels.float()
+    pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
+    if image.dtype != np.uint8:
+        pixels = pixels.round()
+    return np.ascontiguousarray(pixels[0].permute(1, 2, 0).numpy().astype(image.dtype))
+
+
+def cover(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Scale ``image`` (H, W, 3) to cover (height, width), and crop both sides alike."""
+    scale = max(size[0] / image.shape[0], size[1] / image.shape[1])
+    height, width = (
+        max(wanted, round(have * scale)) for wanted, have in zip(size, image.shape[:2], strict=True)
+    )
+    image = resize(image, (height, width))
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    return np.ascontiguousarray(image[top : top + size[0], left : left + size[1]])
+
+
+def check_shape(
+    what: str,
+    name: str,
+    size: tuple[int, int],
+    frames: tuple[int, int],
+    *,
+    stretch: bool,
+    warn: Warn,
+) -> None:
+    """Say what happens to an image whose size differs from that of the frames.
+
+    Args:
+        what: What the image is, such as "the plate".
+        name: Its name in messages.
+        size: Its (height, width).
+        frames: (height, width) of the frames.
+        stretch: Whether the user chose a size that both are resized to.
+        warn: Told that the image is resized.
+
+    Raises:
+        ShapeError: The shapes differ by more than 1 %, and ``stretch`` is off.
+    """
+    if size == frames or stretch:
+        return
+    sizes = f"{what} is {size[1]}x{size[0]}, the source {frames[1]}x{frames[0]}"
+    ratio = (size[1] / size[0]) / (frames[1] / frames[0])
+    if abs(ratio - 1) > 0.01:
+        raise ShapeError(
+            f"{name}: {sizes}, which is another shape; crop {what} to match, "
+            "or stretch both with --video-resize WIDTH HEIGHT"
+        )
+    warn(f"{name}: {sizes}; {what} is resized")

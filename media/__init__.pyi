@@ -1,0 +1,11 @@
+from .errors import MattingError as MattingError
+from .errors import UsageError as UsageError
+from .errors import Warn as Warn
+from .errors import os_errors_as as os_errors_as
+from .ffmpeg import LeftSited as LeftSited
+from .ffmpeg import open_media as open_media
+from .prefetch import delayed as delayed
+from .prefetch import prefetch as prefetch
+from .timing import exact_rate as exact_rate
+from .timing import format_time as format_time
+from .timing import parse_time as parse_time

@@ -1,0 +1,196 @@
+"""Runs the network on batches of any size: padding, precision, and too little memory."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from threading import Lock
+
+import torch
+from torch import Tensor, nn
+
+from media import Warn
+
+from .device import DeviceError, exact_float32, fastest_precision, is_out_of_memory
+from .fast import FastMattingBase, FastMattingRefine, FastOutput, to_float
+from .matting import MattingBase, MattingRefine
+from .names import Precision
+from .packed import can_pack, pack
+from .prediction import DetailPrediction, Prediction, concatenate
+
+_DTYPES = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+}
+
+
+class Predictor:
+    """Predicts batches of frames of any size.
+
+    Sizes that the network cannot take are padded with copies of the edge, and cropped afterwards. A
+    batch that does not fit into the device's memory is halved, and so are those after it. On a CPU
+    several threads may call it at once.
+
+    Args:
+        network: A network as :func:`load_network` gives, or any that maps ``src`` and ``bgr`` to
+            such an output.
+        device: Where to run it.
+        precision: Type of the convolutions.
+        fast: Run the fast form of a network that has one; without it, the network as it is.
+        warn: Called with one sentence for each thing changed on the way.
+
+    Attributes:
+        precision: The type in use.
+        path: ``fast``, or ``plain`` for the network as it is.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        *,
+        precision: Precision = "auto",
+        fast: bool = True,
+        warn: Warn,
+    ):
+        self.device = device
+        self.precision = fastest_precision(device) if precision == "auto" else precision
+        self.plain = network.eval()
+        self._warn = warn
+        self._largest_batch: int | None = None
+        self._plate: tuple[nn.Module, Tensor, Tensor] | None = None
+        self._changing = Lock()
+        self._use(fast and device.type in ("cpu", "cuda"))
+
+    def _use(self, fast: bool) -> None:
+        """Choose the form of the network, and bring it to the device."""
+        self.network = self.plain
+        if fast and type(self.plain) is MattingRefine:
+            self.network = FastMattingRefine(self.plain, self._dtype)
+        elif fast and type(self.plain) is MattingBase:
+            self.network = FastMattingBase(self.plain, self._dtype)
+        self.path = "plain" if self.network is self.plain else "fast"
+        self.network.to(self.device)
+        if self.path == "fast" and self.device.type == "cpu" and can_pack(self._dtype):
+            pack(self.network)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return _DTYPES[self.precision]
+
+    def __call__(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction:
+        """Matte a batch.
+
+        Args:
+            src: (B, 3, H, W): uint8, uint16, or float in [0, 1].
+            bgr: (B or 1, 3, H, W), likewise. Work on a plate is saved where the next call has the
+                same tensor.
+
+        Raises:
+            DeviceError: Not even one frame fits into memory.
+        """
+        parts: list[Prediction | DetailPrediction] = []
+        done = 0
+        while done < len(src):
+            end = min(len(src), done + (self._largest_batch or len(src)))
+            part = self._try(src[done:end], bgr if len(bgr) == 1 else bgr[done:end])
+            if part is not None:
+                parts.append(part)
+                done = end
+        return parts[0] if len(parts) == 1 else concatenate(parts)
+
+    def _try(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction | None:
+        """Predict; None if something was changed so that another try is worth it."""
+        network = self.network
+        try:
+            return self._predict(network, src.to(self.device), bgr)
+        except NotImplementedError as error:
+            with self._changing:
+                if self.network is network:  # not changed by another thread meanwhile
+                    self._fall_back(error)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            failed = error.with_traceback(None)  # which holds what there was no room for
+            self._halve(len(src), failed)
+        return None
+
+    def _fall_back(self, error: NotImplementedError) -> None:
+        """From the fast form to the plain one, and from the device to the CPU."""
+        if self.path == "plain" and self.device.type == "cpu":
+            raise error
+        reason = str(error).partition("\n")[0]
+        if self.path == "fast":
+            self._warn(f"going on without the fast form of the network: {reason}")
+        else:
+            self._warn(f"going on with the CPU, as {self.device.type} lacks an operator: {reason}")
+            self.device = torch.device("cpu")
+        self._plate = None
+        self._use(fast=False)
+
+    def _halve(self, batch: int, error: RuntimeError) -> None:
+        if batch == 1:
+            raise DeviceError(
+                f"out of memory on {self.device} with one frame at a time; try --precision fp16, "
+                "a smaller --video-resize or another --device"
+            ) from error
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._largest_batch = batch // 2
+        self._warn(
+            f"out of memory on {self.device} with {batch} frames at a time; "
+            f"going on with {self._largest_batch} (--batch-size {self._largest_batch})"
+        )
+
+    @torch.inference_mode()
+    def _predict(
+        self, network: nn.Module, src: Tensor, bgr: Tensor
+    ) -> Prediction | DetailPrediction:
+        plain = network is self.plain
+        height, width = src.shape[2:]
+        plate = self._plate
+        if plate is None or plate[0] is not network or plate[1] is not bgr:
+            plate = self._plate = network, bgr, self._prepared(bgr.to(self.device), plain)
+        frames, plates = self._prepared(src, plain), plate[2]
+        size = frames.shape[2], frames.shape[3]
+        if plain:
+            plates = plates.expand_as(frames)
+        with self._arithmetic(plain):
+            output = network(frames, plates)
+        if isinstance(output, FastOutput):
+            frames, detail = frames[..., :height, :width], output.detail[:, :height, :width]
+            return DetailPrediction(frames, detail, output.err_sm, output.ref_sm, size)
+        refined = hasattr(output, "ref_sm")
+        return Prediction(
+            pha=output.pha[..., :height, :width].float(),
+            fgr=output.fgr[..., :height, :width].float(),
+            err=(output.err_sm if refined else output.err).float(),
+            ref=output.ref_sm.float() if refined else None,
+            padded_size=size,
+        )
+
+    @contextmanager
+    def _arithmetic(self, plain: bool) -> Iterator[None]:
+        with ExitStack() as stack:
+            if self.device.type == "cuda":  # a setting of the process, not of a thread
+                stack.enter_context(exact_float32())
+            if plain and self._dtype is not torch.float32:
+                stack.enter_context(torch.autocast(self.device.type, self._dtype))
+            yield
+
+    def _prepared(self, frames: Tensor, plain: bool) -> Tensor:
+        """Frames as the network takes them: of a type and a size that it knows."""
+        if plain or frames.dtype != torch.uint8:  # few operators know uint16
+            frames = to_float(frames)
+        if not isinstance(self.plain, MattingRefine):
+            return frames
+        smallest = 4 * -(-1 // (4 * self.plain.backbone_scale))  # one pixel for the backbone
+        rows, columns = (
+            torch.arange(max(int(smallest), -(-length // 4) * 4), device=frames.device)
+            for length in frames.shape[2:]
+        )
+        height, width = frames.shape[2:]
+        if len(rows) > height:
+            frames = frames.index_select(2, rows.clamp_(max=height - 1))
+        if len(columns) > width:
+            frames = frames.index_select(3, columns.clamp_(max=width - 1))
+        return frames

@@ -1,0 +1,16 @@
+from .alpha_filters import AlphaSmoother as AlphaSmoother
+from .alpha_filters import Despeckler as Despeckler
+from .alpha_filters import alpha_filters as alpha_filters
+from .inputs import Inputs as Inputs
+from .inputs import open_inputs as open_inputs
+from .inputs import open_network as open_network
+from .loader import FrameBatch as FrameBatch
+from .loader import PairLoader as PairLoader
+from .matte import matte_video as matte_video
+from .preview import PREVIEW_FRAMES as PREVIEW_FRAMES
+from .preview import Preview as Preview
+from .repair import repaired_plate as repaired_plate
+from .result import MattingResult as MattingResult
+from .run import Run as Run
+from .settings import Settings as Settings
+from .transfer import DeviceFeed as DeviceFeed

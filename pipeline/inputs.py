@@ -1,0 +1,152 @@
+"""What a run works with: the clip, its plate, a new background, and the network."""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from dataset import (
+    FlatColour,
+    FrameSource,
+    SampledFrames,
+    evenly_spaced,
+    open_source,
+    parse_colour,
+    warn_if_transparent,
+)
+from media import UsageError, Warn
+from model import (
+    MattingBase,
+    MattingRefine,
+    default_sample_pixels,
+    default_scale,
+    load_network,
+)
+from plate import open_plate
+
+from .settings import Settings
+
+#: Default frame rate of an image folder.
+_IMAGE_RATE = 30
+#: Relative difference of frame rates from which a target plays at another speed.
+_MAX_RATE_DIFFERENCE = 0.005
+#: Flat background of composited videos.
+_GREEN = (120, 255, 155)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the frames of a run are made from.
+
+    Attributes:
+        src: The clip.
+        bgr: Its plate.
+        target: What to composite over; None where the output keeps its alpha.
+        size: (height, width) of every frame of the output.
+        frame_rate: Frames per second of the output.
+    """
+
+    src: FrameSource
+    bgr: FrameSource
+    target: FrameSource | None
+    size: tuple[int, int]
+    frame_rate: Fraction
+
+
+def open_inputs(settings: Settings, warn: Warn) -> Inputs:
+    """Open the clip, the plate and the target.
+
+    Raises:
+        UsageError: The target is neither a file nor a colour.
+        MediaError: Something cannot be read; the message names it.
+    """
+    besides = settings.files_read()
+    src = open_source(
+        settings.video_src, warn, hold=False, on_card=settings.on_card, besides=besides
+    )
+    bgr = open_plate(settings.video_bgr, src, warn)
+    if src.frame_rate and settings.frame_rate:
+        warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")
+    for flag in settings.idle():
+        warn(f"{flag} has no effect on --output-format {settings.output_format}")
+    size = src.size
+    if settings.video_resize:
+        width, height = settings.video_resize
+        size = height, width
+    rate = src.frame_rate or Fraction(settings.frame_rate or _IMAGE_RATE)
+    target = _open_target(settings, size, warn)
+    if target is not None and target.frame_rate:
+        difference = abs(target.frame_rate / rate - 1)
+        if difference > _MAX_RATE_DIFFERENCE:
+            warn(
+                f"{target.name} has {float(target.frame_rate):.5g} frames per second, and "
+                f"{src.name} {float(rate):.5g}: every frame gets the next frame of the target, "
+                f"which plays at {float(rate / target.frame_rate):.2g} times its speed"
+            )
+    return Inputs(src, bgr, target, size, rate)
+
+
+def pick_frames(inputs: Inputs, count: int) -> Inputs:
+    """The same with ``count`` frames evenly over the clip, each with its plate, and no target."""
+    numbers = evenly_spaced(inputs.src.length_hint, count)
+    bgr = inputs.bgr if inputs.bgr.still else SampledFrames(inputs.bgr, numbers)
+    return replace(inputs, src=SampledFrames(inputs.src, numbers), bgr=bgr, target=None)
+
+
+def _open_target(settings: Settings, size: tuple[int, int], warn: Warn) -> FrameSource | None:
+    value = settings.video_target_bgr
+    if settings.keeps_alpha:
+        if value is not None:
+            warn("--video-target-bgr has no effect on image sequences, which keep their alpha")
+        return None
+    if value is None:
+        return FlatColour(_GREEN, size)
+    path, colour = Path(value), parse_colour(str(value))
+    if path.exists() and (colour is None or not path.is_dir()):
+        target = open_source(path, warn)
+        warn_if_transparent(target, path, warn)
+        return target
+    if colour is None:
+        raise UsageError(
+            f"--video-target-bgr {value}: neither a file nor a colour such as #78ff9b, "
+            "120,255,155 or teal"
+        )
+    return FlatColour(colour, size)
+
+
+def open_network(settings: Settings, *, longer_side: int) -> tuple[Settings, MattingBase]:
+    """Load the network; the settings come back with what the checkpoint and the size decided.
+
+    Args:
+        settings: As the user gave them.
+        longer_side: Of a frame, in pixels.
+
+    Raises:
+        CheckpointError: The checkpoint does not fit; the message says why.
+    """
+    scale, pixels = settings.model_backbone_scale, settings.model_refine_sample_pixels
+    scale = default_scale(longer_side) if scale is None else scale
+    pixels = default_sample_pixels(longer_side) if pixels is None else pixels
+    network = load_network(
+        settings.model_checkpoint,
+        model_type=settings.model_type,
+        backbone=settings.model_backbone,
+        backbone_scale=scale,
+        refine_mode=settings.model_refine_mode,
+        refine_sample_pixels=pixels,
+        refine_threshold=settings.model_refine_threshold,
+        refine_kernel_size=settings.model_refine_kernel_size,
+    )
+    kernel: Any = settings.model_refine_kernel_size
+    if isinstance(network, MattingRefine):
+        kernel = network.refiner.kernel_size
+    settings = replace(
+        settings,
+        model_checkpoint=settings.model_checkpoint or "built-in",
+        model_type="mattingrefine" if isinstance(network, MattingRefine) else "mattingbase",
+        model_backbone=network.backbone_name,
+        model_backbone_scale=scale,
+        model_refine_sample_pixels=pixels,
+        model_refine_kernel_size=kernel,
+    )
+    return settings, network

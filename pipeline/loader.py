@@ -1,0 +1,245 @@
+"""The loader: pairs frames with their plates, and reads batches of them ahead of time."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import repeat
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dataset import Frame, FrameSource, check_shape, cover, resize
+from media import Warn, prefetch
+from plate import AlignMode, PlateFit, PlateFitter
+
+
+@dataclass(frozen=True)
+class FrameBatch:
+    """Frames and what belongs to them; all images are RGB, uint8 or uint16, channels last.
+
+    Attributes:
+        src: (B, 3, H, W), the frames.
+        bgr: (B, 3, H, W), their plates; for a still one (1, 3, H, W), the same tensor each time.
+        times: Presentation time of each frame in seconds; None where the source has no clock.
+        repeated: Numbers of the frames that could not be decoded and repeat a neighbour.
+        target: What to composite over, (B, 3, H, W) or (1, 3, H, W) as the plate; None without one.
+        homography: (B, 3, 3), maps pixels of the plate to pixels of the frame; None unless aligned.
+        colour: (B, 2, 3), gain and offset for each channel of the plate, for levels in [0, 1]; None
+            unless matched.
+    """
+
+    src: Tensor
+    bgr: Tensor
+    times: tuple[Fraction | None, ...]
+    repeated: tuple[int, ...] = ()
+    target: Tensor | None = None
+    homography: Tensor | None = None
+    colour: Tensor | None = None
+
+
+class PairLoader:
+    """Reads batches of frames and plates on a thread of its own.
+
+    The source alone decides the length: a plate that ends earlier holds its last frame, a target
+    that ends earlier starts again.
+
+    Args:
+        src: The clip.
+        bgr: Its plate.
+        target: A new background, fitted by cover.
+        align: Align the plate with each frame, or once for the whole clip.
+        match: Match the plate to the exposure and white balance of each frame.
+        size: (height, width) to resize source and plate to, stretched if need be; without it, a
+            plate of another size but the same shape is resized to the source's.
+        batch_size: Frames in a batch; the last one may have fewer.
+        pin: Keep batches in page-locked memory, for faster copies to a CUDA device.
+        ahead: Batches to hold in readiness.
+        waiting: Called now and then while a batch is waited for; what it raises ends the reading.
+        warn: Called with one sentence for each thing repaired or assumed.
+
+    Attributes:
+        size: (height, width) of every batch.
+        fitter: Aligns and matches, and counts what it did.
+        reads_images: The clip is no video.
+        busy_seconds: Time spent on reading, without waiting for the consumer.
+
+    Raises:
+        ShapeError: The plate has another shape than the source, and no ``size`` was given.
+        MediaError: While reading: a frame of the source has another size than the first one.
+    """
+
+    def __init__(
+        self,
+        src: FrameSource,
+        bgr: FrameSource,
+        *,
+        target: FrameSource | None = None,
+        align: AlignMode | None = None,
+        match: bool = False,
+        size: tuple[int, int] | None = None,
+        batch_size: int = 1,
+        pin: bool = False,
+        ahead: int = 2,
+        waiting: Callable[[], None] = lambda: None,
+        warn: Warn,
+    ):
+        stretch = size is not None
+        check_shape("the plate", bgr.name, bgr.size, src.size, stretch=stretch, warn=warn)
+        self.size = size or src.size
+        self.fitter = PlateFitter(src, self.size, align=align, match=match, warn=warn)
+        self.reads_images = src.time_base is None
+        self.busy_seconds = 0.0
+        self._src, self._bgr, self._target = src, bgr, target
+        self._batch_size = batch_size
+        self._pin = pin
+        self._stills: dict[str, Tensor] = {}
+        self._clocks: list[deque[Fraction | None]] = []
+        self._waiting, self._is_closed = waiting, False
+        self._batches = self._group()
+        self._prefetched = prefetch(
+            self._next_batch, repeat(None), 1, ahead=ahead, name="load", waiting=self._wait
+        )
+
+    def timestamps(self) -> Iterator[Fraction | None]:
+        """The times of the frames handed out from now on; ask for each only after its frame."""
+        clock: deque[Fraction | None] = deque()
+        self._clocks.append(clock)
+        return iter(clock.popleft, object())
+
+    def __iter__(self) -> Iterator[FrameBatch]:
+        for batch in self._prefetched:
+            if batch is None:
+                return
+            for clock in self._clocks:
+                clock.extend(batch.times)
+            yield batch
+
+    def close(self) -> None:
+        """Stop reading; a read that is stuck ends by itself. Harmless a second time."""
+        self._is_closed = True
+        self._prefetched.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _next_batch(self, _: None) -> FrameBatch | None:
+        started = time.perf_counter()
+        try:
+            return next(self._batches, None)
+        finally:
+            self.busy_seconds += time.perf_counter() - started
+
+    def _wait(self) -> None:
+        try:
+            self._waiting()
+        except BaseException:
+            self._is_closed = True  # so that the thread ends, which is waited for
+            raise
+
+    def _group(self) -> Iterator[FrameBatch]:
+        """Pairs as batches; an error is raised only after the frames before it."""
+        group: list[_Pair] = []
+        try:
+            for pair in self._pairs():
+                group.append(pair)
+                if len(group) == self._batch_size:
+                    yield self._collate(group)
+                    group = []
+        except Exception:
+            if group:
+                yield self._collate(group)
+            raise
+        if group:
+            yield self._collate(group)
+
+    def _pairs(self) -> Iterator["_Pair"]:
+        bgrs = _held(self._bgr, lambda image: resize(image, self.size))
+        targets = _looped(self._target, lambda image: cover(image, self.size))
+        for number, frame in enumerate(self._src):
+            src, bgr = resize(frame.image, self.size), next(bgrs)
+            fit = self.fitter.fit(src, bgr, self._check_open)
+            yield _Pair(number, frame, src, bgr, next(targets), fit)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise InterruptedError("reading was stopped")
+
+    def _collate(self, group: list["_Pair"]) -> FrameBatch:
+        targets = [pair.target for pair in group if pair.target is not None]
+        return FrameBatch(
+            src=self._stack([pair.src for pair in group]),
+            bgr=self._stack_or_still("bgr", self._bgr, [pair.bgr for pair in group]),
+            times=tuple(pair.frame.time for pair in group),
+            repeated=tuple(pair.number for pair in group if pair.frame.repeated),
+            target=(
+                self._stack_or_still("target", self._target, targets) if self._target else None
+            ),
+            homography=_stacked([pair.fit.homography for pair in group]),
+            colour=_stacked([pair.fit.colour for pair in group]),
+        )
+
+    def _stack_or_still(self, role: str, source: FrameSource, images: list[np.ndarray]) -> Tensor:
+        if not source.still:
+            return self._stack(images)
+        if role not in self._stills:
+            self._stills[role] = self._stack(images[:1])
+        return self._stills[role]
+
+    def _stack(self, images: list[np.ndarray]) -> Tensor:
+        """(B, 3, H, W), channels last in memory, as the images come."""
+        if len({image.dtype for image in images}) > 1:  # bring 8 bits to the range of 16
+            images = [i.astype(np.uint16) * 257 if i.dtype == np.uint8 else i for i in images]
+        # a single image needs no copy
+        stacked = torch.from_numpy(images[0][None] if len(images) == 1 else np.stack(images))
+        return (stacked.pin_memory() if self._pin else stacked).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    number: int
+    frame: Frame
+    src: np.ndarray
+    bgr: np.ndarray
+    target: np.ndarray | None
+    fit: PlateFit
+
+
+def _stacked(matrices: list[np.ndarray | None]) -> Tensor | None:
+    there = [matrix for matrix in matrices if matrix is not None]
+    return torch.from_numpy(np.stack(there)) if there else None
+
+
+def _held(source: FrameSource, fit: Callable[[np.ndarray], np.ndarray]) -> Iterator[np.ndarray]:
+    """Every image of ``source``, fitted, and then the last one for ever."""
+    image: np.ndarray | None = None
+    for frame in source:
+        image = fit(frame.image)
+        yield image
+    while image is not None:
+        yield image
+
+
+def _looped(
+    source: FrameSource | None, fit: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[np.ndarray | None]:
+    """Every image of ``source``, fitted, again and again; None for ever without a source."""
+    while source is None:
+        yield None
+    if source.still:
+        yield from _held(source, fit)
+    while True:
+        for frame in source:
+            yield fit(frame.image)

@@ -1,0 +1,290 @@
+"""Matting a clip, from settings to finished files: everything is opened and wired here."""
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import av
+import cv2
+import torch
+from torch import nn
+
+from dataset import FrameSource, SampledFrames
+from media import UsageError
+from model import MattingBase, Predictor, resolve_device
+from model.weights import SHA256
+from plate import AutoPlate, RepairedPlate
+from writers import (
+    KINDS,
+    PLATE_NAME,
+    PREVIEW_NAME,
+    Clip,
+    FrameWriter,
+    Kind,
+    Output,
+    RunFolder,
+    listed_outputs,
+    plan_output,
+    read_report,
+    save_png,
+)
+
+from .alpha_filters import alpha_filters
+from .call import keywords_of
+from .inputs import Inputs, open_inputs, open_network, pick_frames
+from .loader import PairLoader
+from .preflight import preflight
+from .preview import PREVIEW_FRAMES, Preview
+from .repair import with_repaired_plate
+from .result import MattingResult, logger
+from .resume import check_resumable, made_from
+from .run import Progress, Run
+from .settings import Settings, as_dict
+from .version import __version__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Settings):
+    """Settings, and what only a program can give; :func:`matte_video` describes it."""
+
+    network: nn.Module | None = None
+    writers: Mapping[Kind, FrameWriter] | None = None
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.output_dir is None and self.writers is None:
+            raise UsageError("--output-dir is needed")
+        if (self.preview_only or self.resume) and self.writers is not None:
+            flag = "--preview-only" if self.preview_only else "--resume"
+            raise UsageError(f"{flag} writes to a folder; give output_dir and no writers")
+        if unknown := [kind for kind in self.writers or () if kind not in KINDS]:
+            expected = ", ".join(KINDS)
+            raise UsageError(f"writers for {', '.join(unknown)}: expected some of {expected}")
+
+
+@keywords_of(Job)
+def matte_video(job: Job) -> MattingResult:
+    """Matte a clip.
+
+    Every flag of the command line is a keyword of the same name; docs/flags.md and ``--help``
+    describe them. These come besides:
+
+    Args:
+        network: Used instead of a checkpoint: maps ``src`` and ``bgr`` to an output such as that
+            of :class:`model.MattingRefine` or :class:`model.MattingBase`.
+        writers: Sinks by kind, used instead of files in ``output_dir``, and closed once the run has
+            begun. Unless ``output_format`` is ``video``, ``com`` comes with alpha, as 4 channels.
+        progress: Called before anything is removed or written, after every batch, and now and then
+            while one is waited for, with the frames done and the frames expected, if known.
+            What it raises stops the run; everything written until then is closed and stays.
+
+    Raises:
+        MattingError: Something that the caller can mend; one of the following.
+        UsageError: Settings do not go together (a ``ValueError``).
+        ShapeError, PlateError: The plate has another shape than the clip, or does not fit it and
+            ``strict`` (``ValueError``).
+        MediaError, CheckpointError, WriteError: Something cannot be read or written; the message
+            names it (``OSError``).
+        DeviceError: The device is missing or too small (a ``RuntimeError``).
+    """
+    result = MattingResult()
+    inputs = open_inputs(job, result.warn)
+    settings, predictor = _open_predictor(job, inputs, result)
+    kinds: list[Kind] = list(job.writers or dict.fromkeys(job.output_types))
+    if "ref" in kinds and type(predictor.plain) is MattingBase:
+        raise UsageError("--output-types ref needs a network with a refiner (mattingrefine)")
+    inputs = with_repaired_plate(settings, inputs, predictor, result.warn)
+    filters = alpha_filters(settings, inputs.size, result.warn)
+    if settings.preview_only:
+        kinds, inputs = [], pick_frames(inputs, PREVIEW_FRAMES)
+    expected = inputs.src.length_hint
+
+    def tell_progress(done: int, expected: int | None) -> None:
+        if job.progress is not None:
+            job.progress(done, expected)
+
+    loader = _open_loader(
+        settings, inputs, predictor, result, lambda: tell_progress(result.frames, expected)
+    )
+    clip = _clip_of(settings, inputs, loader, result)
+    if not settings.resume:
+        tell_progress(0, expected)  # the last moment to stop before files are removed
+    if job.writers is not None:
+        sinks: Iterator[tuple[Kind, FrameWriter]] = iter(job.writers.items())
+        folder = preview = None
+    else:
+        settings = replace(settings, frame_rate=clip.frame_rate, precision=predictor.precision)
+        outputs = _plan_outputs(settings, kinds, inputs)
+        folder = _open_folder(job, settings, [*outputs.values()], inputs, predictor)
+        result.frames = result.resumed = _whole_batches(folder.done, settings.batch_size)
+        named = [o for o in folder.outputs if settings.preview_only or o.kind != "preview"]
+        result.outputs = [folder.root / output.path for output in named]
+        sinks = _open_sinks(settings, outputs, folder.root, clip, skip=result.resumed)
+        preview = _preview_of(inputs, result)
+    prepare = partial(_find_plate, inputs.bgr, folder, result, tell_progress, expected)
+    Run(
+        loader=loader,
+        predictor=predictor,
+        filters=filters,
+        sinks=sinks,
+        keeps_alpha=settings.keeps_alpha,
+        result=result,
+        expected=expected,
+        progress=tell_progress,
+        folder=folder,
+        preview=preview,
+        prepare=prepare,
+    ).matte()
+    return result
+
+
+def _open_predictor(job: Job, inputs: Inputs, result: MattingResult) -> tuple[Settings, Predictor]:
+    """Load the network and run the preflight, side by side: they take about as long."""
+    settings: Settings = job
+    device = resolve_device(job.device)
+    with ThreadPoolExecutor(1) as aside:
+        looking = aside.submit(preflight, job, inputs, result.warn)
+        network = job.network
+        if network is None:
+            settings, network = open_network(job, longer_side=max(inputs.size))
+        predictor = Predictor(network, device, precision=job.precision, warn=result.warn)
+    result.preflight = looking.result()
+    logger.debug("network: the %s path, %s, on %s", predictor.path, predictor.precision, device)
+    return settings, predictor
+
+
+def _open_loader(
+    settings: Settings,
+    inputs: Inputs,
+    predictor: Predictor,
+    result: MattingResult,
+    waiting: Callable[[], None],
+) -> PairLoader:
+    return PairLoader(
+        inputs.src,
+        inputs.bgr,
+        target=inputs.target,
+        size=inputs.size if settings.video_resize else None,
+        align=settings.align,
+        match=settings.match_plate,
+        batch_size=settings.batch_size,
+        pin=predictor.device.type == "cuda",
+        waiting=waiting,
+        warn=result.warn,
+    )
+
+
+def _clip_of(settings: Settings, inputs: Inputs, loader: PairLoader, result: MattingResult) -> Clip:
+    return Clip(
+        size=inputs.size,
+        frame_rate=inputs.frame_rate,
+        time_base=inputs.src.time_base,
+        timestamps=loader.timestamps,
+        origin=inputs.src.origin,
+        audio=Path(settings.video_src) if inputs.src.time_base else None,
+        warn=result.warn,
+    )
+
+
+def _plan_outputs(settings: Settings, kinds: list[Kind], inputs: Inputs) -> dict[Kind, Output]:
+    outputs: dict[Kind, Output] = {}
+    for kind in kinds:
+        form = settings.format_of(kind)
+        output = plan_output(kind, form, inputs.size, settings.start_number)
+        if form.is_images:
+            output.made_from = made_from(settings, output)
+        outputs[kind] = output
+    return outputs
+
+
+def _open_folder(
+    job: Job,
+    settings: Settings,
+    outputs: list[Output],
+    inputs: Inputs,
+    predictor: Predictor,
+) -> RunFolder:
+    """The folder, with room for the outputs."""
+    root = Path(settings.output_dir or "")
+    if settings.resume:
+        check_resumable(root, outputs, listed_outputs(read_report(root)))
+    side = [Output("preview", PREVIEW_NAME)]
+    if isinstance(inputs.bgr, AutoPlate | RepairedPlate):
+        side.append(Output("plate", PLATE_NAME))
+    return RunFolder(
+        root,
+        [*outputs, *side],
+        overwrite=settings.overwrite,
+        resume=settings.resume,
+        inputs=job.files_read(),
+        facts={
+            "settings": as_dict(settings),
+            "device": str(predictor.device),
+            "versions": _versions(),
+        },
+    )
+
+
+def _whole_batches(frames: int, batch_size: int) -> int:
+    return frames // batch_size * batch_size
+
+
+def _open_sinks(
+    settings: Settings, outputs: Mapping[Kind, Output], root: Path, clip: Clip, *, skip: int
+) -> Iterator[tuple[Kind, FrameWriter]]:
+    """The sinks by kind, each opened when it is taken.
+
+    Args:
+        settings: They have the options of the formats.
+        outputs: What they write.
+        root: The run's folder.
+        clip: What they need to know of the clip.
+        skip: Frames that an earlier run has written.
+    """
+    for kind, output in outputs.items():
+        form = settings.format_of(kind)
+        options = {name: getattr(settings, name) for name in form.options}
+        if skip:
+            options["start_number"] += skip
+        yield kind, form.open(output, root, clip, options)
+
+
+def _preview_of(inputs: Inputs, result: MattingResult) -> Preview:
+    names = inputs.src.numbers if isinstance(inputs.src, SampledFrames) else ()
+    return Preview((inputs.src.length_hint or result.resumed) - result.resumed, names)
+
+
+def _find_plate(
+    plate: FrameSource,
+    folder: RunFolder | None,
+    result: MattingResult,
+    progress: Progress,
+    expected: int | None,
+) -> None:
+    """Make or repair the plate, if it is one of those, and save it to the run's folder.
+
+    A plate that is there stays: the run is resumed, and somebody may have painted over it.
+    """
+    if not isinstance(plate, AutoPlate | RepairedPlate):
+        return
+    found = plate.find(lambda: progress(result.resumed, expected))
+    if isinstance(plate, RepairedPlate):
+        result.mending = {"share": round(plate.share, 4)}
+    path = folder.root / PLATE_NAME if folder is not None else None
+    if path is not None and not path.exists():
+        save_png(path, found)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "bgmv2": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "av": av.__version__,
+        "opencv": cv2.__version__,
+        "built-in weights": SHA256,
+    }

@@ -1,0 +1,104 @@
+"""The report of a run: where its time went, what was fitted, and how it ended."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from writers import FrameWriter, Kind, RunFolder
+
+from .bottleneck import Stage, bottleneck, explain
+from .loader import PairLoader
+from .result import MattingResult
+
+
+@dataclass
+class Times:
+    """Where a run spent its time, in seconds.
+
+    Attributes:
+        started: When it began, by ``time.perf_counter``.
+        preparing: Making or repairing the plate.
+        network: The device at work.
+        waited: The loop waiting for the loader, and for frames, which includes the loader.
+    """
+
+    started: float = field(default_factory=time.perf_counter)
+    preparing: float = 0.0
+    network: float = 0.0
+    waited: dict[Stage, float] = field(default_factory=lambda: {"read": 0, "network": 0})
+
+
+def report(
+    result: MattingResult,
+    status: str,
+    times: Times,
+    *,
+    loader: PairLoader,
+    device: torch.device,
+    sinks: Mapping[Kind, FrameWriter],
+    given: Mapping[Kind, int],
+    folder: RunFolder | None,
+) -> None:
+    """Complete the result of a run that has ended, and write ``run.json``.
+
+    Args:
+        result: What was found until now.
+        status: How the run ended: ``done``, ``stopped`` or ``failed``.
+        times: Where it spent its time.
+        loader: Counted what it read and fitted.
+        device: Where the network ran.
+        sinks: Those that were opened.
+        given: Frames that each of them was given.
+        folder: Where the report goes; None writes none.
+    """
+    seconds = result.seconds = time.perf_counter() - times.started
+    busy = {
+        "read": loader.busy_seconds,
+        "network": times.network,
+        "write": max((sink.busy_seconds for sink in sinks.values()), default=0.0),
+    }
+    result.busy = {stage: round(busy[stage] / seconds, 3) for stage in busy}
+    waited = {stage: spent / seconds for stage, spent in times.waited.items()}
+    waited["network"] -= waited["read"]  # the loader is waited for within
+    waited["read"] += times.preparing / seconds
+    waited["write"] = 1 - sum(waited.values())  # handing over, and closing
+    result.waited = {stage: round(share, 3) for stage, share in waited.items()}
+    fits = loader.fitter.report()
+    result.alignment, result.matching = fits["alignment"], fits["matching"]
+    result.bottleneck = explain(
+        result.waited,
+        on_cuda=device.type == "cuda",
+        images_in=loader.reads_images,
+        aligned=result.alignment is not None,
+        plate=times.preparing / seconds,
+        repaired=result.mending is not None,
+        written=folder.written() if folder is not None else (),
+    )
+    if result.repeated_frames:
+        result.warn(
+            f"{len(result.repeated_frames)} damaged frames repeat their neighbours; "
+            "run.json lists them"
+        )
+    if folder is not None:
+        folder.finish(given, _facts(result, status))
+
+
+def _facts(result: MattingResult, status: str) -> dict[str, object]:
+    return {
+        "status": status,
+        "frames": result.frames,
+        "resumed": result.resumed,
+        "seconds": round(result.seconds, 3),
+        "frames_per_second": round(result.speed, 3),
+        "busy": result.busy,
+        "waited": result.waited,
+        "bottleneck": {"stage": bottleneck(result.waited), "advice": result.bottleneck},
+        "preflight": result.preflight,
+        "alignment": result.alignment,
+        "matching": result.matching,
+        "mending": result.mending,
+        "repeated_frames": result.repeated_frames,
+        "warnings": result.warnings,
+    }

@@ -1,0 +1,5 @@
+"""The plate: opening or making it, fitting it to each frame, repairing it, finding its faults."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,16 @@
+from .align import PlateAligner as PlateAligner
+from .align import warp_plates as warp_plates
+from .auto import AutoPlate as AutoPlate
+from .colour_match import PlateMatcher as PlateMatcher
+from .diagnose import Diagnosis as Diagnosis
+from .diagnose import Fault as Fault
+from .diagnose import PlateError as PlateError
+from .diagnose import diagnose as diagnose
+from .diagnose import inspect_plate as inspect_plate
+from .fitter import PlateFit as PlateFit
+from .fitter import PlateFitter as PlateFitter
+from .names import AlignMode as AlignMode
+from .names import plate_file as plate_file
+from .open import open_plate as open_plate
+from .repair import Look as Look
+from .repair import RepairedPlate as RepairedPlate

@@ -1,0 +1,167 @@
+"""A plate out of the clip itself, where the camera stands still and the subject moves."""
+
+from collections.abc import Callable, Iterator
+
+import cv2
+import numpy as np
+
+from dataset import Frame, FrameSource, MediaError, sample_evenly
+from media import Warn
+
+from .temporal_mode import by_rows, densest, densest_of_clip
+
+#: Frames to look at.
+_MAX_FRAMES = 96
+#: Pixels that fewer of the frames agree on get a second look.
+_AGREED = 0.7
+#: Where fewer pixels than this share show anything else in a twentieth of the frames, all is still.
+_STILL, _STEADY = 0.001, 0.95
+#: A pixel was free if it showed the plate in this share of the frames, and in so many of them.
+_FREE_SHARE, _FREE_FRAMES = 0.03, 3
+#: Cells along the longer side in which it is decided whether something stands before the plate,
+#: and the difference, in levels of 255, that says so.
+_CELLS, _APART = 160, 10
+#: Longer side, in pixels, at which spots are filled.
+_FILLING_SIZE = 1280
+
+
+class AutoPlate(FrameSource):
+    """The empty scene, put together from a clip: what each pixel shows for the most time.
+
+    That is ambiguous where a subject lingers. There a second look leaves out the moments when the
+    pixel's neighbourhood differs from the plate: whoever stands there stands next to it, too. What
+    was never free even so is filled from its surroundings.
+
+    Args:
+        src: The clip.
+        warn: Told of what was filled, and of clips that tell too little.
+
+    Attributes:
+        spots: (H, W), bool: what was filled; known once the plate was found.
+
+    Raises:
+        MediaError: The clip is a single picture.
+    """
+
+    still = True
+
+    def __init__(self, src: FrameSource, warn: Warn):
+        if src.length_hint == 1:
+            raise _too_short(src)
+        self.name = f"the plate made from {src.name}"
+        self.size = src.size
+        self.spots: np.ndarray | None = None
+        self._src = src
+        self._warn = warn
+        self._plate: np.ndarray | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield Frame(self.find())
+
+    def find(self, between: Callable[[], None] = lambda: None, *, tell: bool = True) -> np.ndarray:
+        """Find the plate; a second call returns the same.
+
+        Args:
+            between: Called now and then; what it raises ends the search.
+            tell: Warn of what was filled; else :meth:`tell` does so later.
+
+        Returns:
+            (H, W, 3), RGB, uint8.
+
+        Raises:
+            MediaError: The clip is a single picture, or cannot be read.
+        """
+        if self._plate is None:
+            frames = sample_evenly(self._src, between, most=_MAX_FRAMES)
+            if len(frames) < 2:
+                raise _too_short(self._src)
+            self._plate = self._make(frames, between)
+            if tell:
+                self.tell()
+        return self._plate
+
+    def _make(self, frames: np.ndarray, between: Callable[[], None]) -> np.ndarray:
+        plate, agreement = densest_of_clip(frames, between)
+        disputed = agreement < _AGREED
+        if (agreement < _STEADY).mean() < _STILL:
+            self._warn(
+                f"{self.name}: nothing moves in the clip, so that a subject is part of the plate"
+            )
+        taken = occupied(frames, plate)
+
+        def look_again(rows: slice) -> None:
+            y, x = np.nonzero(disputed[rows])
+            y += rows.start
+            if len(y):
+                cells = y * taken.shape[1] // plate.shape[0], x * taken.shape[2] // plate.shape[1]
+                plate[y, x], agreement[y, x] = densest(
+                    frames[:, y, x], ~taken[:, cells[0], cells[1]]
+                )
+
+        by_rows(frames, look_again, between)
+        enough = max(_FREE_SHARE, min(_FREE_FRAMES, len(frames) / 2) / len(frames))
+        never_free = (agreement < enough).astype(np.uint8)
+        self.spots = cv2.dilate(never_free, np.ones((3, 3), np.uint8)) > 0
+        return filled(plate, self.spots) if self.spots.any() else plate
+
+    def tell(self, mended: np.ndarray | None = None) -> None:
+        """Warn of what was filled, but for what has been ``mended`` since, (H, W), bool."""
+        assert self.spots is not None
+        spots = self.spots if mended is None else self.spots & ~mended
+        share = float(spots.mean())
+        if share > 0.2:
+            self._warn(
+                f"{self.name}: {share:.0%} of it was never seen free; --video-bgr auto needs a "
+                "camera that stands still and a subject that moves about"
+            )
+        elif share:
+            _, _, stats, centres = cv2.connectedComponentsWithStats(spots.astype(np.uint8))
+            x, y = centres[1 + stats[1:, cv2.CC_STAT_AREA].argmax()]
+            remedy = "try --mend-plate, or retouch" if mended is None else "retouch"
+            self._warn(
+                f"{self.name}: {share:.2%} of it was never free and is filled from around (the "
+                f"largest spot is at x {x:.0f}, y {y:.0f}); {remedy} plate.png and give it as "
+                "--video-bgr"
+            )
+
+
+def _too_short(src: FrameSource) -> MediaError:
+    return MediaError(
+        f"{src.name}: --video-bgr auto needs a clip in which the subject moves, and this is one "
+        "frame; give the path of a plate"
+    )
+
+
+def occupied(frames: np.ndarray, plate: np.ndarray) -> np.ndarray:
+    """Where something stands before the plate, in coarse cells that stirring leaves don't trip.
+
+    Args:
+        frames: (N, H, W, 3), uint8.
+        plate: (H, W, 3), uint8.
+
+    Returns:
+        (N, h, w), bool: a cell, or one next to it, differs.
+    """
+    height, width = plate.shape[:2]
+    scale = min(1.0, _CELLS / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+
+    def coarse(image: np.ndarray) -> np.ndarray:
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return cv2.GaussianBlur(small, (3, 3), 0)
+
+    empty, around = coarse(plate), np.ones((3, 3), np.uint8)
+    apart = (cv2.absdiff(coarse(frame), empty).max(axis=2) > _APART for frame in frames)
+    return np.stack([cv2.dilate(cells.astype(np.uint8), around) > 0 for cells in apart])
+
+
+def filled(image: np.ndarray, spots: np.ndarray) -> np.ndarray:
+    """The image (H, W, 3), uint8, with its spots (H, W) painted over from around them."""
+    height, width = spots.shape
+    scale = min(1.0, _FILLING_SIZE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    holes = cv2.resize(spots.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    small = cv2.inpaint(small, (holes > 0).astype(np.uint8), 5, cv2.INPAINT_TELEA)
+    patch = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(spots[..., None], patch, image)

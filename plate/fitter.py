@@ -1,0 +1,119 @@
+"""Fitting the plate to each frame: where it lies, and in which light."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dataset import FrameSource, resize, sample_evenly
+from media import Warn
+
+from .align import PlateAligner
+from .colour_match import PlateMatcher
+from .names import AlignMode
+
+#: Frames from the whole clip whose median stands for all of them where the camera stands still.
+_STATIC_FRAMES = 9
+_IDENTITY = np.eye(3)
+_SAME_LIGHT = np.array([[1.0] * 3, [0.0] * 3])
+
+
+class PlateFit(NamedTuple):
+    """What makes a plate fit a frame.
+
+    Attributes:
+        homography: (3, 3), maps pixels of the plate to pixels of the frame; None unless aligned.
+        colour: (2, 3), gain and offset of each channel for levels in [0, 1]; None unless matched.
+    """
+
+    homography: np.ndarray | None
+    colour: np.ndarray | None
+
+
+class PlateFitter:
+    """Aligns the plate with the frames of a clip and matches its colours, as far as wanted.
+
+    Args:
+        src: The clip.
+        size: (height, width) of frames and plates.
+        align: Align the plate with each frame, or once for the whole clip.
+        match: Match the plate to the exposure and white balance of each frame.
+        warn: Told of frames that could not be fitted.
+
+    Attributes:
+        aligner: Counts the frames aligned; None unless ``align``.
+        matcher: Counts the frames matched; None unless ``match``.
+    """
+
+    def __init__(
+        self,
+        src: FrameSource,
+        size: tuple[int, int],
+        *,
+        align: AlignMode | None = None,
+        match: bool = False,
+        warn: Warn,
+    ):
+        self.aligner = PlateAligner() if align else None
+        self.matcher = PlateMatcher(smooth=src.consecutive) if match else None
+        self._src, self._size, self._warn = src, size, warn
+        self._is_static = align == "static"
+        self._static: np.ndarray | None = None
+
+    def fit(self, src: np.ndarray, bgr: np.ndarray, between: Callable[[], None]) -> PlateFit:
+        """Fit a plate to the next frame.
+
+        Args:
+            src: (H, W, 3), RGB, uint8 or uint16: the frame.
+            bgr: (H, W, 3), likewise: its plate.
+            between: Called now and then during long work; what it raises ends the work.
+        """
+        homography = self._align(src, bgr, between)
+        return PlateFit(homography, self._match(src, bgr, homography))
+
+    def _align(
+        self, src: np.ndarray, bgr: np.ndarray, between: Callable[[], None]
+    ) -> np.ndarray | None:
+        if self.aligner is None or self._static is not None:
+            return self._static
+        if self._is_static:
+            frames = sample_evenly(self._src, between, most=_STATIC_FRAMES)
+            frames.sort(axis=0)  # a subject that moves hardly shows in the median
+            src = resize(frames[len(frames) // 2], self._size)
+        homography = self.aligner.solve(src, bgr)
+        if homography is None:
+            which = "the clip" if self._is_static else "some frames"
+            self._warn(f"{which} could not be aligned; there the plate is used as it is")
+            homography = _IDENTITY
+        if self._is_static:
+            self._static = homography
+        return homography
+
+    def _match(
+        self, src: np.ndarray, bgr: np.ndarray, homography: np.ndarray | None
+    ) -> np.ndarray | None:
+        if self.matcher is None:
+            return None
+        colour = self.matcher.solve(src, bgr, homography)
+        if colour is None:
+            self._warn("some frames share no colours with their plate, which is used as it is")
+            return _SAME_LIGHT
+        return colour
+
+    def report(self) -> dict[str, Any]:
+        """What was aligned and matched, as ``run.json`` has it."""
+        aligner, matcher = self.aligner, self.matcher
+        return {
+            "alignment": aligner
+            and {
+                "aligned": aligner.solved,
+                "unaligned": aligner.failed,
+                "largest_uncovered_share": round(aligner.uncovered, 4),
+            },
+            "matching": matcher
+            and {
+                "matched": matcher.matched,
+                "unmatched": matcher.failed,
+                "largest_change": round(255 * matcher.widest, 1),
+            },
+        }
