@@ -1,1 +1,1 @@
-"""How fast the program is, beside a script in the manner of the paper's; see ``__main__``."""
+"""Benchmarks of the program against a baseline script; see ``__main__``."""

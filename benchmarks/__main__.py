@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: time the network and whole runs, beside a script like the paper's."""
+"""``python -m benchmarks``: time the network and whole runs against a baseline script."""
 
 import argparse
 import datetime
@@ -28,20 +28,36 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: network whole)")
     add("--sizes", nargs="+", default=["hd", "4k"], help="hd, 4k or WIDTHxHEIGHT")
-    add("--frames", type=int, help="of a clip (default: hd 120, 4k 40; with CUDA 300 and 150)")
-    add("--pairs", type=int, default=5, help="runs of baseline and program, in turn")
-    add("--repeats", type=int, default=15, help="timed frames of the network")
+    add(
+        "--frames",
+        type=int,
+        help="frames of a clip (default: hd 120, 4k 40; with CUDA 300 and 150)",
+    )
+    add("--pairs", type=int, default=5, help="alternating runs of baseline and program")
+    add("--repeats", type=int, default=15, help="timed frames per network")
     add("--outputs", nargs="+", choices=tuple(OUTPUTS), default=list(OUTPUTS))
-    add("--backbones", nargs="+", choices=BACKBONES, help="(default: network all, else the first)")
-    add("--precisions", nargs="+", choices=get_args(Precision), help="(default: all that fit)")
-    add("--clip", type=Path, default=ROOT / "samples/clip.mp4", help="for precision alone")
-    add("--plate", type=Path, default=ROOT / "samples/plate.png", help="likewise")
+    add(
+        "--backbones",
+        nargs="+",
+        choices=BACKBONES,
+        help="(default: network all, whole mobilenetv2)",
+    )
+    add(
+        "--precisions",
+        nargs="+",
+        choices=get_args(Precision),
+        help="(default: network all that the device supports, whole auto)",
+    )
+    add("--clip", type=Path, default=ROOT / "samples/clip.mp4", help="clip of the part precision")
+    add(
+        "--plate", type=Path, default=ROOT / "samples/plate.png", help="plate of the part precision"
+    )
     add("--device", default="auto")
-    add("--folder", type=Path, help="for clips and outputs (default: one that is removed)")
-    add("--exact", action="store_true", help="a lossless clip, the same for both decoders")
-    add("--docs", type=Path, default=ROOT / "docs", help="where scaling writes its page and plot")
-    add("--json", type=Path, help="write every figure there")
-    add("--save", type=Path, help="add the tables to this file, such as benchmarks/RESULTS.md")
+    add("--folder", type=Path, help="for clips and outputs (default: a temporary one)")
+    add("--exact", action="store_true", help="use a lossless clip, which both decoders read alike")
+    add("--docs", type=Path, default=ROOT / "docs", help="folder for the page and plot of scaling")
+    add("--json", type=Path, help="write all figures to this file")
+    add("--save", type=Path, help="append the tables to this file, such as benchmarks/RESULTS.md")
     args = parser.parse_args(argv)
     args.parts = args.parts or ["network", "whole"]
     if unknown := set(args.parts) - set(PARTS):
@@ -136,7 +152,7 @@ def _precisions(device: str) -> list[Precision]:
 
 
 def _size(name: str) -> tuple[int, int]:
-    """(height, width)."""
+    """(height, width) of a size name."""
     if name in SIZES:
         return SIZES[name]
     width, by, height = name.partition("x")

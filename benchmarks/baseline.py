@@ -1,11 +1,10 @@
-"""A matting script in the manner of the paper's, to compare with.
+"""A baseline to compare with: a matting script written after the paper's published description.
 
-Written anew after its published description. Everything is done for one frame after the other:
-OpenCV decodes it in the loop, frame and plate become whole float tensors and go to the device, the
-plain float32 network (PyTorch's defaults, patches cut with ``unfold``) mattes it, and every output
-is made a full-size float tensor. Images are saved by Pillow with its default compression, each in a
-thread of its own, as many as there are; videos are encoded in the loop, by OpenCV as mp4v. Levels
-are truncated.
+It processes one frame after the other. OpenCV decodes in the loop; frame and plate become
+full-size float tensors on the device; the plain float32 network (PyTorch's defaults, patches cut
+with ``unfold``) mattes them; every output becomes a full-size float tensor. Pillow saves images
+with its default compression, in one thread per image without limit. OpenCV encodes videos as mp4v
+in the loop. Levels are truncated.
 """
 
 from collections.abc import Callable
@@ -21,8 +20,8 @@ from torchvision.transforms.functional import to_pil_image, to_tensor
 
 from model import default_sample_pixels, default_scale, load_network
 
-#: Flat background of composited videos.
-_GREEN = (120 / 255, 1.0, 155 / 255)
+#: Background of composited videos, RGB in [0, 1].
+_BACKGROUND_COLOUR = (120 / 255, 1.0, 155 / 255)
 
 
 class _Sink(Protocol):
@@ -76,13 +75,13 @@ def matte(
     progress: Callable[[int, int | None], None],
     **network: Any,
 ) -> int:
-    """Matte a clip; keywords as those of :func:`inference_video.matte_video`.
+    """Matte a clip; keywords as in :func:`inference_video.matte_video`.
 
     Args:
-        network: Keywords of :func:`model.load_network`, by the names of the program's flags.
+        network: Keywords of :func:`model.load_network`, named as the flags of the program.
 
     Returns:
-        How many frames there were.
+        The number of frames.
     """
     clip = cv2.VideoCapture(str(video_src))
     size = int(clip.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(clip.get(cv2.CAP_PROP_FRAME_WIDTH))
@@ -93,7 +92,7 @@ def matte(
     }
     settings |= {name.removeprefix("model_"): value for name, value in network.items()}
     model = load_network(model_checkpoint, **settings).to(device)
-    green = torch.tensor(_GREEN, device=device).view(1, 3, 1, 1)
+    green = torch.tensor(_BACKGROUND_COLOUR, device=device).view(1, 3, 1, 1)
     is_video = output_format == "video"
     sinks: dict[str, _Sink] = {}
     for kind in output_types:

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine and the library versions of a measurement."""
 
 import os
 import platform
@@ -9,16 +9,16 @@ import av
 import cv2
 import torch
 
-#: Of the flags of a CPU, those that decide how fast a network runs on it.
-_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+#: CPU flags that decide how fast a network runs.
+_CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """The machine and the versions, as JSON holds them."""
+    """The machine and the versions, as values for JSON."""
     facts: dict[str, Any] = {
         "cpu": _cpu_info().get("model name") or platform.processor() or platform.machine(),
         "cores": cores(),
-        "flags": [flag for flag in _FLAGS if flag in _cpu_info().get("flags", "").split()],
+        "flags": [flag for flag in _CPU_FLAGS if flag in _cpu_info().get("flags", "").split()],
         "memory_gib": _memory_gib(),
         "device": str(device),
         "system": f"{platform.system()} {platform.machine()}",
@@ -38,11 +38,11 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def sentence(machine: dict[str, Any]) -> str:
-    """The machine in one line."""
+    """The machine on one line."""
     gpu = f"{machine['gpu']} ({machine['gpu_memory_gib']} GiB), " if "gpu" in machine else ""
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     flags = " ".join(machine["flags"])
-    missing = " ".join(flag for flag in _FLAGS if flag not in machine["flags"]) or "none"
+    missing = " ".join(flag for flag in _CPU_FLAGS if flag not in machine["flags"]) or "none"
     return (
         f"{gpu}{machine['cpu']}, {machine['cores']} cores ({flags}; without: {missing}), "
         f"{machine['memory_gib']} GiB; {machine['system']}; {versions}"
@@ -50,14 +50,14 @@ def sentence(machine: dict[str, Any]) -> str:
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
+    """CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _cpu_info() -> dict[str, str]:
-    """The first processor in Linux's list; empty elsewhere."""
+    """The fields of the first processor in Linux's list; empty on other systems."""
     try:
         text = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:

@@ -1,4 +1,4 @@
-"""Part one: milliseconds a frame of the network alone, plain and as the program runs it."""
+"""Milliseconds per frame of the network alone: the plain module, and the program's path."""
 
 import statistics
 import time
@@ -19,8 +19,8 @@ from .clip import make_clip, make_plate
 from .weights import checkpoint, load
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-#: Seconds after which three timed runs of one case are enough.
-_SECONDS = 20.0
+#: Time limit of one case in seconds, after three timed frames.
+_MAX_SECONDS = 20.0
 
 
 def time_networks(
@@ -35,10 +35,19 @@ def time_networks(
 ) -> list[dict[str, Any]]:
     """Time every backbone, size, precision and path.
 
-    A frame's way begins with its bytes on the device, and ends with the bytes of its cut-out there.
-    The plain path is the module itself on whole float tensors, with PyTorch's defaults (which on
-    CUDA allow TF32 in convolutions of float32) and automatic casts for the other precisions; the
-    plate is made float once.
+    A timed frame starts as bytes on the device and ends as the bytes of its cut-out there. The
+    plain path is the module itself on full-size float tensors, with PyTorch's defaults (which on
+    CUDA allow TF32 in float32 convolutions) and autocast for the other precisions; its plate is
+    converted to float once.
+
+    Args:
+        folder: For clips and checkpoints.
+        device: Where to run.
+        backbones: To time.
+        sizes: (height, width) by name.
+        precisions: To time.
+        repeats: Timed frames of each case.
+        say: Receives a line about each case.
 
     Returns:
         One row for each: milliseconds (median), seconds of the first frame, patches refined.
@@ -69,7 +78,7 @@ def _frames(
     return [batch.src for batch in batches], batches[0].bgr
 
 
-#: From a frame and its plate to the levels of the cut-out, and which patches were refined.
+#: From a frame and its plate to the uint8 cut-out, and the mask of refined patches.
 Predict = Callable[[Tensor, Tensor], tuple[Tensor, Tensor | None]]
 
 
@@ -94,11 +103,11 @@ def _plain(network: MattingRefine, device: torch.device, precision: Precision) -
 
 
 def _fast(network: MattingRefine, device: torch.device, precision: Precision) -> Predict:
-    matter = Predictor(network, device, precision=precision, warn=print)
-    assert matter.path == "fast"
+    predictor = Predictor(network, device, precision=precision, warn=print)
+    assert predictor.path == "fast"
 
     def predict(src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor | None]:
-        matte = matter(src, bgr)
+        matte = predictor(src, bgr)
         return to_levels(matte.cut_out()), matte.ref
 
     return predict
@@ -107,7 +116,7 @@ def _fast(network: MattingRefine, device: torch.device, precision: Precision) ->
 def _time(predict: Predict, src: list[Tensor], bgr: Tensor, repeats: int) -> dict[str, Any]:
     times: list[float] = []
     patches = 0
-    while len(times) <= min(3, repeats) or (len(times) <= repeats and sum(times) < _SECONDS):
+    while len(times) <= min(3, repeats) or (len(times) <= repeats and sum(times) < _MAX_SECONDS):
         started = time.perf_counter()
         levels, ref = predict(src[len(times) % len(src)], bgr)
         if levels.device.type == "cuda":

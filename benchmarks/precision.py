@@ -1,4 +1,4 @@
-"""What half precision changes: alpha beside that of float32, with the built-in weights."""
+"""The difference in alpha between half precision and float32, with the built-in weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,42 +26,44 @@ def measure(
         clip: The clip.
         plate: Its plate.
         device: Where to compute.
-        frames: So many of the clip's frames, spread evenly over it.
+        frames: Number of frames to compare, spread evenly over the clip.
         halves: The types to compare with float32.
 
     Returns:
-        One row for each type: the mean of the absolute difference, its 99.9th percentile and its
-        maximum, in levels of 255, and the share of patches that are refined in one alone.
+        One row for each type: mean, 99.9th percentile and maximum of the absolute difference, in
+        levels of 255, and the share of patches that only one of the two refines.
     """
     src, bgr = open_source(clip, print, hold=False), open_source(plate, print)
     count = sum(1 for _ in src)
     wanted = {round(i) for i in np.linspace(0, count - 1, frames)}
-    matters = {p: _matter(p, device) for p in ("fp32", *halves)}
-    off: dict[str, list[np.ndarray]] = {p: [] for p in halves}
-    other: dict[str, list[float]] = {p: [] for p in halves}
+    predictors = {p: _predictor(p, device) for p in ("fp32", *halves)}
+    differences: dict[str, list[np.ndarray]] = {p: [] for p in halves}
+    patch_differences: dict[str, list[float]] = {p: [] for p in halves}
     with PairLoader(src, bgr, warn=print) as loader:
         for number, batch in enumerate(loader):
             if number not in wanted:
                 continue
-            exact = matters["fp32"](batch.src.to(device), batch.bgr.to(device))
+            exact = predictors["fp32"](batch.src.to(device), batch.bgr.to(device))
             for p in halves:
-                near = matters[p](batch.src.to(device), batch.bgr.to(device))
-                off[p].append(((near.pha - exact.pha).abs() * 255).flatten().cpu().numpy())
-                assert near.ref is not None and exact.ref is not None
-                other[p].append(float((near.ref != exact.ref).float().mean()))
+                reduced = predictors[p](batch.src.to(device), batch.bgr.to(device))
+                differences[p].append(
+                    ((reduced.pha - exact.pha).abs() * 255).flatten().cpu().numpy()
+                )
+                assert reduced.ref is not None and exact.ref is not None
+                patch_differences[p].append(float((reduced.ref != exact.ref).float().mean()))
     return [
         {
             "clip": clip.name,
-            "frames": len(off[p]),
+            "frames": len(differences[p]),
             "precision": p,
-            "mean": float(np.mean(off[p])),
-            "p99.9": float(np.quantile(np.concatenate(off[p]), 0.999)),
-            "largest": float(np.max(np.concatenate(off[p]))),
-            "other_patches": float(np.mean(other[p])),
+            "mean": float(np.mean(differences[p])),
+            "p99.9": float(np.quantile(np.concatenate(differences[p]), 0.999)),
+            "largest": float(np.max(np.concatenate(differences[p]))),
+            "other_patches": float(np.mean(patch_differences[p])),
         }
         for p in halves
     ]
 
 
-def _matter(precision: Precision, device: torch.device) -> Predictor:
+def _predictor(precision: Precision, device: torch.device) -> Predictor:
     return Predictor(load_network(None), device, precision=precision, warn=print)

@@ -1,4 +1,4 @@
-"""One run of one program in a process of its own; prints in JSON how it went."""
+"""Runs the program or the baseline in its own process, and prints its figures as JSON."""
 
 import argparse
 import json
@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-#: The share of the frames that are not counted in the steady state.
-_WARM_UP = 10
+#: The steady state starts after 1 / this of the frames.
+_WARM_UP_DIVISOR = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``ours`` or ``baseline`` on the settings given as JSON, keywords of ``matte_video``."""
+    """Run ``ours`` or ``baseline`` with ``settings``: keywords of ``matte_video`` as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.program", description=main.__doc__)
     parser.add_argument("program", choices=("ours", "baseline"))
     parser.add_argument("settings", type=json.loads)
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     imported, facts = run(args.settings, lambda done, _: ticks.append((done, time.perf_counter())))
     ended = time.perf_counter()
     frames = ticks[-1][0]
-    warm, warm_at = next(tick for tick in ticks if tick[0] * _WARM_UP >= frames)
+    warm, warm_at = next(tick for tick in ticks if tick[0] * _WARM_UP_DIVISOR >= frames)
     facts |= {
         "frames": frames,
         "imports_s": imported - started,
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ours(settings: dict[str, Any], progress: Any) -> tuple[float, dict[str, Any]]:
-    """The program; ``stand_in`` and ``slow_disk`` in the settings stand for other parts of it."""
+    """Run the program; ``stand_in`` and ``slow_disk`` in the settings replace parts of it."""
     from cli.allocator import configure_allocator
     from inference_video import matte_video
 
@@ -71,9 +71,9 @@ def _baseline(settings: dict[str, Any], progress: Any) -> tuple[float, dict[str,
 
 
 def peak_mib() -> float | None:
-    """Most memory that this process has had so far, in MiB; None where nobody counts it."""
+    """Peak memory of this process so far, in MiB; None where the system does not report it."""
     status = Path("/proc/self/status")
-    if status.exists():  # elsewhere in Linux, a process starts with the peak of its parent
+    if status.exists():  # getrusage on Linux starts with the peak of the parent process
         fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
         return int(fields["VmHWM"].split()[0]) / 1024
     try:
@@ -85,7 +85,7 @@ def peak_mib() -> float | None:
 
 
 def gpu_peak_mib() -> float | None:
-    """Most memory that PyTorch has had from the CUDA device, in MiB; None without one."""
+    """Peak memory that PyTorch reserved on the CUDA device, in MiB; None without one."""
     torch = sys.modules["torch"]
     return torch.cuda.max_memory_reserved() / 2**20 if torch.cuda.is_available() else None
 

@@ -1,4 +1,4 @@
-"""Each stage of the pipeline alone, with the same parts as in a whole run."""
+"""Each stage of the pipeline alone, made of the same parts as a whole run."""
 
 import itertools
 import time
@@ -16,21 +16,21 @@ from pipeline import FrameBatch, MattingResult, PairLoader, Run, Settings, open_
 from plate import PlateFitter
 from writers import Clip, FrameWriter, Kind, MemoryWriter, plan_output
 
-#: Different frames to matte and to write, again and again: all of a 4K clip would not fit.
-_DIFFERENT = 8
+#: Maximum number of frames held in memory; they are repeated. A whole 4K clip would not fit.
+_MAX_FRAMES_HELD = 8
 
 
 def time_stages(flags: dict[str, Any], frames: int, network_frames: int) -> dict[str, float]:
-    """Milliseconds a frame of each stage, with nothing else going on.
+    """Milliseconds per frame of each stage, while no other stage runs.
 
     Args:
         flags: The settings of the run, keywords of ``matte_video``.
-        frames: How many to read, and to write.
-        network_frames: How many to matte.
+        frames: Number of frames to read, and to write.
+        network_frames: Number of frames to matte.
 
     Returns:
-        ``read``: decoding and pairing; ``network``: sending to the device, matting, composing and
-        fetching; ``write``: encoding and saving, until the last file is closed.
+        ``read``: decoding and pairing; ``network``: upload, matting, compositing and download;
+        ``write``: encoding and saving, until the last file is closed.
     """
     settings = Settings(**flags)
     kinds = settings.output_types
@@ -46,14 +46,14 @@ def time_stages(flags: dict[str, Any], frames: int, network_frames: int) -> dict
         count = sum(len(batch.src) for batch in batches)
     read = (time.perf_counter() - started) / count
     with loader() as batches:
-        ready = list(itertools.islice(batches, _DIFFERENT))
+        ready = list(itertools.islice(batches, _MAX_FRAMES_HELD))
 
     settings, network = open_network(settings, longer_side=max(inputs.size))
-    matter = Predictor(network, device, precision=settings.precision, warn=_ignore)
+    predictor = Predictor(network, device, precision=settings.precision, warn=_ignore)
     kept = {kind: MemoryWriter() for kind in kinds}
-    _matte(settings, matter, ready, kept)  # the first ones are slower
+    _matte(settings, predictor, ready, kept)  # warm-up
     many = [batch for batch, _ in zip(itertools.cycle(ready), range(network_frames), strict=False)]
-    seconds = _matte(settings, matter, many, {kind: _Discard() for kind in kinds})
+    seconds = _matte(settings, predictor, many, {kind: _Discard() for kind in kinds})
     mattes = {kind: writer.frames for kind, writer in kept.items()}
     return {
         "read": read * 1000,
@@ -64,11 +64,11 @@ def time_stages(flags: dict[str, Any], frames: int, network_frames: int) -> dict
 
 def _matte(
     settings: Settings,
-    matter: Predictor,
+    predictor: Predictor,
     batches: Sequence[FrameBatch],
     sinks: dict[Kind, Any],
 ) -> float:
-    """The program's own loop, between batches that are read already and sinks that do nothing.
+    """The program's own loop on batches that are already read, with sinks that discard frames.
 
     Returns:
         Seconds.
@@ -76,7 +76,7 @@ def _matte(
     result = MattingResult()
     Run(
         loader=cast(PairLoader, _Ready(batches)),
-        predictor=matter,
+        predictor=predictor,
         filters=[],
         sinks=iter(sinks.items()),
         keeps_alpha=settings.keeps_alpha,
@@ -90,7 +90,7 @@ def _matte(
 def _write(
     settings: Settings, size: tuple[int, int], mattes: dict[Kind, Tensor], frames: int
 ) -> float:
-    """Seconds to write so many frames of every kind."""
+    """Seconds to write ``frames`` frames of every kind."""
     clip = Clip(
         size=size,
         frame_rate=Fraction(24),
@@ -118,7 +118,7 @@ def _write(
 
 
 class _Ready(nullcontext):
-    """Stands for a loader that has read everything."""
+    """A loader whose batches are already read."""
 
     busy_seconds = 0.0
     reads_images = False
@@ -133,7 +133,7 @@ class _Ready(nullcontext):
 
 
 class _Discard(FrameWriter):
-    """A sink that keeps nothing."""
+    """A sink that discards its frames."""
 
     def add_batch(self, frames: Tensor) -> None:
         pass
@@ -143,8 +143,8 @@ class _Discard(FrameWriter):
 
 
 def _ignore(message: str) -> None:
-    """What there is to warn of is of no interest here."""
+    """Discard a warning."""
 
 
 def _ignore_progress(done: int, expected: int | None) -> None:
-    """Nobody watches."""
+    """Discard progress."""

@@ -1,4 +1,4 @@
-"""Stand-ins for long runs whose memory is measured: a network without weights, a slow disk."""
+"""Stand-ins for memory measurements of long runs: a network without weights, a slow disk."""
 
 import time
 from pathlib import Path
@@ -10,7 +10,7 @@ from writers import ImageSequenceWriter
 
 
 class DifferenceNetwork(nn.Module):
-    """Says that the subject is where the frame differs from the plate."""
+    """A network whose alpha is the difference between frame and plate."""
 
     def forward(self, src: Tensor, bgr: Tensor) -> BaseOutput:
         pha = (src[:, :1] - bgr[:, :1]).abs_().mul_(4).clamp_(0, 1)
@@ -18,7 +18,7 @@ class DifferenceNetwork(nn.Module):
 
 
 class SlowImages(ImageSequenceWriter):
-    """Saves PNGs as to a disk that takes ``seconds`` for each."""
+    """Saves PNGs like a disk that takes ``seconds`` for each."""
 
     def __init__(self, path: str | Path, seconds: float):
         self._seconds = seconds

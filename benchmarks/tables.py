@@ -1,4 +1,4 @@
-"""Figures as Markdown."""
+"""The figures of a report as Markdown."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from .machine import sentence
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """All tables of a report, under its date, its machine and the command that made it."""
+    """All tables of a report, with its date, its machine and its command."""
     parts = [f"## {report['date']}", sentence(report["machine"])]
     parts.append(f"`python -m benchmarks {report['command']}`".replace(" `", "`"))
     for name, table in (
@@ -21,13 +21,13 @@ def markdown(report: dict[str, Any]) -> str:
         if name in report:
             parts.append(table(report[name]))
     if rows := goals(report):
-        parts.append(_table(("goal", "asked for", "measured", ""), rows))
+        parts.append(_table(("goal", "target", "measured", ""), rows))
     return "\n\n".join(parts) + "\n"
 
 
 def _network(rows: list[dict[str, Any]]) -> str:
     text = _table(
-        ("size", "backbone", "precision", "path", "ms a frame", "times plain", "first frame, s"),
+        ("size", "backbone", "precision", "path", "ms per frame", "times plain", "first frame, s"),
         (
             (
                 row["size"],
@@ -43,7 +43,7 @@ def _network(rows: list[dict[str, Any]]) -> str:
     )
     patches = sorted({row["patches"] for row in rows})
     note = (
-        "Times plain: beside the plain network in float32. Patches refined: "
+        "Times plain: speed relative to the plain network in float32. Patches refined: "
         f"{', '.join(f'{count:,}' for count in patches)}. Weights: built-in for mobilenetv2, "
         "random ones that see the difference to the plate for the others."
     )
@@ -74,7 +74,7 @@ def _precision(rows: list[dict[str, Any]]) -> str:
 
 
 def _plain(rows: list[dict[str, Any]], row: dict[str, Any]) -> float:
-    """Milliseconds of the plain network in float32, if that was measured."""
+    """Milliseconds of the plain network in float32; NaN if that was not measured."""
     for other in rows:
         same = all(other[key] == row[key] for key in ("size", "backbone"))
         if same and (other["path"], other["precision"]) == ("plain", "fp32"):
@@ -126,9 +126,9 @@ def _whole(rows: list[dict[str, Any]]) -> str:
         ),
     )
     note = (
-        f"Frames a second, medians of {rows[0]['pairs']} pairs. Run: the program's own time "
-        "without imports, from opening the inputs to the last file closed; the ratio is of these. "
-        "Steady: without the first tenth of the frames. Process: with imports, as the user waits."
+        f"Frames per second, medians of {rows[0]['pairs']} pairs. Run: the program's own time "
+        "without imports, from opening the inputs to closing the last file; the ratio uses it. "
+        "Steady: without the first tenth of the frames. Process: with imports."
     )
     return f"### Whole runs\n\n{speeds}\n\n{note}\n\n### Stages\n\n{stages}"
 
@@ -154,9 +154,9 @@ def _scaling(series: dict[str, Any]) -> str:
 
 
 def scaling(series: dict[str, Any]) -> str:
-    """Straight lines through the times, and the range of the memory."""
+    """The fitted lines of the times, and the range of the memory."""
     return _table(
-        ("against", "from", "to", "time", "R²", "memory, MiB: least", "most"),
+        ("against", "from", "to", "time", "R²", "memory, MiB: minimum", "maximum"),
         (
             (
                 name,

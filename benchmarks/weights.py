@@ -1,4 +1,4 @@
-"""Networks to time: the built-in weights, and for other backbones ones that behave like it."""
+"""Networks to time: the built-in weights, and for other backbones random ones."""
 
 from pathlib import Path
 from typing import cast
@@ -12,16 +12,16 @@ _SEED = 7
 
 
 def checkpoint(folder: Path, backbone: Backbone) -> Path | None:
-    """Weights of a backbone: None, the built-in ones, for mobilenetv2; else random ones."""
+    """The weights of a backbone: None (built-in) for mobilenetv2, random ones for others."""
     return None if backbone == "mobilenetv2" else random_checkpoint(folder, backbone)
 
 
 def random_checkpoint(folder: Path, backbone: Backbone) -> Path:
-    """A file of weights that are random, by a seed.
+    """A file of random weights from a fixed seed.
 
-    Only the last layers are set, so that what comes out looks like a matte: alpha is where the
-    frame is brighter than the plate, and the predicted error is greatest there. It is nowhere 0, so
-    that as many patches are refined as are asked for.
+    The last layers are set so that the output looks like a matte: alpha is high where the frame is
+    brighter than the plate, and so is the predicted error. The error is nowhere 0, so that as many
+    patches are refined as are requested.
     """
     path = folder / f"{backbone}.pth"
     if not path.exists():
@@ -30,13 +30,13 @@ def random_checkpoint(folder: Path, backbone: Backbone) -> Path:
 
 
 def random_network(backbone: Backbone) -> MattingRefine:
-    """The network of such a file."""
+    """The network of :func:`random_checkpoint`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         network = MattingRefine(backbone)
         _settle(network)
     with torch.no_grad():
-        last = network.decoder.conv4  # sees the frame in its last six channels but three
+        last = network.decoder.conv4  # its last six input channels are frame and plate
         last.weight[:5] = 0
         last.weight[0, -6:-3, 1, 1], last.weight[0, -3:, 1, 1] = 3.0, -3.0
         last.weight[4, -6:-3, 1, 1], last.weight[4, -3:, 1, 1] = 0.3, -0.3
@@ -50,7 +50,7 @@ def random_network(backbone: Backbone) -> MattingRefine:
 
 
 def _settle(network: MattingRefine) -> None:
-    """Let every normalisation see what random layers before it make of random frames."""
+    """Set the statistics of every normalisation from random frames."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
@@ -62,7 +62,7 @@ def _settle(network: MattingRefine) -> None:
 
 
 def load(path: Path | None, backbone: Backbone, size: tuple[int, int]) -> MattingRefine:
-    """The network with the defaults for frames of ``size`` (height, width)."""
+    """The network with the default settings for frames of ``size`` (height, width)."""
     network = load_network(
         path,
         backbone=backbone,

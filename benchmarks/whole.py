@@ -1,4 +1,4 @@
-"""Part two: whole runs, from clip to closed files, beside the baseline and each stage alone."""
+"""Whole runs, from clip to closed files, against the baseline and each stage alone."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from .weights import checkpoint
 
 ROOT = Path(__file__).parent.parent
 _IMAGES = {"output_format": "image_sequences", "image_extension": "png"}
-#: What is written: the settings of each set of outputs.
+#: Settings of each set of outputs, by name.
 OUTPUTS: dict[str, dict[str, Any]] = {
     "com png": {"output_types": ["com"], **_IMAGES},
     "com+pha+fgr png": {"output_types": ["com", "pha", "fgr"], **_IMAGES},
@@ -35,9 +35,9 @@ class Case:
         size: (height, width).
         frames: Length of the clip.
         outputs: A key of ``OUTPUTS``.
-        backbone: Whose weights.
-        precision: Of our program; the baseline's is float32.
-        pairs: How often the baseline and our program are run, in turn.
+        backbone: Of the network.
+        precision: Of the program; the baseline's is float32.
+        pairs: Number of runs each of baseline and program, alternating.
     """
 
     size: tuple[int, int]
@@ -56,18 +56,18 @@ def compare(
     exact: bool = False,
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Run baseline and program in turn, then each stage alone.
+    """Run baseline and program alternately, then each stage alone.
 
     Args:
         case: What to run.
         folder: For the clip and the outputs; those of the last pair stay, in ``baseline`` and
             ``ours``.
-        device: As ``--device`` has it.
-        exact: On a clip of which every decoder sees the same levels.
-        say: Told how each run went.
+        device: As for ``--device``.
+        exact: Use a lossless clip, which every decoder reads alike.
+        say: Receives a line about each run.
 
     Returns:
-        Medians over the pairs. The ratio is that of the run times without imports.
+        Medians over the pairs. ``ratio`` compares run times without imports.
     """
     flags = {
         "video_src": str(make_clip(folder, case.size, case.frames, exact=exact)),
@@ -99,7 +99,7 @@ def compare(
 
 
 def run_program(program: str, flags: dict[str, Any]) -> dict[str, Any]:
-    """One run in a process of its own; ``process_s`` is the whole of it, from start to end."""
+    """Run ``ours`` or ``baseline`` in its own process; ``process_s`` is the time of the process."""
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.program", program, json.dumps(flags)],
@@ -111,6 +111,32 @@ def run_program(program: str, flags: dict[str, Any]) -> dict[str, Any]:
         raise RuntimeError(f"{program} failed: {done.stderr.strip()[-2000:]}")
     facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     facts["process_s"] = time.perf_counter() - started
+    return facts
+
+
+def run_once(folder: Path, size: tuple[int, int], frames: int, **settings: Any) -> dict[str, Any]:
+    """Run the program on the scaled sample, com as PNG, and remove its output.
+
+    Args:
+        folder: For clips and outputs.
+        size: (height, width) of the clip.
+        frames: Length of the clip.
+        settings: Further settings; see :mod:`benchmarks.program`.
+
+    Returns:
+        As :func:`run_program`.
+    """
+    out = folder / "run"
+    shutil.rmtree(out, ignore_errors=True)
+    flags = {
+        "video_src": str(make_clip(folder, size, frames)),
+        "video_bgr": str(make_plate(folder, size)),
+        "output_dir": str(out),
+        **OUTPUTS["com png"],
+        **settings,
+    }
+    facts = run_program("ours", flags)
+    shutil.rmtree(out, ignore_errors=True)
     return facts
 
 

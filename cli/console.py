@@ -1,4 +1,4 @@
-"""What the user sees: progress, warnings, and a Ctrl-C that closes every file."""
+"""Progress and warnings on stderr, and a Ctrl-C that closes every file."""
 
 import logging
 import signal
@@ -15,16 +15,16 @@ from pipeline.result import logger
 
 
 class Console(logging.Handler):
-    """Shows a run on stderr, and stops it when the user wants that.
+    """Shows a run on stderr, and stops it on a signal.
 
-    The first Ctrl-C or SIGTERM lets the batch in work finish; a second one does not.
+    The first Ctrl-C or SIGTERM lets the current batch finish; a second one does not.
 
     Args:
-        line_interval: Seconds between two lines of progress where no bar can be drawn.
-        level: Of the messages to show, as :mod:`logging` has it.
+        line_interval: Seconds between two lines of progress where stderr is not a terminal.
+        level: Lowest level of the messages to show, as in :mod:`logging`.
 
     Attributes:
-        signal: The signal that stopped the run; None without one.
+        signal: The signal that stopped the run; None if there was none.
     """
 
     def __init__(self, line_interval: float = 10.0, level: int = logging.WARNING) -> None:
@@ -33,25 +33,26 @@ class Console(logging.Handler):
         self.signal: int | None = None
         self._bar: tqdm | None = None
         self._last_line = time.monotonic()
-        self._last_done, self._since = 0, (0, self._last_line)  # when there were how many frames
+        self._last_done = 0
+        self._since = (0, self._last_line)  # frames done when the run began, and the time
 
     def progress(self, done: int, expected: int | None) -> None:
-        """Show how far the run is.
+        """Show how many frames are done.
 
         Raises:
-            KeyboardInterrupt: The user wants the run to stop.
+            KeyboardInterrupt: A signal asked the run to stop.
         """
         if self.signal is not None:
             raise KeyboardInterrupt
         now = time.monotonic()
-        if done == self._last_done:  # the run has yet to begin
+        if done == self._last_done:  # the run has not begun yet
             self._since = done, now
         self._last_done = done
         if sys.stderr is not None and sys.stderr.isatty():
             if self._bar is None:
                 self._bar = tqdm(total=expected, initial=done, unit="frame", dynamic_ncols=True)
             if self._bar.total is not None and done > self._bar.total:
-                self._bar.total = None  # the header promised too few
+                self._bar.total = None  # there are more frames than expected
             self._bar.update(done - self._bar.n)
         elif now - self._last_line >= self._line_interval:
             self._last_line = now
@@ -59,7 +60,7 @@ class Console(logging.Handler):
             self.say(_line(done, expected, frames / (now - started) if frames else 0))
 
     def say(self, message: str) -> None:
-        """Print a line on stderr, above the bar if there is one; nobody there is no error."""
+        """Print a line on stderr, above the bar if there is one; a closed stderr is no error."""
         if sys.stderr is not None:
             with suppress(OSError, ValueError):
                 tqdm.write(message, file=sys.stderr)
@@ -74,7 +75,7 @@ class Console(logging.Handler):
         self._handlers = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup and & want it
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and & ignore signals
                     self._handlers[number] = signal.signal(number, self._stop)
         return self
 
@@ -93,7 +94,7 @@ class Console(logging.Handler):
             self._bar.close()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        """Only take note: the signal may come in the middle of a line that is being printed."""
+        """Only set a flag: the signal may arrive while a line is being printed."""
         if self.signal is not None:
             raise KeyboardInterrupt
         self.signal = number

@@ -1,4 +1,4 @@
-"""Readers: clips, folders of images and images, as sources of frames."""
+"""Readers: videos, folders of images and single images as sources of frames."""
 
 import lazy_loader
 

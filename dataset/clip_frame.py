@@ -7,15 +7,16 @@ from pathlib import Path
 import av
 from av.error import FFmpegError
 
-from media import Warn, format_time
+from media import Warn, format_time, os_errors_as
 
-from .decode import RUN_UPS, UNTIMED_FORMATS, open_video
+from .decode import SEEK_MARGINS, UNTIMED_FORMATS, open_video
 from .images import is_image_name
 from .sources import Frame, FrameSource, MediaError, refuse_pipe
 from .video import VideoSource
 
-#: Times are noted to the millisecond; a frame counts from half of one before its own time.
-_ROUNDING = Fraction(1, 2000)
+#: Seconds before its time from which a frame counts: users write times to the millisecond, and this
+#: is half of one.
+_MAX_ROUNDING = Fraction(1, 2000)
 
 
 class ClipFrame(FrameSource):
@@ -33,34 +34,35 @@ class ClipFrame(FrameSource):
     still = True
 
     def __init__(self, path: Path, time: Fraction, warn: Warn):
-        if path.is_dir() or is_image_name(path):
-            raise MediaError(f"{path}: has no times; name the image itself, without @")
+        with os_errors_as(MediaError, path):
+            if path.is_dir() or is_image_name(path):
+                raise MediaError(f"{path}: has no times; name the image itself, without @")
         refuse_pipe(path)
         clip = VideoSource(path, warn)
         self.name = f"{path}@{format_time(time)}"
         self.size = clip.size
-        self._frame = _sought(clip, time) or _decoded(clip, time)
+        self._frame = _find_by_seek(clip, time) or _find_by_decoding(clip, time)
 
     def __iter__(self) -> Iterator[Frame]:
         yield self._frame
 
 
-def _sought(clip: VideoSource, time: Fraction) -> Frame | None:
-    """The frame, decoded from a key frame before it; None where seeking is not to be trusted."""
+def _find_by_seek(clip: VideoSource, time: Fraction) -> Frame | None:
+    """The frame, decoded from a keyframe before it; None where seeking is not reliable."""
     if clip.start is None:
         return None
     with open_video(clip.path) as (container, stream):
         tick = stream.time_base
         if tick is None or not stream.duration or container.format.name in UNTIMED_FORMATS:
             return None
-        wanted = clip.start + time + _ROUNDING
+        wanted = clip.start + time + _MAX_ROUNDING
         if wanted >= clip.start + stream.duration * tick - 1 / clip.frame_rate:
-            return None  # the end is told by decoding, not by a header
-        for run_up in RUN_UPS:
-            begin = max(clip.start, wanted - run_up)
+            return None  # the header may be wrong about the end, so it is decoded
+        for margin in SEEK_MARGINS:
+            target = max(clip.start, wanted - margin)
             try:
-                container.seek(int(begin / tick), stream=stream)
-                shown = _last_before(container.decode(stream), wanted / tick)
+                container.seek(int(target / tick), stream=stream)
+                shown = _last_until(container.decode(stream), wanted / tick)
             except FFmpegError:
                 return None
             if shown is not None:
@@ -68,23 +70,23 @@ def _sought(clip: VideoSource, time: Fraction) -> Frame | None:
     return None
 
 
-def _last_before(pictures: Iterator[av.VideoFrame], wanted: Fraction) -> av.VideoFrame | None:
-    """The last of the pictures up to ``wanted`` ticks; None if it may lie before the first.
+def _last_until(frames: Iterator[av.VideoFrame], wanted: Fraction) -> av.VideoFrame | None:
+    """The last frame up to ``wanted`` ticks; None if it may come before the first of ``frames``.
 
-    Pictures ahead of the first key picture lack what they build on, and are passed over.
+    Frames before the first keyframe refer to frames that were not decoded; they do not count.
     """
     shown: av.VideoFrame | None = None
-    for picture in pictures:
-        if picture.pts is None or picture.is_corrupt:
+    for frame in frames:
+        if frame.pts is None or frame.is_corrupt:
             return None
-        if picture.pts > wanted:
+        if frame.pts > wanted:
             return shown
-        if shown is not None or picture.key_frame:
-            shown = picture
+        if shown is not None or frame.key_frame:
+            shown = frame
     return None
 
 
-def _decoded(clip: VideoSource, time: Fraction) -> Frame:
+def _find_by_decoding(clip: VideoSource, time: Fraction) -> Frame:
     """The frame, decoded from the start of the clip."""
     shown: Frame | None = None
     start = last = Fraction(0)
@@ -92,7 +94,7 @@ def _decoded(clip: VideoSource, time: Fraction) -> Frame:
         assert frame.time is not None, "videos have a clock"
         if shown is None:
             start = frame.time
-        elif frame.time - start > time + _ROUNDING:
+        elif frame.time - start > time + _MAX_ROUNDING:
             return shown
         shown, last = frame, frame.time
     end = last - start + 1 / clip.frame_rate

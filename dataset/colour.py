@@ -1,4 +1,4 @@
-"""A colour for what is behind the subject."""
+"""A colour as a background."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from .sources import Frame, FrameSource
 
 
 class FlatColour(FrameSource):
-    """One colour.
+    """One frame of one colour.
 
     Args:
         colour: (red, green, blue), each 0 to 255.
@@ -29,11 +29,11 @@ class FlatColour(FrameSource):
 
 
 def parse_colour(text: str) -> tuple[int, int, int] | None:
-    """Read ``#78ff9b``, ``120,255,155`` or a CSS name; None if ``text`` is no colour."""
+    """Read ``#78ff9b``, ``120,255,155`` or a CSS name; None if ``text`` is not a colour."""
     numbers = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
     try:
         red, green, blue = map(int, numbers.groups() if numbers else ImageColor.getrgb(text)[:3])
     except ValueError:
         return None
-    is_one = all(0 <= level <= 255 for level in (red, green, blue))
-    return (red, green, blue) if is_one else None
+    in_range = all(0 <= level <= 255 for level in (red, green, blue))
+    return (red, green, blue) if in_range else None

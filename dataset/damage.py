@@ -1,4 +1,24 @@
-"""What went into a decoder and what came out, so that damage keeps its place."""
+"""Finds the frames that a decoder lost, so that all others keep their numbers.
+
+Packets go into a decoder and frames come out. In an intact file every packet gives one frame, and
+frames come out in presentation order. In a damaged file a frame can be
+
+* late: the decoder returns later frames first, which are held back until the late one arrives;
+* lost: it has not arrived after ``_MAX_LATE_FRAMES`` later ones; ``None`` takes its place.
+
+How a lost frame is noticed depends on the file:
+
+* Timed packets carry the presentation times of their frames, as in most formats. If the codec
+  stores one frame per packet, a time that goes in and does not come out is a lost frame. With other
+  codecs, and with fields in packets of their own, packets and frames do not match one to one: each
+  error of the decoder counts as one lost frame.
+* Untimed packets carry decoding times only, as in AVI and some MXF and ASF files. Frames take these
+  times in turn. At a keyframe, each earlier packet that has not given a frame counts as one lost
+  frame.
+
+A file may hold several recordings, joined one after another, each with a clock of its own. Every
+clock is shifted so that it continues the one before.
+"""
 
 import heapq
 from collections.abc import Iterator
@@ -10,207 +30,211 @@ from av.format import Flags
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-#: Codecs that store one shown picture in each packet: a time that never comes out is a loss.
-_ONE_PICTURE_A_PACKET = frozenset(
+#: Codecs that store exactly one shown frame in each packet.
+_ONE_FRAME_PER_PACKET = frozenset(
     ("h264", "hevc", "av1", "libdav1d", "vp9", "prores", "mjpeg", "dnxhd", "ffv1", "mpeg2video")
 )
 
-#: Formats that are received rather than opened, and so may begin anywhere in a stream.
-_RECEIVED = Flags.ts_discont | Flags.no_timestamps
+#: Flags of formats made for broadcasts and bare bitstreams, whose files may begin anywhere.
+_MID_STREAM_FLAGS = Flags.ts_discont | Flags.no_timestamps
 
-#: Pictures to wait for one that has not come out in its turn, as after damage a decoder can be late
-#: with it: as many as H.264 and HEVC hold back to put pictures in order.
+#: Later frames to hold back for a late one before it counts as lost: as many as H.264 and HEVC
+#: decoders reorder.
 _MAX_LATE_FRAMES = 16
 
-#: A picture and its time in ticks of the stream; no picture where it could not be decoded, no time
+#: A frame and its time in ticks of the stream. The frame is None where it is lost, the time is None
 #: where the file has none.
 Decoded = tuple[av.VideoFrame | None, int | None]
 
 
 class DamagedError(Exception):
-    """A pass that does not keep account of damage has met some."""
+    """A pass that does not tolerate damage has met some."""
 
 
 def may_start_mid_stream(container: InputContainer) -> bool:
-    """Whether a stream of this format may begin between two key pictures."""
-    return bool(Flags(container.format.flags) & _RECEIVED)
+    """Whether a stream of this format may begin between two keyframes."""
+    return bool(Flags(container.format.flags) & _MID_STREAM_FLAGS)
 
 
 class DamageTracker:
-    """Keeps account of which pictures went into the decoder and which came out.
-
-    In an intact file each packet's time comes out once, in order, and is shown at once. After
-    damage, a time may be late (the decoder hands out its neighbours first: they wait for it), or
-    lost (given up after some others: nothing is shown in its place). Only codecs with one picture
-    in each packet tell by their times; for the others, and for fields with packets of their own,
-    the decoder's errors are counted instead. Where packets do not say when their pictures are shown
-    but when they are decoded, pictures take these times in turn; what has not come out by the next
-    key picture is lost. Recordings joined in one file start anew, each with its own clock, which is
-    shifted behind the one before.
+    """Decodes packets and puts ``None`` in the place of each lost frame.
 
     Attributes:
-        shown: Pictures that came out, lost ones included.
-        hidden: Packets that the file marks as not to be shown.
-        last: Time of the last picture in ticks.
+        frames: Frames so far, lost ones included.
+        discarded: Packets that the file marks as not to be shown.
+        last_time: Time of the last frame in ticks.
 
     Args:
-        stream: What is decoded.
-        careful: Keep the place of what is damaged; else damage ends the pass.
-        mid_stream: The stream may begin between two key pictures.
-        timed: Packets say when their pictures are shown.
+        stream: The stream to decode.
+        tolerant: Report lost frames; otherwise the first sign of damage raises ``DamagedError``.
+        mid_stream: The stream may begin between two keyframes.
+        timed: Packets carry presentation times, not just decoding times.
     """
 
-    def __init__(self, stream: VideoStream, careful: bool, *, mid_stream: bool, timed: bool):
+    def __init__(self, stream: VideoStream, tolerant: bool, *, mid_stream: bool, timed: bool):
         self._stream = stream
-        self._careful = careful
+        self._tolerant = tolerant
         self._mid_stream = mid_stream
         self._timed = timed
-        self._strict = stream.codec_context.name in _ONE_PICTURE_A_PACKET
-        self._shift = 0
+        self._one_frame_per_packet = stream.codec_context.name in _ONE_FRAME_PER_PACKET
+        self._clock_shift = 0  # ticks to add to the times of the current recording
         self._last_dts: int | None = None
-        self.shown = 0
-        self.hidden = 0
-        self.last: int | None = None
-        self._begin()
+        self.frames = 0
+        self.discarded = 0
+        self.last_time: int | None = None
+        self._reset()
 
-    def _begin(self) -> None:
-        """Start with an empty decoder."""
-        self._start: int | None = None
-        self._awaited: list[int] = []
-        self._inside: set[int] = set()  # the decoder, by the times of their packets
-        self._early: list[tuple[int, int, av.VideoFrame]] = []
-        self._given_up: set[int] = set()
-        self._cut_off: set[int] = set()
-        self._failures = 0
+    def _reset(self) -> None:
+        """Forget the packets of the last recording; the decoder is empty."""
+        self._start: int | None = None  # time of the first packet that can be decoded
+        self._expected_times: list[int] = []  # a heap: of packets, not yet given to a frame
+        self._packets_inside: set[int] = set()  # times of untimed packets without a frame so far
+        self._held_back: list[tuple[int, int, av.VideoFrame]] = []  # a heap by time, then arrival
+        self._lost_times: set[int] = set()
+        self._truncated_times: set[int] = set()
+        self._errors = 0  # of the decoder, since its last frame
 
     def decode(self, packet: Packet) -> Iterator[Decoded]:
-        """Decode the next packet, an empty one at the end: the pictures whose turn it is."""
+        """Decode the next packet; an empty one without a time ends the stream.
+
+        Yields:
+            The frames whose turn it is, in presentation order.
+        """
         if packet.dts is not None:
             if packet.is_keyframe and self._last_dts is not None and packet.dts < self._last_dts:
-                yield from self._begin_anew(packet)
+                yield from self._start_recording(packet)
             self._last_dts = packet.dts
-        self._register(packet)
+        self._expect(packet)
         if packet.size or packet.dts is None:
             yield from self._decode(packet if packet.size else None)
-        else:  # capture programs write it where nothing is new; a decoder takes it for the end
-            self._fail()
+        else:  # capture programs write an empty packet for a repeated frame; decoders would stop
+            self._count_error()
 
     def _decode(self, packet: Packet | None) -> Iterator[Decoded]:
         try:
-            pictures = self._stream.decode(packet)
+            frames = self._stream.decode(packet)
         except FFmpegError:
-            self._fail()
+            self._count_error()
             return
-        for picture in pictures:
-            yield from self._take(picture)
+        for frame in frames:
+            yield from self._receive(frame)
 
-    def _begin_anew(self, packet: Packet) -> Iterator[Decoded]:
-        """Recordings one after another in a file, with a clock that starts again at ``packet``."""
+    def _start_recording(self, packet: Packet) -> Iterator[Decoded]:
+        """Finish one recording; ``packet`` is the first of the next."""
         yield from self._decode(None)
         yield from self.finish()
         self._stream.codec_context.flush_buffers()
-        self._begin()
+        self._reset()
         rate, tick = self._stream.average_rate, self._stream.time_base
-        if self.last is not None and packet.pts is not None and rate and tick:
-            self._shift = self.last + round(1 / rate / tick) - packet.pts
+        if self.last_time is not None and packet.pts is not None and rate and tick:
+            self._clock_shift = self.last_time + round(1 / rate / tick) - packet.pts
 
     def finish(self) -> Iterator[Decoded]:
-        """What is left, except what a broken-off file holds of its last picture."""
-        yield from self._in_order(patience=0)
-        for time in sorted(set(self._awaited if self._timed else self._inside) - self._cut_off):
-            if self._strict and self.shown:
-                yield self._lose(time if self._timed else self._next_time())
+        """The frames held back, and the lost ones at the end.
 
-    def _register(self, packet: Packet) -> None:
+        A packet that the end of the file cuts off does not count as a lost frame.
+        """
+        yield from self._release(max_held_back=0)
+        open_times = set(self._expected_times if self._timed else self._packets_inside)
+        for time in sorted(open_times - self._truncated_times):
+            if self._one_frame_per_packet and self.frames:
+                yield self._emit_lost(time if self._timed else self._pop_expected())
+
+    def _expect(self, packet: Packet) -> None:
+        """Note the time of a packet that should give a frame."""
         if self._start is None and (packet.is_keyframe or not self._mid_stream):
             self._start = packet.pts or 0  # AVI has no times
         if packet.is_discard:
-            self.hidden += 1
+            self.discarded += 1
         elif packet.pts is not None:
-            # What comes before the start has nothing to build on; players leave it out.
+            # Frames before the start refer to frames that are missing; players skip them.
             if self._start is not None and packet.pts >= self._start:
-                heapq.heappush(self._awaited, packet.pts)
+                heapq.heappush(self._expected_times, packet.pts)
                 if not self._timed:
-                    self._inside.add(packet.pts)
+                    self._packets_inside.add(packet.pts)
             if packet.is_corrupt:
-                self._cut_off.add(packet.pts)
+                self._truncated_times.add(packet.pts)
 
-    def _take(self, picture: av.VideoFrame) -> Iterator[Decoded]:
-        if picture.pts is None:
-            for _ in range(self._failures):
-                yield self._lose(None)
-            yield self._show(picture, None)
+    def _receive(self, frame: av.VideoFrame) -> Iterator[Decoded]:
+        """Take a frame from the decoder."""
+        if frame.pts is None:
+            for _ in range(self._errors):
+                yield self._emit_lost(None)
+            yield self._emit(frame, None)
         elif not self._timed:
-            count = self._lost_before(picture, picture.pts) + 1
-            # Of fields with packets of their own, nobody knows which belong together.
-            times = [None if picture.interlaced_frame else self._next_time() for _ in range(count)]
+            count = self._count_lost_before(frame, frame.pts) + 1
+            # With a packet for each field, it is unknown which two fields make a frame.
+            times = [None if frame.interlaced_frame else self._pop_expected() for _ in range(count)]
             for time in times[:-1]:
-                yield self._lose(time)
-            yield self._show(picture, times[-1])
-        elif not self._strict or picture.interlaced_frame:  # a field may have its own packet
-            for time in self._awaited_before(picture.pts)[: self._failures]:
-                yield self._lose(time)
-            yield self._show(picture, picture.pts)
+                yield self._emit_lost(time)
+            yield self._emit(frame, times[-1])
+        elif not self._one_frame_per_packet or frame.interlaced_frame:
+            for time in self._pop_expected_until(frame.pts)[: self._errors]:
+                yield self._emit_lost(time)
+            yield self._emit(frame, frame.pts)
         else:
-            heapq.heappush(self._early, (picture.pts, len(self._early), picture))
-            yield from self._in_order(patience=_MAX_LATE_FRAMES)
-        self._failures = 0
+            heapq.heappush(self._held_back, (frame.pts, len(self._held_back), frame))
+            yield from self._release(max_held_back=_MAX_LATE_FRAMES)
+        self._errors = 0
 
-    def _in_order(self, patience: int) -> Iterator[Decoded]:
-        """The pictures whose turn it is; one that is missing is given up after some others."""
-        while self._early:
-            time = self._early[0][0]
-            if self._awaited and self._awaited[0] < time:
-                self._damage()
-                if len(self._early) <= patience:
+    def _release(self, max_held_back: int) -> Iterator[Decoded]:
+        """The frames whose turn it is.
+
+        A missing frame counts as lost once more than ``max_held_back`` later ones wait for it.
+        """
+        while self._held_back:
+            time = self._held_back[0][0]
+            if self._expected_times and self._expected_times[0] < time:
+                self._note_damage()
+                if len(self._held_back) <= max_held_back:
                     return
-                self._given_up.add(self._awaited[0])
-                yield self._lose(heapq.heappop(self._awaited))
+                self._lost_times.add(self._expected_times[0])
+                yield self._emit_lost(heapq.heappop(self._expected_times))
                 continue
-            picture = heapq.heappop(self._early)[2]
-            self._awaited_before(time)
-            if time not in self._given_up:
-                yield self._show(picture, time)
+            frame = heapq.heappop(self._held_back)[2]
+            self._pop_expected_until(time)
+            if time not in self._lost_times:
+                yield self._emit(frame, time)
 
-    def _lost_before(self, picture: av.VideoFrame, time: int) -> int:
-        """How many pictures are lost for good, where times are those of decoding."""
-        self._inside.discard(time)
-        if not self._strict or picture.interlaced_frame:
-            self._inside.clear()
-            return self._failures
-        if not picture.key_frame:
+    def _count_lost_before(self, frame: av.VideoFrame, time: int) -> int:
+        """How many frames before ``frame`` are lost, where packets are untimed."""
+        self._packets_inside.discard(time)
+        if not self._one_frame_per_packet or frame.interlaced_frame:
+            self._packets_inside.clear()
+            return self._errors
+        if not frame.key_frame:
             return 0
-        lost = {other for other in self._inside if other < time}
-        self._inside -= lost
+        lost = {other for other in self._packets_inside if other < time}
+        self._packets_inside -= lost
         return len(lost)
 
-    def _next_time(self) -> int | None:
-        """The first time that is awaited, for a picture that does not bring its own."""
-        return heapq.heappop(self._awaited) if self._awaited else None
+    def _pop_expected(self) -> int | None:
+        """The first expected time, for a frame without a presentation time of its own."""
+        return heapq.heappop(self._expected_times) if self._expected_times else None
 
-    def _awaited_before(self, time: int) -> list[int]:
-        """Strike off what was awaited up to a time, and say what should have come before it."""
-        missing = []
-        while self._awaited and self._awaited[0] < time:
-            missing.append(heapq.heappop(self._awaited))
-        if self._awaited and self._awaited[0] == time:
-            heapq.heappop(self._awaited)
-        return missing
+    def _pop_expected_until(self, time: int) -> list[int]:
+        """Remove the expected times up to ``time``; returns those before it."""
+        earlier = []
+        while self._expected_times and self._expected_times[0] < time:
+            earlier.append(heapq.heappop(self._expected_times))
+        if self._expected_times and self._expected_times[0] == time:
+            heapq.heappop(self._expected_times)
+        return earlier
 
-    def _fail(self) -> None:
-        self._damage()
-        self._failures += self._start is not None
+    def _count_error(self) -> None:
+        self._note_damage()
+        self._errors += self._start is not None
 
-    def _damage(self) -> None:
-        if not self._careful:
+    def _note_damage(self) -> None:
+        if not self._tolerant:
             raise DamagedError
 
-    def _lose(self, time: int | None) -> Decoded:
-        self._damage()
-        return self._show(None, time)
+    def _emit_lost(self, time: int | None) -> Decoded:
+        self._note_damage()
+        return self._emit(None, time)
 
-    def _show(self, picture: av.VideoFrame | None, time: int | None) -> Decoded:
-        self.shown += 1
+    def _emit(self, frame: av.VideoFrame | None, time: int | None) -> Decoded:
+        self.frames += 1
         if time is not None:
-            self.last = time = time + self._shift
-        return picture, time
+            self.last_time = time = time + self._clock_shift
+        return frame, time

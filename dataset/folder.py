@@ -1,11 +1,12 @@
 """A clip as a folder of images."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from media import Warn, prefetch
+from media import Warn, os_errors_as, prefetch
 
 from .images import IMAGE_EXTENSIONS, is_image_name, read_image
 from .sources import Frame, FrameSource, MediaError
@@ -19,68 +20,73 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    """The images of a folder in natural order; hidden and other files are passed over.
+    """The images of a folder in natural order, without hidden files.
 
     Raises:
-        MediaError: One is a link to nothing.
+        MediaError: The folder cannot be read, or an image is a broken link.
     """
-    named = [path for path in folder.iterdir() if path.name[0] != "." and is_image_name(path)]
-    named.sort(key=natural_key)
-    for path in named:
-        if path.is_symlink() and not path.exists():
-            raise MediaError(
-                f"{path}: a link to {path.readlink()}, which is not there; bring that back, or "
-                "remove the link"
-            )
-    return [path for path in named if path.is_file()]
+    with os_errors_as(MediaError, folder, ValueError):
+        named = [path for path in folder.iterdir() if path.name[0] != "." and is_image_name(path)]
+        named.sort(key=natural_key)
+        for path in named:
+            if path.is_symlink() and not path.exists():
+                raise MediaError(
+                    f"{path}: a link to {path.readlink()}, which is not there; restore that file, "
+                    "or remove the link"
+                )
+        return [path for path in named if path.is_file()]
 
 
 def frames_in(folder: Path, besides: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """The images of a folder that are frames, in natural order, and those that are not.
 
     Args:
-        folder: Where they are.
-        besides: Images that the run uses for something else: no frames, if they lie there and are
-            not called as other frames are.
+        folder: The folder.
+        besides: Images that the run uses for something else. One of these in the folder is not a
+            frame, unless its name differs from that of another image in its last number alone.
 
     Raises:
-        MediaError: One is a link to nothing.
+        MediaError: The folder cannot be read, or an image is a broken link.
     """
     paths = _images_in(folder)
-    odd = _odd_ones(paths, besides)
-    return [path for path in paths if path not in odd], odd
+    excluded = _excluded(paths, besides)
+    return [path for path in paths if path not in excluded], excluded
 
 
-def _odd_ones(paths: Sequence[Path], besides: Sequence[Path]) -> list[Path]:
-    """Those of ``paths`` that are among ``besides``, and not called as any of the others is."""
-    elsewhere = {path.resolve() for path in besides}
-    others = {_nameless(path) for path in paths if path.resolve() not in elsewhere}
+def _excluded(paths: Sequence[Path], besides: Sequence[Path]) -> list[Path]:
+    """Those of ``paths`` that are in ``besides`` and not named as one of the others is."""
+    used = {os.path.realpath(path) for path in besides}
+    others = {_without_number(path) for path in paths if os.path.realpath(path) not in used}
     return [
         path
         for path in paths
-        if others and path.resolve() in elsewhere and _nameless(path) not in others
+        if others and os.path.realpath(path) in used and _without_number(path) not in others
     ]
 
 
-def _nameless(path: Path) -> str:
+def _without_number(path: Path) -> str:
     """A file's name without its last number."""
     return re.sub(r"\d+(?=\D*$)", "", path.name.lower())
 
 
-def _twins(paths: Sequence[Path]) -> list[Path]:
-    """The first two neighbours that differ in their extension alone; none if none do."""
+def _same_stem(paths: Sequence[Path]) -> list[Path]:
+    """The first two neighbours that differ in their extension alone; empty without any."""
     return next((list(x) for x in pairwise(paths) if x[0].stem == x[1].stem), [])
 
 
 def _missing_numbers(paths: Sequence[Path]) -> list[int]:
-    """Numbers left out where the names differ in their last number alone, and mostly by one."""
+    """Gaps in a numbered sequence.
+
+    Empty unless the names differ in their last number alone and at least half of the numbers are
+    there.
+    """
     parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", path.name) for path in paths]
     if None in parts or len({(p[1], p[3]) for p in parts if p}) != 1:
         return []
-    there = {int(part[2]) for part in parts if part}
-    if max(there) - min(there) >= 2 * len(there):
+    present = {int(part[2]) for part in parts if part}
+    if max(present) - min(present) >= 2 * len(present):
         return []
-    return sorted(set(range(min(there), max(there))) - there)
+    return sorted(set(range(min(present), max(present))) - present)
 
 
 class ImageFolder(FrameSource):
@@ -88,7 +94,7 @@ class ImageFolder(FrameSource):
 
     Args:
         paths: At least one file.
-        name: What to call them in messages.
+        name: Name in messages.
     """
 
     def __init__(self, paths: Sequence[Path], *, name: str):
@@ -102,30 +108,30 @@ class ImageFolder(FrameSource):
         """The images of a folder in natural order.
 
         Args:
-            folder: Where they are.
-            warn: Told of gaps in a numbered sequence, and of what may not be meant as a frame.
+            folder: The folder.
+            warn: Called for gaps in a numbered sequence, and for images that may not be frames.
             besides: As in :func:`frames_in`.
 
         Raises:
-            MediaError: There are none.
+            MediaError: The folder holds no images.
         """
-        paths, odd = frames_in(folder, besides)
+        paths, excluded = frames_in(folder, besides)
         if not paths:
             known = " ".join(sorted(IMAGE_EXTENSIONS))
             raise MediaError(f"{folder}: no images in this folder; looked for {known}")
-        for path in odd:
-            warn(f"{path}: is used for something else, and is no frame of {folder}")
-        if twins := _twins(paths):
+        for path in excluded:
+            warn(f"{path}: is used for something else, and is not read as a frame of {folder}")
+        if pair := _same_stem(paths):
             warn(
-                f"{folder}: {twins[0].name} and {twins[1].name} are two frames; if they are one "
-                "picture in two formats, move one kind away"
+                f"{folder}: {pair[0].name} and {pair[1].name} are two frames; if they are one "
+                "image in two formats, move one of the formats to another folder"
             )
         missing = _missing_numbers(paths)
         if missing:
             more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
             warn(
-                f"{folder}: number {missing[0]}{more} missing; the frames are taken as they come, "
-                "and those of the output are numbered without a gap"
+                f"{folder}: number {missing[0]}{more} missing; the frames are used without a gap, "
+                "and the output is numbered without a gap"
             )
         return cls(paths, name=str(folder))
 
@@ -136,6 +142,6 @@ class ImageFolder(FrameSource):
                 height, width = self.size
                 raise MediaError(
                     f"{path}: frame {number} is {image.shape[1]}x{image.shape[0]}, "
-                    f"the frames before it are {width}x{height}; bring them to one size"
+                    f"the frames before it are {width}x{height}; resize them to one size"
                 )
             yield Frame(image)

@@ -1,4 +1,4 @@
-"""Pictures from image files."""
+"""Image files."""
 
 import io
 import struct
@@ -15,11 +15,17 @@ from PIL import Image, ImageCms
 
 from .sources import Frame, FrameSource, MediaError, refuse_pipe
 
-#: Pixels above which an image is taken for one that is made to fill memory.
-_MOST_PIXELS = 2**30
-_limit = Lock()
+#: Pixels up to which Pillow opens an image without a warning, instead of its own lower limit, which
+#: photos of phones exceed. Twice as many are an error.
+_MAX_PIXELS = 2**30
+_max_pixels_lock = Lock()
 #: Pillow's names of formats that hold animations or pages.
-_SEVERAL = ("PNG", "TIFF", "WEBP")
+_MULTI_IMAGE_FORMATS = ("PNG", "TIFF", "WEBP")
+#: What decoders raise for damaged files.
+_DAMAGE_ERRORS = (
+    *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error),
+    *(Image.DecompressionBombError, cv2.error),
+)
 
 IMAGE_EXTENSIONS = frozenset(
     (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif")
@@ -34,13 +40,13 @@ def is_image_name(path: Path) -> bool:
 def read_image(path: Path) -> np.ndarray:
     """Read an image upright (EXIF orientation applied), without its alpha.
 
-    One of 8 bits comes in sRGB, through its embedded profile if it has one.
+    An image of 8 bits with an embedded profile is converted to sRGB.
 
     Returns:
         (H, W, 3), RGB: uint16 for files with 16 bits a channel, else uint8.
 
     Raises:
-        MediaError: The file is missing or holds no image.
+        MediaError: The file is missing, or does not hold an image that can be read.
     """
     refuse_pipe(path)
     try:
@@ -49,41 +55,43 @@ def read_image(path: Path) -> np.ndarray:
             if _is_deep(image):
                 if _tag(image, _PLANES) == 2 and len(image.getbands()) > 1:
                     raise MediaError(
-                        f"{path}: 16 bits with one channel after the other; save it with the "
-                        "channels of a pixel together"
+                        f"{path}: 16 bits with one channel after the other; save it with "
+                        "interleaved channels"
                     )
                 if (deep := _read_deep(image, data)) is not None:
                     return deep
                 image.load()  # raises if it is damaged
                 kind = "/".join(image.getbands())
                 raise MediaError(
-                    f"{path}: 16 bits a channel, of which {kind} is not read; save it as RGB"
+                    f"{path}: 16 bits a channel as {kind}, which cannot be read; save it as RGB"
                 )
             if image.mode in ("F", "I"):
                 raise MediaError(f"{path}: 32 bits a channel; save it with 8 or 16")
-            image.load()  # what cannot be decoded is not forgiven, as a broken EXIF block is
+            image.load()  # before the EXIF block is read, whose errors are ignored
             return turn(np.array(_to_srgb(image)), *_turn_of(image))
     except MediaError:
         raise
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, cv2.error) as error:
+    except MemoryError as error:
+        raise MediaError(f"{path}: there is not enough memory to read this image") from error
+    except _DAMAGE_ERRORS as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else None
         raise MediaError(f"{path}: {reason or 'not a readable image'}") from error
 
 
 def count_images(path: Path) -> int:
-    """Pictures in an image file, of which :func:`read_image` takes the first.
+    """Number of images in a file, of which :func:`read_image` reads the first.
 
-    More than one only of formats that hold animations or pages: phones keep small copies in others.
+    It is 1 for formats without animations or pages; phones store thumbnails in these.
     """
     try:
         with _open(path.read_bytes()) as image:
-            return getattr(image, "n_frames", 1) if image.format in _SEVERAL else 1
-    except Exception:  # any: whoever reads it says what is wrong
+            return getattr(image, "n_frames", 1) if image.format in _MULTI_IMAGE_FORMATS else 1
+    except Exception:  # read_image raises the error with a message
         return 1
 
 
 def is_opaque(path: Path) -> bool:
-    """Whether an image that can be read has no alpha, or one that is full everywhere."""
+    """Whether a readable image has no alpha, or an alpha of 255 everywhere."""
     with _open(path.read_bytes()) as image:
         if not image.has_transparency_data:
             return True
@@ -92,15 +100,15 @@ def is_opaque(path: Path) -> bool:
 
 _ORIENTATION = 0x0112
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: Of TIFF: bits a channel, what 0 means, how the channels lie, and what those beyond colour are.
+#: TIFF tags: bits a channel, meaning of 0, planar or interleaved, meaning of extra channels.
 _BITS, _PHOTOMETRIC, _PLANES, _EXTRA = 258, 262, 284, 338
 _WHITE_IS_ZERO, _PREMULTIPLIED = 0, 1
 
 
 def _open(data: bytes) -> Image.Image:
     pillow_heif.register_heif_opener()
-    with _limit:  # Pillow's is for all of a program, and lower than what phones take
-        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, _MOST_PIXELS
+    with _max_pixels_lock:  # Pillow's limit is one for the whole process
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, _MAX_PIXELS
         try:
             return Image.open(io.BytesIO(data))
         finally:
@@ -108,7 +116,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Whether a PNG or TIFF has 16 bits a channel, of which Pillow would keep eight."""
+    """Whether an image is a PNG or TIFF with 16 bits a channel, which Pillow reduces to 8."""
     if image.format == "TIFF":
         return 16 in np.atleast_1d(_tag(image, _BITS) or 1)
     tiles = getattr(image, "tile", None)
@@ -117,13 +125,13 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _tag(image: Image.Image, number: int) -> Any:
-    """What a TIFF says of itself; None where it does not, or is none."""
+    """The value of a TIFF tag; None if it is missing or the image is not a TIFF."""
     return getattr(image, "tag_v2", {}).get(number)
 
 
 def _read_deep(image: Image.Image, data: bytes) -> np.ndarray | None:
-    """None for a kind that OpenCV does not decode."""
-    if image.format == "PNG" and not _is_sound_png(data):  # of which libpng would print a line
+    """Decode 16 bits a channel: (H, W, 3), uint16; None for a kind that OpenCV cannot decode."""
+    if image.format == "PNG" and not _is_intact_png(data):  # libpng would print to stderr
         raise ValueError("damaged")
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
@@ -136,12 +144,12 @@ def _read_deep(image: Image.Image, data: bytes) -> np.ndarray | None:
     if decoded.shape[2] == 4 and _PREMULTIPLIED in np.atleast_1d(_tag(image, _EXTRA) or ()):
         colours = np.round(colours * (0xFFFF / np.maximum(decoded[..., 3:], 1)).clip(1))
         colours = np.minimum(colours, 0xFFFF).astype(np.uint16)
-    is_turned = image.format == "TIFF"  # by OpenCV
+    is_turned = image.format == "TIFF"  # OpenCV applies the orientation
     return turn(np.ascontiguousarray(colours), *((0, 0, 0) if is_turned else _turn_of(image)))
 
 
-def _is_sound_png(data: bytes) -> bool:
-    """Whether all chunks up to the last one are there, with the checksums that they should have."""
+def _is_intact_png(data: bytes) -> bool:
+    """Whether all chunks up to the last one are complete and have the right checksums."""
     place = len(_PNG_SIGNATURE)
     while place + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, place)
@@ -157,10 +165,10 @@ def _is_sound_png(data: bytes) -> bool:
 
 
 def _turn_of(image: Image.Image) -> tuple[int, int, int]:
-    """What :func:`turn` needs to bring an image upright; nothing where its EXIF block is broken."""
+    """Arguments of :func:`turn` for the EXIF orientation; no turn where the EXIF is broken."""
     try:
         return _EXIF_TURNS.get(image.getexif().get(_ORIENTATION, 1), (0, 0, 0))
-    except Exception:  # any: Pillow lets through whatever it stumbles on
+    except Exception:  # Pillow's parser raises errors of many types
         return 0, 0, 0
 
 
@@ -188,10 +196,10 @@ def turn(image: np.ndarray, transpose: int, mirror: int, flip: int) -> np.ndarra
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    """Convert to RGB through the embedded profile; phones shoot plates in Display P3."""
+    """Convert to RGB through the embedded profile; photos of phones are often in Display P3."""
     profile = image.info.get("icc_profile")
     if image.mode in ("RGBA", "LA", "PA", "P"):
-        image = image.convert("RGBA").convert("RGB")  # straight alpha: the colours stay
+        image = image.convert("RGBA").convert("RGB")  # drops alpha without blending
     elif image.mode not in ("RGB", "CMYK"):
         image = image.convert("RGB")
     if profile:
@@ -200,13 +208,13 @@ def _to_srgb(image: Image.Image) -> Image.Image:
             srgb = ImageCms.createProfile("sRGB")
             converted = ImageCms.profileToProfile(image, embedded, srgb, outputMode="RGB")
             image = converted or image
-        except (ImageCms.PyCMSError, OSError):  # a profile of another mode, or a broken one
+        except (ImageCms.PyCMSError, OSError):  # a broken profile, or one for another mode
             pass
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
 class StillImage(FrameSource):
-    """One image file that holds for as long as it is needed."""
+    """One image file, which stands for every frame of a clip."""
 
     still = True
 

@@ -1,4 +1,4 @@
-"""From decoded pictures to RGB."""
+"""Converts decoded frames to RGB."""
 
 import threading
 
@@ -22,43 +22,44 @@ MATRICES = {
 }
 _FULL_RANGE = 2
 _ACCURATE = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-#: Codecs whose decoders don't say where 4:2:0 chroma is sampled.
-_SILENT = ("vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "ffv1", "rawvideo")
-#: Of JPEG, whose chroma is in the middle of two pixels, as FFmpeg takes it where nothing is said.
-_MIDDLE = ("mjpeg",)
+#: Decoders that do not report where 4:2:0 chroma is sampled.
+_NO_CHROMA_LOCATION = ("vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "ffv1", "rawvideo")
+#: JPEG decoders: chroma is midway between two pixels, which is also FFmpeg's default.
+_MIDWAY_CHROMA = ("mjpeg",)
 
 
 class ToRgb:
-    """Converts what a decoder makes, on any thread.
+    """Converts decoded frames to RGB, on any thread.
 
-    The stream's own tags decide the matrix and the range. An untagged one is BT.709 from 720 lines
-    up and BT.601 below; its range is limited. Chroma is on the left pixel of two unless the decoder
-    says otherwise, or it is JPEG's.
+    The stream's tags decide the matrix and the range. Without tags, the matrix is BT.709 from 720
+    lines up and BT.601 below, and the range is limited. Chroma is on the left one of two pixels
+    unless the decoder reports otherwise or the codec is JPEG.
 
     Args:
-        decoder: What has decoded the pictures, or will.
+        decoder: The decoder of the frames.
     """
 
     def __init__(self, decoder: CodecContext):
         self._codec = decoder.name
         self._of_thread = threading.local()
 
-    def __call__(self, picture: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Convert a picture to RGB over the full range, and to another (height, width).
+    def __call__(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Convert a frame to RGB over the full range, and resize it to ``size`` (height, width).
 
         Returns:
             (H, W, 3): uint16 for more than 8 bits a component, else uint8.
         """
-        deep = max(component.bits for component in picture.format.components) > 8
-        scaling = Interpolation.BICUBIC if deep else Interpolation.BILINEAR  # broken in deep ones
-        untagged = Colorspace.ITU709 if picture.height >= 720 else Colorspace.ITU601
-        full = picture.color_range == _FULL_RANGE
-        full = full or picture.format.name.startswith(("yuvj", "gray"))
-        if picture.format.is_rgb:
-            full = picture.color_range != ColorRange.MPEG
-        height, width = size or (picture.height, picture.width)
-        matrix = MATRICES.get(picture.colorspace, untagged)
-        rgb = self._sited(picture).reformat(
+        deep = max(component.bits for component in frame.format.components) > 8
+        # FFmpeg's bilinear scaling is wrong for more than 8 bits.
+        scaling = Interpolation.BICUBIC if deep else Interpolation.BILINEAR
+        untagged = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
+        full = frame.color_range == _FULL_RANGE
+        full = full or frame.format.name.startswith(("yuvj", "gray"))
+        if frame.format.is_rgb:
+            full = frame.color_range != ColorRange.MPEG
+        height, width = size or (frame.height, frame.width)
+        matrix = MATRICES.get(frame.colorspace, untagged)
+        rgb = self._with_chroma_location(frame).reformat(
             width=width,
             height=height,
             format="rgb48le" if deep else "rgb24",
@@ -75,18 +76,18 @@ class ToRgb:
             image += image >> 8
         return image
 
-    def _sited(self, picture: av.VideoFrame) -> av.VideoFrame:
-        """The picture, tagged with where its chroma is if its decoder says nothing of it."""
-        form = picture.format
-        if form.is_rgb or len(form.components) < 3 or self._codec in _MIDDLE:
-            return picture
+    def _with_chroma_location(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """The frame, tagged with left-sited chroma if its decoder reports no location."""
+        form = frame.format
+        if form.is_rgb or len(form.components) < 3 or self._codec in _MIDWAY_CHROMA:
+            return frame
         chroma = form.components[1]
-        halved, flat = chroma.width < form.width, chroma.height < form.height
-        if not halved or (flat and self._codec not in _SILENT):
-            return picture
-        shape = form.name, picture.height, picture.width
+        half_width, half_height = chroma.width < form.width, chroma.height < form.height
+        if not half_width or (half_height and self._codec not in _NO_CHROMA_LOCATION):
+            return frame
+        shape = form.name, frame.height, frame.width
         if getattr(self._of_thread, "shape", None) != shape:
             self._of_thread.shape = shape
             self._of_thread.tag = LeftSited(form, shape[1:])
-        tagged: av.VideoFrame = self._of_thread.tag(picture)
+        tagged: av.VideoFrame = self._of_thread.tag(frame)
         return tagged

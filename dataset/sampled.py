@@ -1,4 +1,4 @@
-"""A few frames of a source, without reading all of it."""
+"""A few frames of a source, without reading the whole source."""
 
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -12,69 +12,70 @@ from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from .damage import may_start_mid_stream
-from .decode import RUN_UPS, UNTIMED_FORMATS, open_video
+from .decode import SEEK_MARGINS, UNTIMED_FORMATS, open_video
 from .folder import ImageFolder
 from .images import read_image
 from .scaling import resize
 from .sources import Frame, FrameSource
 from .video import VideoSource
 
-#: Pixels that may be decoded on the way from keyframes to the frames that a glance is to show:
-#: those of 3 s of 720p at 24 frames/s.
+#: Pixels to decode at most between keyframes and thumbnails: those of 3 s of 720p at 24 frames/s.
 _MAX_DECODED_PIXELS = 70e6
 
-#: Bytes that sampled frames may take; but never fewer frames than these are kept.
-_MAX_BYTES, _MIN_FRAMES = 768 * 2**20, 16
+#: Bytes of memory for sampled frames, and the number of frames to keep even if they take more.
+_MAX_KEPT_BYTES, _MIN_KEPT_FRAMES = 768 * 2**20, 16
 
-#: Relative difference between the mean rate and the nominal one above which the rate varies.
-_JITTER = 0.02
+#: Relative difference between the mean frame rate and the nominal one, above which the rate varies.
+_MAX_RATE_DIFFERENCE = 0.02
 
-#: Frame numbers, approximate in a video, and pictures (H, W, 3), RGB.
-Pictures = list[tuple[int, np.ndarray]]
+#: Frame numbers, approximate in a video, and frames (H, W, 3), RGB.
+NumberedFrames = list[tuple[int, np.ndarray]]
 
 
 def evenly_spaced(length: int | None, count: int) -> list[int]:
-    """``count`` frame numbers evenly over a clip of ``length`` frames; if unknown, the first."""
+    """``count`` frame numbers, evenly spaced over ``length`` frames; the first ones for None."""
     if not length or length <= count:
         return list(range(length or count))
     return [(2 * i + 1) * length // (2 * count) for i in range(count)]
 
 
-def thumbnails(source: FrameSource, numbers: Sequence[int], size: tuple[int, int]) -> Pictures:
-    """Small pictures, uint8, at or near some frame numbers.
+def thumbnails(
+    source: FrameSource, numbers: Sequence[int], size: tuple[int, int]
+) -> NumberedFrames:
+    """Small copies, uint8, of the frames at or near some numbers.
 
-    Images are read alone. A video is sought by time and decoded from the keyframe before; where
-    that would cost too much, the keyframe itself has to do.
+    Of a folder of images, only these files are read. In a video, it seeks to the keyframe before
+    each frame and decodes from there; where that would take too long, it uses the keyframe itself.
 
     Args:
-        source: Where to look.
-        numbers: Ascending, from 0; those beyond the end give the last picture. What would be a
-            picture twice is left out.
-        size: (height, width) of the pictures.
+        source: The source.
+        numbers: Frame numbers, ascending, from 0; one beyond the end stands for the last frame. No
+            frame is returned twice.
+        size: (height, width) of the copies.
     """
     budget = _MAX_DECODED_PIXELS / (source.size[0] * source.size[1])
-    small = [(n, resize(x, size)) for n, x in _pictures(source, numbers, size, budget)]
+    small = [(n, resize(x, size)) for n, x in _read_frames(source, numbers, size, budget)]
     return [(n, x if x.dtype == np.uint8 else (x >> 8).astype(np.uint8)) for n, x in small]
 
 
 def sample_evenly(
     src: FrameSource, between: Callable[[], None] = lambda: None, *, most: int
 ) -> np.ndarray:
-    """Frames from a whole clip at even distances, in bounded memory whatever its length.
+    """Evenly spaced frames of a whole clip of unknown length, in bounded memory.
 
-    Every n-th frame is kept. Whenever there are too many, every other one is dropped and n doubles:
-    what the header says of the length does not matter.
+    Every n-th frame is kept. When there are too many, every other one is dropped and n doubles. The
+    length in the header is not used.
 
     Args:
         src: The clip; it is read once, from start to end.
-        between: Called after every frame; what it raises ends the reading.
-        most: Frames to keep at most.
+        between: Called for every frame; an exception from it ends the reading.
+        most: Maximum number of frames to keep.
 
     Returns:
         (N, H, W, 3), RGB, uint8; at least one frame.
     """
     height, width = src.size
-    most = min(most, max(_MIN_FRAMES, _MAX_BYTES // (height * width * 3)))
+    most = min(most, max(_MIN_KEPT_FRAMES, _MAX_KEPT_BYTES // (height * width * 3)))
     kept = np.empty((most, height, width, 3), np.uint8)
     count, step = 0, 1
     for number, frame in enumerate(src):
@@ -95,11 +96,11 @@ def sample_evenly(
 
 
 class SampledFrames(FrameSource):
-    """Some frames of a source, whole; like the source itself where that is still.
+    """Some frames of a source at full size; all frames of a still one.
 
     Args:
-        source: Where they are from.
-        numbers: Which, as in :func:`thumbnails`; a video's go by its constant rate.
+        source: The source.
+        numbers: Frame numbers as in :func:`thumbnails`; in a video, at its constant rate.
     """
 
     consecutive = False
@@ -113,32 +114,39 @@ class SampledFrames(FrameSource):
         if self.still:
             yield from self._source
             return
-        for _, image in _pictures(self._source, self.numbers, None, inf):
+        for _, image in _read_frames(self._source, self.numbers, None, inf):
             yield Frame(image)
 
 
-def _pictures(
+def _read_frames(
     source: FrameSource, numbers: Sequence[int], size: tuple[int, int] | None, budget: float
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """See :func:`thumbnails`; with a ``size``, a video's pictures come in it."""
+    """Numbers and frames; see :func:`thumbnails`.
+
+    Args:
+        source: The source.
+        numbers: Frame numbers, ascending.
+        size: (height, width) to which frames of a video are resized; None for full size.
+        budget: Frames to decode at most between keyframes; infinite for exact frame numbers.
+    """
     if isinstance(source, ImageFolder):
         last = len(source.paths) - 1
         for number in sorted({min(number, last) for number in numbers}):
             yield number, read_image(source.paths[number])
         return
     found = _seek(source, numbers, budget) if isinstance(source, VideoSource) else {}
-    for number, picture in sorted(found.items()):
+    for number, decoded in sorted(found.items()):
         assert isinstance(source, VideoSource)
-        yield number, source.upright(picture, size)
+        yield number, source.upright(decoded, size)
     if not found and budget == inf:
-        yield from _counted(source, numbers)
+        yield from _read_in_order(source, numbers)
     elif not found:
         first = islice(source, 1 if source.still else len(numbers))
         yield from ((number, frame.image) for number, frame in enumerate(first))
 
 
-def _counted(source: FrameSource, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Pictures by number, from the first on; the last stands for those beyond the end."""
+def _read_in_order(source: FrameSource, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Frames by number, read from the first one; the last one stands for those beyond the end."""
     number, frame = -1, None
     for number, frame in enumerate(islice(source, max(numbers) + 1)):
         if number in numbers:
@@ -148,7 +156,7 @@ def _counted(source: FrameSource, numbers: Sequence[int]) -> Iterator[tuple[int,
 
 
 def _seek(source: VideoSource, numbers: Sequence[int], budget: float) -> dict[int, av.VideoFrame]:
-    """Pictures of a video by number; none where it cannot be sought."""
+    """Decoded frames of a video by number; empty where seeking is not possible."""
     found: dict[int, av.VideoFrame] = {}
     exact = budget == inf
     try:
@@ -156,65 +164,65 @@ def _seek(source: VideoSource, numbers: Sequence[int], budget: float) -> dict[in
             if stream.time_base is None or (exact and container.format.name in UNTIMED_FORMATS):
                 return {}
             stream.thread_type = "AUTO"
-            if not exact:  # leave out what no other frame needs: half the work
+            if not exact:  # skip frames that no other one refers to: half the work
                 stream.codec_context.skip_frame = "NONREF"
-            begin, at, pictures = stream.start_time or 0, -1, None
+            begin, at, decoding = stream.start_time or 0, -1, None
             if source.start is not None and may_start_mid_stream(container):
                 begin = round(source.start / stream.time_base)
             rate = _mean_rate(stream, source)
             for number in numbers:
                 wanted = begin + round(number / rate / stream.time_base)
                 position = begin + round(at / rate / stream.time_base)
-                if pictures is None or _keyframe(stream, wanted) > position:
-                    pictures = _from_before(container, stream, wanted, begin, exact=exact)
-                    if pictures is None:
+                if decoding is None or _keyframe_before(stream, wanted) > position:
+                    decoding = _decode_from(container, stream, wanted, begin, exact=exact)
+                    if decoding is None:
                         return {}
-                picture = None
-                while (at < number - (not exact) and budget > 0) or picture is None:
-                    following = next(pictures, None)
-                    if following is None:  # the last one has to do
+                frame = None
+                while (at < number - (not exact) and budget > 0) or frame is None:
+                    following = next(decoding, None)
+                    if following is None:  # the last frame stands for those beyond the end
                         break
-                    picture = following
-                    pts = begin if picture.pts is None else picture.pts
+                    frame = following
+                    pts = begin if frame.pts is None else frame.pts
                     at = round((pts - begin) * stream.time_base * rate)
                     budget -= 1
-                if picture is not None and _fits(picture, source):
-                    found[at] = picture
+                if frame is not None and _has_size_of(source, frame):
+                    found[at] = frame
     except FFmpegError:
-        return {} if exact else found  # what was found until then will do
+        return {} if exact else found
     return found
 
 
-def _from_before(
+def _decode_from(
     container: InputContainer, stream: VideoStream, wanted: int, begin: int, *, exact: bool
 ) -> Iterator[av.VideoFrame] | None:
-    """Pictures from a keyframe on, which lies before ``wanted`` ticks if it is to be ``exact``.
+    """Seek to a keyframe before ``wanted`` ticks and decode from there.
 
-    Formats without an index land anywhere, and their first key picture may come too late: None
-    where all of them do.
+    In a format without an index, seeking may end after ``wanted``. If ``exact``, earlier positions
+    are tried then; None if all of them end after it.
     """
     assert stream.time_base is not None
-    for seconds in RUN_UPS if exact else (0,):
+    for seconds in SEEK_MARGINS if exact else (0,):
         container.seek(max(begin, wanted - round(seconds / stream.time_base)), stream=stream)
-        pictures = container.decode(stream)
-        first = next(pictures, None)
+        decoding = container.decode(stream)
+        first = next(decoding, None)
         if not exact or first is None or first.pts is None or first.pts <= wanted:
-            return chain([first] if first is not None else [], pictures)
+            return chain([first] if first is not None else [], decoding)
     return None
 
 
 def _mean_rate(stream: VideoStream, source: VideoSource) -> Fraction:
-    """Frames a second by which the numbers of a clip go: its own rate, where that is constant."""
+    """Frames per second to turn frame numbers into times: the mean if the rate varies."""
     mean = stream.average_rate
-    varies = mean is not None and abs(mean / source.frame_rate - 1) > _JITTER
+    varies = mean is not None and abs(mean / source.frame_rate - 1) > _MAX_RATE_DIFFERENCE
     return mean if mean is not None and varies else source.frame_rate
 
 
-def _keyframe(stream: VideoStream, pts: int) -> int:
-    """The time of the keyframe before ``pts``, as the file's index tells it; else ``pts``."""
+def _keyframe_before(stream: VideoStream, pts: int) -> int:
+    """The time of the keyframe before ``pts`` by the file's index; ``pts`` without an index."""
     number = stream.index_entries.search_timestamp(pts)
     return stream.index_entries[number].timestamp if number >= 0 else pts
 
 
-def _fits(picture: av.VideoFrame, source: VideoSource) -> bool:
-    return (picture.height, picture.width) == source.as_coded(source.size)
+def _has_size_of(source: VideoSource, frame: av.VideoFrame) -> bool:
+    return (frame.height, frame.width) == source.as_coded(source.size)

@@ -17,7 +17,7 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if image.shape[:2] == size:
         return image
     pixels: Tensor = torch.from_numpy(image).permute(2, 0, 1)[None]
-    if image.dtype != np.uint8:  # only bytes have a kernel of their own
+    if image.dtype != np.uint8:  # PyTorch has no kernel for uint16
         pixels = pixels.float()
     pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
     if image.dtype != np.uint8:
@@ -26,7 +26,7 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def cover(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Scale ``image`` (H, W, 3) to cover (height, width), and crop both sides alike."""
+    """Scale ``image`` (H, W, 3) to cover (height, width), and crop it to the centre."""
     scale = max(size[0] / image.shape[0], size[1] / image.shape[1])
     height, width = (
         max(wanted, round(have * scale)) for wanted, have in zip(size, image.shape[:2], strict=True)
@@ -45,18 +45,18 @@ def check_shape(
     stretch: bool,
     warn: Warn,
 ) -> None:
-    """Say what happens to an image whose size differs from that of the frames.
+    """Check the shape of an image that will be resized to the frames.
 
     Args:
-        what: What the image is, such as "the plate".
-        name: Its name in messages.
+        what: Noun for the image, such as "the plate".
+        name: Its path in messages.
         size: Its (height, width).
         frames: (height, width) of the frames.
-        stretch: Whether the user chose a size that both are resized to.
-        warn: Told that the image is resized.
+        stretch: The user chose a size to which both are resized.
+        warn: Called if the image will be resized.
 
     Raises:
-        ShapeError: The shapes differ by more than 1 %, and ``stretch`` is off.
+        ShapeError: The aspect ratios differ by more than 1 %, and ``stretch`` is off.
     """
     if size == frames or stretch:
         return
@@ -64,7 +64,7 @@ def check_shape(
     ratio = (size[1] / size[0]) / (frames[1] / frames[0])
     if abs(ratio - 1) > 0.01:
         raise ShapeError(
-            f"{name}: {sizes}, which is another shape; crop {what} to match, "
+            f"{name}: {sizes}, which is another aspect ratio; crop {what} to match, "
             "or stretch both with --video-resize WIDTH HEIGHT"
         )
     warn(f"{name}: {sizes}; {what} is resized")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from media import MattingError
+from media import MattingError, os_errors_as
 
 
 class MediaError(MattingError, OSError):
@@ -16,12 +16,14 @@ class MediaError(MattingError, OSError):
 
 
 def refuse_pipe(path: Path) -> None:
-    """Refuse what can be read only once: files are opened more often.
+    """Refuse a path that can be read only once; files are opened several times.
 
     Raises:
-        MediaError: The path is neither a file nor a folder, and there is something.
+        MediaError: The path is a pipe or a device, or cannot be accessed.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    with os_errors_as(MediaError, path):
+        is_pipe = path.exists() and not (path.is_file() or path.is_dir())
+    if is_pipe:
         raise MediaError(f"{path}: a pipe or a device, which can be read only once; give a file")
 
 
@@ -32,7 +34,7 @@ class Frame:
     Attributes:
         image: (H, W, 3), RGB, uint8 or uint16 over the full range of the type.
         time: Presentation time in seconds; None where the source has no clock.
-        repeated: The frame could not be decoded, and repeats a neighbour.
+        repeated: The frame could not be decoded; ``image`` is that of a neighbour.
     """
 
     image: np.ndarray
@@ -41,19 +43,18 @@ class Frame:
 
 
 class FrameSource(ABC):
-    """Frames in presentation order; every iteration starts again at the first.
+    """Frames in presentation order; every iteration starts at the first.
 
     Attributes:
         name: Name of the source in messages.
         size: (height, width) of the first frame, after rotation.
-        frame_rate: Frames per second; None where there is no clock.
-        time_base: Tick in seconds, of which every ``Frame.time`` is a multiple; None without a
-            clock.
-        origin: Time of the source's beginning on its own clock, in seconds. It differs from 0 only
-            where the clock runs independently of the file, as in a broadcast, or starts below 0.
+        frame_rate: Frames per second; None without a clock.
+        time_base: Tick in seconds; every ``Frame.time`` is a multiple of it. None without a clock.
+        origin: Start of the source on its own clock, in seconds. It is 0 unless the clock runs
+            independently of the file, as in a broadcast, or starts below 0.
         length_hint: Expected number of frames, which may be wrong; None if unknown or endless.
         consecutive: Each frame follows the one before without a gap.
-        still: There is one frame, which is used for as long as it is needed.
+        still: There is one frame, which stands for every frame of a clip.
     """
 
     name: str
@@ -67,7 +68,7 @@ class FrameSource(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
-        """Read from first to last; closing the iterator closes the files."""
+        """Read from the first frame to the last; closing the iterator closes the files."""
 
 
 class MemorySource(FrameSource):

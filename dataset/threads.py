@@ -1,12 +1,12 @@
-"""How many threads a reader may take."""
+"""Number of threads for readers."""
 
 import torch
 
-#: More do not decode faster: the file's own decoder has threads, too.
+#: More threads do not read faster, as FFmpeg's decoders have threads of their own.
 _MAX_THREADS = 4
 
 
 def spare_threads() -> int:
-    """A quarter of the cores that PyTorch uses, or none."""
+    """A quarter of PyTorch's threads, up to 4; 0 if that is less than 2."""
     quarter = torch.get_num_threads() // 4
     return min(_MAX_THREADS, quarter) if quarter > 1 else 0

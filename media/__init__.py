@@ -1,4 +1,4 @@
-"""What readers and writers share: FFmpeg, times, prefetching, and the base class of errors."""
+"""What readers and writers share: FFmpeg, times, prefetch, and the base class of errors."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""FFmpeg, as readers and writers share it: opening files, and where chroma is sampled."""
+"""FFmpeg helpers of readers and writers: opening files, and tagging the location of chroma."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -10,17 +10,17 @@ from av.filter import Graph
 
 
 def open_media(path: Path, hwaccel: HWAccel | None = None) -> InputContainer:
-    """Open a file, whatever its name looks like and its titles are encoded in."""
-    name = str(path.absolute())  # FFmpeg would take a:b.mp4 for a protocol
+    """Open a media file; metadata that is not UTF-8 is no error."""
+    name = str(path.absolute())  # FFmpeg would read the a of a:b.mp4 as a protocol
     return av.open(name, hwaccel=hwaccel, metadata_errors="replace")
 
 
 class LeftSited:
-    """Tags frames as having their chroma on the left pixel of two. Each thread needs its own.
+    """Tags frames: their chroma is on the left one of two pixels. Each thread needs its own.
 
     Args:
-        form: The pixel format of the frames.
-        size: Their (height, width).
+        form: Pixel format of the frames.
+        size: (height, width) of the frames.
     """
 
     def __init__(self, form: av.VideoFormat, size: tuple[int, int]):
@@ -35,7 +35,7 @@ class LeftSited:
         graph.link_nodes(*chain).configure()
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The frame with its tag."""
+        """The frame with the tag."""
         self._graph.push(frame)
         tagged = self._graph.pull()
         assert isinstance(tagged, av.VideoFrame)

@@ -1,4 +1,4 @@
-"""Prefetch: work on the items of a sequence ahead of time, on threads, in order."""
+"""Prefetch: process the items of a sequence ahead of time, on threads, in order."""
 
 import time
 from collections import deque
@@ -11,9 +11,9 @@ from typing import TypeVar
 S = TypeVar("S")
 T = TypeVar("T")
 
-#: Seconds to wait, at the end, for work that is stuck, as a read from a network disk can be.
-_STUCK_SECONDS = 5.0
-#: Seconds to wait for a result before ``waiting`` is called.
+#: Seconds to wait for threads at the end; a read from a network disk can hang.
+_MAX_JOIN_SECONDS = 5.0
+#: Seconds between calls of ``waiting``.
 _POLL_SECONDS = 0.5
 
 _Task = Callable[[], None]
@@ -29,21 +29,21 @@ def prefetch(
     prepare: Callable[[], None] = lambda: None,
     waiting: Callable[[], None] = lambda: None,
 ) -> Generator[T]:
-    """``work(item)`` for every item, in order, started on threads before it is asked for.
+    """Call ``work(item)`` for every item on threads, ahead of time; yields the results in order.
 
-    An error of an item or of its work is raised after all results before it. Closing the iterator
-    waits for the work in progress, but not for long: the threads are daemons, so that work that is
-    stuck does not keep the program from ending.
+    An error of ``items`` or ``work`` is raised after all earlier results. Closing the iterator
+    waits up to 5 seconds for calls in progress; a call that hangs does not keep the program from
+    ending, as the threads are daemons.
 
     Args:
-        work: Called from several threads at once; items are started in order.
-        items: Taken on the caller's thread.
-        threads: Without any, each item is worked on when its result is asked for.
-        ahead: Results to hold or work on beyond the one asked for; by default about twice as many
-            as there are threads, and at least two.
+        work: Called on several threads at once; calls start in the order of the items.
+        items: Iterated on the caller's thread.
+        threads: Number of threads; with 0, each call is made when its result is requested.
+        ahead: Results to hold or compute beyond the requested one; by default about twice the
+            number of threads, at least 2.
         name: Prefix for the names of the threads.
         prepare: Called first on every thread.
-        waiting: Called now and then while a result is waited for; what it raises is raised here.
+        waiting: Called every half second while a result is not ready; its errors are raised here.
     """
     if not threads:
         yield from map(work, items)
@@ -65,13 +65,13 @@ def prefetch(
         _discard(tasks)
         for _ in workers:
             tasks.put(None)
-        give_up = time.monotonic() + _STUCK_SECONDS
+        deadline = time.monotonic() + _MAX_JOIN_SECONDS
         for worker in workers:
-            worker.join(max(0, give_up - time.monotonic()))
+            worker.join(max(0, deadline - time.monotonic()))
 
 
 def delayed(items: Iterable[T], by: int) -> Iterator[T]:
-    """Each item after ``by`` more were taken; all items before an error come before it."""
+    """Yield each item after ``by`` more were taken; an error comes after all earlier items."""
     held: deque[T] = deque()
     try:
         for item in items:
@@ -88,7 +88,7 @@ def _serve(tasks: SimpleQueue[_Task | None], prepare: Callable[[], None]) -> Non
     prepare()
     while (task := tasks.get()) is not None:
         task()
-        del task  # it holds a result, which may be large, while the next task is waited for
+        del task  # its result may be large, and the next task may not come soon
 
 
 def _start(tasks: SimpleQueue[_Task | None], work: Callable[[S], T], item: S) -> Future[T]:
@@ -97,7 +97,7 @@ def _start(tasks: SimpleQueue[_Task | None], work: Callable[[S], T], item: S) ->
     def task() -> None:
         try:
             future.set_result(work(item))
-        except BaseException as error:  # any: it must reach whoever asks for the result
+        except BaseException as error:  # raised where the result is requested
             future.set_exception(error)
 
     tasks.put(task)

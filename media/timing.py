@@ -1,4 +1,4 @@
-"""Times and frame rates as users write them."""
+"""Times and frame rates in the notation of users."""
 
 import re
 from fractions import Fraction
@@ -7,7 +7,7 @@ _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d*)?|\.\d+)")
 
 
 def exact_rate(rate: Fraction | float) -> Fraction:
-    """The exact rate that a rounded one stands for: 29.97 is 30000/1001, and so on."""
+    """The exact frame rate for a rounded one: 30000/1001 for 29.97, for example."""
     for nominal in (24, 30, 48, 60, 120, 240):
         broadcast = Fraction(nominal * 1000, 1001)
         if abs(float(rate) - float(broadcast)) < 0.005:

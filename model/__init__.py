@@ -1,4 +1,4 @@
-"""The matting network: its definition, its checkpoints and how it is run."""
+"""The matting network: its layers, its checkpoints and the predictor that runs it."""
 
 import lazy_loader
 

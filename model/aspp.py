@@ -10,7 +10,7 @@ CHANNELS = 256
 
 
 class ASPP(nn.Module):
-    """Looks at several distances around each place, and at the whole picture.
+    """Convolutions of several dilations and the global mean, concatenated and projected.
 
     Args:
         in_channels: Channels of the features.
@@ -19,19 +19,19 @@ class ASPP(nn.Module):
 
     def __init__(self, in_channels: int, rates: Sequence[int]):
         super().__init__()
-        near = _branch(in_channels, kernel_size=1)
-        apart = [_branch(in_channels, kernel_size=3, dilation=r) for r in rates]
-        self.convs = nn.ModuleList([near, *apart, _Everywhere(in_channels)])
-        joined = _branch(CHANNELS * len(self.convs), kernel_size=1)
-        self.project = nn.Sequential(*joined, nn.Dropout(0.5))
+        pointwise = _branch(in_channels, kernel_size=1)
+        dilated = [_branch(in_channels, kernel_size=3, dilation=r) for r in rates]
+        self.convs = nn.ModuleList([pointwise, *dilated, _GlobalMean(in_channels)])
+        projection = _branch(CHANNELS * len(self.convs), kernel_size=1)
+        self.project = nn.Sequential(*projection, nn.Dropout(0.5))
 
     def forward(self, features: Tensor) -> Tensor:
-        """From ``features`` (B, in_channels, H, W) to (B, 256, H, W)."""
+        """Map ``features`` (B, in_channels, H, W) to (B, 256, H, W)."""
         return self.project(torch.cat([conv(features) for conv in self.convs], dim=1))
 
 
-class _Everywhere(nn.Sequential):
-    """The mean of the whole picture, at every place."""
+class _GlobalMean(nn.Sequential):
+    """The mean over all positions, repeated at every position."""
 
     def __init__(self, in_channels: int):
         super().__init__(nn.AdaptiveAvgPool2d(1), *_branch(in_channels, kernel_size=1))

@@ -1,7 +1,8 @@
-"""From a checkpoint file to a network that is ready to run."""
+"""Loads a network from a checkpoint file."""
 
 import hashlib
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -13,25 +14,27 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from media import MattingError
+from media import MattingError, os_errors_as
 
 from .matting import MattingBase, MattingRefine
 from .names import Backbone, ModelType, RefineMode
 from .weights import BUILTIN, SHA256
 
-#: What readers raise at bytes that are not what they should be.
-_DAMAGE = (
-    *(EOFError, RuntimeError, SafetensorError, OSError, ValueError),
-    *(KeyError, IndexError, AttributeError, TypeError),
+#: What readers raise for damaged files.
+_DAMAGE_ERRORS = (
+    *(EOFError, RuntimeError, SafetensorError, OSError, ValueError, struct.error),
+    *(KeyError, IndexError, AttributeError, TypeError, AssertionError, zipfile.BadZipFile),
 )
 
 _MODULES = ("backbone.", "aspp.", "decoder.", "refiner.")
-_WRAPPINGS = ("state_dict", "model_state_dict", "model")
+#: Keys under which training programs store the state dict.
+_WRAPPER_KEYS = ("state_dict", "model_state_dict", "model")
+#: Prefixes that DataParallel, a wrapping module and torch.compile put before every key.
 _PREFIXES = ("module.", "model.", "_orig_mod.")
 
 
 class CheckpointError(MattingError, OSError):
-    """A checkpoint that cannot be used; the message names the file and what it is instead."""
+    """A checkpoint that cannot be used; the message names the file and its content."""
 
 
 def load_network(
@@ -45,25 +48,26 @@ def load_network(
     refine_threshold: float = 0.7,
     refine_kernel_size: int | None = None,
 ) -> MattingBase:
-    """Build the network that a checkpoint was saved from, with its weights, ready to predict.
+    """Build a network with the weights of a checkpoint, ready to predict.
 
     Args:
         path: A state dict (``.pth``, ``.safetensors``) or a TorchScript file, of any precision and
             from any device; None for the built-in weights.
-        model_type: By default ``mattingrefine`` where the checkpoint has a refiner. ``mattingbase``
-            leaves a refiner aside.
-        backbone: What the checkpoint is expected to hold; read from it by default.
-        backbone_scale: Size at which the base sees the frame, relative to it; in (0, 1/2].
+        model_type: By default ``mattingrefine`` if the checkpoint has a refiner. ``mattingbase``
+            ignores a refiner.
+        backbone: The expected backbone; read from the checkpoint by default.
+        backbone_scale: Size of the base's input relative to the frame, in (0, 1/2].
         refine_mode: ``sampling``, ``thresholding`` or ``full``; see :class:`model.refiner.Refiner`.
         refine_sample_pixels: Full-size pixels to refine in each frame (``sampling``).
         refine_threshold: Error in [0, 1] above which a patch is refined (``thresholding``).
-        refine_kernel_size: What the checkpoint is expected to hold: 1 or 3.
+        refine_kernel_size: The expected kernel size, 1 or 3; read from the checkpoint by default.
 
     Returns:
         A :class:`MattingRefine` or :class:`MattingBase` in float32 on the CPU.
 
     Raises:
-        CheckpointError: The file cannot be read, or holds something else.
+        CheckpointError: The file cannot be read, or does not hold the expected network.
+        UsageError: An option is out of its range.
     """
     if path is None:
         path = BUILTIN
@@ -71,11 +75,11 @@ def load_network(
     path = Path(path)
     state = read_state_dict(path)
     found_backbone, found_kernel = _backbone_of(state), _kernel_size_of(state)
-    _expect(path, "--model-backbone", backbone, found_backbone)
+    _check_expected(path, "--model-backbone", backbone, found_backbone)
     if model_type is None:
         model_type = "mattingbase" if found_kernel is None else "mattingrefine"
     network: MattingBase
-    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced
+    with torch.device("meta"):  # the weights are replaced, so they are not initialized
         if model_type == "mattingbase":
             state = {key: value for key, value in state.items() if not key.startswith("refiner.")}
             network = MattingBase(found_backbone)
@@ -85,7 +89,7 @@ def load_network(
                     f"{path}: has no refiner, which --model-type mattingrefine needs; "
                     "give --model-type mattingbase"
                 )
-            _expect(path, "--model-refine-kernel-size", refine_kernel_size, found_kernel)
+            _check_expected(path, "--model-refine-kernel-size", refine_kernel_size, found_kernel)
             network = MattingRefine(
                 found_backbone,
                 backbone_scale,
@@ -95,8 +99,11 @@ def load_network(
                 found_kernel,
             )
     _check_fit(path, state, network)
-    if whole := next((key for key, x in state.items() if x.is_quantized), None):
-        raise CheckpointError(f"{path}: {whole} is quantised; save the weights as floats")
+    for key, wanted in network.state_dict().items():
+        value = state[key]
+        if wanted.is_floating_point() and not value.is_floating_point():
+            kind = "quantised" if value.is_quantized else str(value.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{path}: {key} is {kind}; save the weights as floats")
     network.load_state_dict(state, assign=True)
     return network.float().eval().requires_grad_(False)
 
@@ -105,23 +112,23 @@ def _check_builtin() -> None:
     try:
         digest = hashlib.sha256(BUILTIN.read_bytes()).hexdigest()
     except OSError as error:
-        raise CheckpointError(f"{BUILTIN}: {error.strerror}; install the program again") from error
+        raise CheckpointError(f"{BUILTIN}: {error.strerror}; reinstall the program") from error
     if digest != SHA256:
-        raise CheckpointError(f"{BUILTIN}: the built-in weights are damaged; install them again")
+        raise CheckpointError(f"{BUILTIN}: the built-in weights are damaged; reinstall the program")
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint, on the CPU, under the published names.
+    """Read the tensors of a checkpoint, on the CPU, under their published names.
 
-    Code in the file is never run: pickles may hold tensors only, and TorchScript has its own
-    interpreter.
+    Python code in the file is never run: only tensors are unpickled, and TorchScript has an
+    interpreter of its own.
 
     Raises:
-        CheckpointError: The file cannot be read, or is no checkpoint of this network.
+        CheckpointError: The file cannot be read, or is not a checkpoint of this network.
     """
     content = _read_file(path)
     while isinstance(content, Mapping):
-        inner = next((content[name] for name in _WRAPPINGS if name in content), None)
+        inner = next((content[name] for name in _WRAPPER_KEYS if name in content), None)
         if not isinstance(inner, Mapping):
             break
         content = inner
@@ -147,7 +154,7 @@ def _read_file(path: Path) -> Any:
         if kind == "safetensors":
             return load_file(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a deprecated TorchScript, an unusual pickle
+            warnings.simplefilter("ignore")  # TorchScript is deprecated, pickles may be unusual
             if kind == "torchscript":
                 return torch.jit.load(path, map_location="cpu").state_dict()
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -155,20 +162,24 @@ def _read_file(path: Path) -> Any:
         if "truncated" in str(error):
             raise CheckpointError(f"{path}: cut short; download it again") from error
         raise CheckpointError(
-            f"{path}: not a state dict, or one with Python objects in it, which are not loaded as "
+            f"{path}: not a state dict, or one with Python objects, which are not loaded because "
             "they could run code; save only the state_dict() of the network"
         ) from error
-    except _DAMAGE as error:
+    except _DAMAGE_ERRORS as error:
         raise CheckpointError(f"{path}: damaged or cut short; download it again") from error
 
 
 def _kind_of(path: Path) -> Literal["pickle", "torchscript", "safetensors"]:
-    """Look at the file's first bytes, and say so if they are not those of a checkpoint."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(512)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot read this checkpoint: {error.strerror}") from error
+    """The kind of a checkpoint by its first bytes.
+
+    Raises:
+        CheckpointError: The file cannot be read, or is not a checkpoint.
+    """
+    with (
+        os_errors_as(CheckpointError, path, ValueError),  # ValueError: a NUL character
+        open(path, "rb") as file,
+    ):
+        head = file.read(512)
     text = head.lstrip().lower()
     if not head:
         raise CheckpointError(f"{path}: the file is empty; download it again")
@@ -181,14 +192,15 @@ def _kind_of(path: Path) -> Literal["pickle", "torchscript", "safetensors"]:
             f"{path}: a Git LFS pointer, not the checkpoint itself; fetch it with git lfs pull"
         )
     if head.startswith(b"PK"):
-        if not zipfile.is_zipfile(path):
-            raise CheckpointError(f"{path}: cut short; download it again")
         try:
-            with zipfile.ZipFile(path) as archive:
-                scripted = any(name.endswith("/constants.pkl") for name in archive.namelist())
-        except zipfile.BadZipFile as error:
+            is_whole = zipfile.is_zipfile(path)
+            names = zipfile.ZipFile(path).namelist() if is_whole else []
+        except _DAMAGE_ERRORS as error:
             raise CheckpointError(f"{path}: damaged; download it again") from error
-        return "torchscript" if scripted else "pickle"
+        if not is_whole:
+            raise CheckpointError(f"{path}: cut short; download it again")
+        is_script = any(name.endswith("/constants.pkl") for name in names)
+        return "torchscript" if is_script else "pickle"
     if head[:1] == b"\x80":
         return "pickle"
     if head[8:9] == b"{":
@@ -203,12 +215,12 @@ def _backbone_of(state: Mapping[str, Tensor]) -> Backbone:
 
 
 def _kernel_size_of(state: Mapping[str, Tensor]) -> int | None:
-    """1 or 3; None where there is no refiner."""
+    """1 or 3; None without a refiner."""
     weight = state.get("refiner.conv1.weight")
     return None if weight is None else (1 if weight.shape[-1:] == (1,) else 3)
 
 
-def _expect(path: Path, flag: str, given: object, found: object) -> None:
+def _check_expected(path: Path, flag: str, given: object, found: object) -> None:
     if given is not None and given != found:
         raise CheckpointError(f"{path}: holds {found}, not {given}, which {flag} asks for")
 

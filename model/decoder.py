@@ -1,4 +1,4 @@
-"""The decoder: from features at 1/16 back to the size of the input."""
+"""The decoder: upsamples features from 1/16 to the size of the input."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from torch.nn import functional as F
 
 
 class Decoder(nn.Module):
-    """Four steps of upsampling, joining a skip feature, and a 3x3 convolution.
+    """Four steps, each of upsampling, concatenation with a skip feature and a 3x3 convolution.
 
     Args:
-        feature_channels: Channels of the encoder's features at 1/16, 1/8, 1/4, 1/2 and 1, the
-            first of them after the ASPP.
+        feature_channels: Channels of the ASPP's output at 1/16 and of the encoder's features at
+            1/8, 1/4, 1/2 and 1.
         out_channels: Channels after each of the four steps.
     """
 

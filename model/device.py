@@ -1,4 +1,4 @@
-"""Devices: which one to run on, what it computes fastest, and what it says when memory runs out."""
+"""Devices: choice of a device, its fastest precision, and detection of out-of-memory errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,29 +18,29 @@ _OUT_OF_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "unable to find an engine",
 )
-#: The whole message of oneDNN when it finds no memory for the code of a convolution.
-_NO_ROOM_FOR_CODE = "could not create a primitive"
+#: The whole message of oneDNN when there is no memory for the generated code of a convolution.
+_NO_CODE_MEMORY = "could not create a primitive"
 
 
 class DeviceError(MattingError, RuntimeError):
-    """A device that is missing or too small; the message says what to set instead."""
+    """A device that is missing or has too little memory; the message says what to set instead."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a device, or the host, has too little memory."""
+    """Whether an error means that a device, or the host, has too little memory."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error)
-    told = text == _NO_ROOM_FOR_CODE or any(words in text for words in _OUT_OF_MEMORY)
-    return isinstance(error, RuntimeError) and told
+    matches = text == _NO_CODE_MEMORY or any(part in text for part in _OUT_OF_MEMORY)
+    return isinstance(error, RuntimeError) and matches
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device called ``name``; for ``auto`` the first that works of cuda, mps and cpu.
+    """The device called ``name``; for ``auto``, the first of cuda, mps and cpu that works.
 
     Raises:
-        UsageError: There is no such name.
-        DeviceError: There is no such device here.
+        UsageError: ``name`` is not the name of a supported device.
+        DeviceError: This machine does not have the device, or PyTorch does not support it.
     """
     if name == "auto":
         if torch.cuda.is_available() and _computes(torch.device("cuda")):
@@ -60,8 +60,8 @@ def resolve_device(name: str) -> torch.device:
             )
         if not _computes(device):
             raise DeviceError(
-                f"--device {name}: this PyTorch does not compute on it, which may be too old a "
-                "card; try --device auto, or another PyTorch"
+                f"--device {name}: this version of PyTorch does not compute on it, perhaps because "
+                "the card is too old; try --device auto, or another version of PyTorch"
             )
         return device
     if device.type == "mps":
@@ -72,7 +72,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def _computes(device: torch.device) -> bool:
-    """Whether PyTorch was built for a device: it lists cards that it has no code for."""
+    """Whether PyTorch can compute on a device; it also lists cards that it was not built for."""
     try:
         return bool((torch.zeros(1, device=device) + 1).item() == 1)
     except RuntimeError:
@@ -81,9 +81,9 @@ def _computes(device: torch.device) -> bool:
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
-    """On CUDA, convolutions of float32 in full precision; TF32 moves results by as much as 1e-2.
+    """Compute float32 convolutions on CUDA in full precision; TF32 changes results by up to 1e-2.
 
-    Whatever a program chose for itself, by PyTorch's older settings or its newer ones, comes back.
+    At the end, the setting of the program is restored, whichever of PyTorch's interfaces set it.
     """
     convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
     before, convolutions.fp32_precision = convolutions.fp32_precision, "ieee"
@@ -94,11 +94,11 @@ def exact_float32() -> Iterator[None]:
 
 
 def fastest_precision(device: torch.device) -> Precision:
-    """The type of convolutions that a device computes fastest without visible loss."""
-    if device.type == "cuda":  # those cards' float16 convolutions give NaN in some networks
+    """The type with which a device computes convolutions fastest, without visible loss."""
+    if device.type == "cuda":  # GTX 16 cards give NaN for float16 convolutions in some networks
         return "fp32" if "GTX 16" in torch.cuda.get_device_name(device) else "fp16"
-    # PyTorch has no public question for these
-    asked = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    if device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in asked):
+    # PyTorch has no public functions for these.
+    tests = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    if device.type == "cpu" and any(getattr(torch.cpu, name, bool)() for name in tests):
         return "bf16"
     return "fp32"

@@ -1,9 +1,12 @@
-"""MattingRefine for prediction: the same results from fewer passes over memory.
+"""The fast form of the networks: the same results from fewer passes over memory.
 
-Three things differ from the plain network. BatchNorms are folded and memory is channels-last. The
-frame stays in integers, and only what the network looks at becomes float: the small copy for the
-base, and windows for the refiner. And neighbouring patches are refined together, as one tile, since
-their windows overlap: the unpadded convolutions give each patch of a tile what they give it alone.
+It differs from the plain network in three ways:
+
+* BatchNorms are folded, and memory is channels-last.
+* Frames stay integers. Only the input of the network is converted to float: the small copy for the
+  base, and the windows for the refiner.
+* Adjacent patches are refined together as one tile, because their windows overlap. The convolutions
+  are unpadded, so each patch gets the same result as alone.
 """
 
 from typing import NamedTuple
@@ -18,16 +21,16 @@ from .matting import BaseOutput, MattingBase, MattingRefine
 from .refiner import resize
 from .tiles import Tiles, bilinear, cells
 
-#: Sides of a tile, in patches, that are tried for each batch.
+#: Sides of a tile, in patches; the fastest one is chosen for each batch.
 _TILE_SIDES = (1, 2, 4, 8)
 
 
 class FastOutput(NamedTuple):
-    """What the fast network predicts.
+    """The prediction of the fast MattingRefine.
 
     Attributes:
-        detail: (B, H, W, 4), what to add to the levels (R, G, B, 255) of a frame to get those of
-            the foreground and alpha, before they are clamped to 0 to 255.
+        detail: (B, H, W, 4), to be added to the levels (R, G, B, 255) of a frame: the sums, clamped
+            to 0 to 255, are those of the foreground and alpha.
         err_sm: (B, 1, h, w) in [0, 1], the predicted error of the coarse alpha.
         ref_sm: (B, 1, H/4, W/4), 1 where a patch was refined.
     """
@@ -38,7 +41,7 @@ class FastOutput(NamedTuple):
 
 
 class FastMattingBase(nn.Module):
-    """Predicts what a :class:`MattingBase` predicts.
+    """The fast form of a :class:`MattingBase`.
 
     Args:
         network: The network; it is copied.
@@ -56,7 +59,7 @@ class FastMattingBase(nn.Module):
         for name in ("conv1", "conv2", "conv3"):
             setattr(decoder, name, nn.Sequential(getattr(decoder, name), nn.ReLU(inplace=True)))
         decoder.relu = nn.Identity()
-        # as the refiner reads them: hidden channels, residual and alpha; then the error
+        # The order in which the refiner reads them (hidden, residual, alpha), then the error.
         order = [*range(5, 37), 1, 2, 3, 0, 4]
         decoder.conv4 = widen(select(decoder.conv4, outputs=order), outputs=48)
         self.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -70,7 +73,7 @@ class FastMattingBase(nn.Module):
         return BaseOutput(pha, (res + src).clamp(0, 1), err, hid)
 
     def _decode(self, src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden channels, residual and alpha as one (B, 36, H, W); the error (B, 1, H, W)."""
+        """Hidden features, residual and alpha as one (B, 36, H, W); the error (B, 1, H, W)."""
         pair = torch.cat([src - bgr, bgr.expand_as(src)], dim=1).to(self.dtype)
         deep, *skips = self.backbone(pair.contiguous(memory_format=torch.channels_last))
         coarse, err, _ = self.decoder([self.aspp(deep), *skips]).tensor_split([36, 37], dim=1)
@@ -80,7 +83,7 @@ class FastMattingBase(nn.Module):
 
 
 class FastMattingRefine(FastMattingBase):
-    """Predicts what a :class:`MattingRefine` predicts.
+    """The fast form of a :class:`MattingRefine`.
 
     Args:
         network: The network; it is copied.
@@ -94,16 +97,16 @@ class FastMattingRefine(FastMattingBase):
         self.backbone_scale = network.backbone_scale
         plain = network.refiner
         self.choose = plain.choose
-        # pixels that the windows of the two halves reach beyond a tile, at 1/2 and at full size
+        # Margins of windows in pixels: of the first half at 1/2 size, of the second at full size.
         self.wide, self.narrow = (3, 2) if plain.kernel_size == 3 else (0, 0)
 
         folded = fold_batch_norms(plain)
-        behind = [*range(32), 33, 34, 35, 32, *range(36, 42)]  # alpha behind the residual
-        conv1 = widen(select(folded.conv1, inputs=behind), outputs=32)
+        alpha_last = [*range(32), 33, 34, 35, 32, *range(36, 42)]  # alpha after the residual
+        conv1 = widen(select(folded.conv1, inputs=alpha_last), outputs=32)
         conv2 = widen(folded.conv2, inputs=32)
         conv3 = widen(folded.conv3, outputs=16)
         conv4 = widen(select(folded.conv4, outputs=[1, 2, 3, 0]), inputs=16)
-        opaque = torch.tensor([0.0, 0.0, 0.0, 255.0])  # an opaque frame, without a residual
+        opaque = torch.tensor([0.0, 0.0, 0.0, 255.0])  # zero residual, full alpha
         assert conv4.bias is not None
         conv4.weight.data.mul_(255)
         conv4.bias.data.mul_(255).sub_(opaque)
@@ -111,6 +114,7 @@ class FastMattingRefine(FastMattingBase):
         self.first_half = nn.Sequential(conv1, nn.ReLU(), conv2, nn.ReLU())
         self.second_half = nn.Sequential(conv3, nn.ReLU(), conv4)
         self.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # The last plate, its small copy and its padded copy.
         self._plate: tuple[Tensor, Tensor, Tensor] | None = None
 
     @torch.inference_mode()
@@ -120,8 +124,8 @@ class FastMattingRefine(FastMattingBase):
         Args:
             src: (B, 3, H, W), the frames: uint8, uint16, or float in [0, 1]; H and W are multiples
                 of 4. Channels-last memory is the fastest.
-            bgr: (B or 1, 3, H, W), their plates, likewise. What is made of a plate is kept for the
-                next call with the same tensor.
+            bgr: (B or 1, 3, H, W), their plates, of the same types. Copies of a plate are kept for
+                the next call with the same tensor.
         """
         height, width = src.shape[2:]
         small = int(height * self.backbone_scale), int(width * self.backbone_scale)
@@ -137,7 +141,7 @@ class FastMattingRefine(FastMattingBase):
         return FastOutput(detail, err, chosen)
 
     def _padded(self, frames: Tensor) -> Tensor:
-        """Frames in the order (B, H, W, 3), with zeros wherever a window may reach beyond them."""
+        """Frames as (B, H, W, 3), with zeros around them wherever a window may need pixels."""
         margin, grid = 2 * self.wide, 4 * _TILE_SIDES[-1]
         batch, channels, height, width = frames.shape
         below, right = -height % grid + margin, -width % grid + margin
@@ -154,50 +158,50 @@ class FastMattingRefine(FastMattingBase):
             detail: (B, H, W, 4).
             src: (B, H', W', 3), padded.
             bgr: (B or 1, H', W', 3), padded.
-            coarse: (B, h, w, 36), what the base says.
+            coarse: (B, h, w, 36): hidden features, residual and alpha of the base.
             chosen: (B, 1, H/4, W/4), 1 where a patch is chosen.
         """
-        side = self._cheapest_side(chosen)
+        side = self._fastest_side(chosen)
         right, below = (-length % side for length in (chosen.shape[3], chosen.shape[2]))
-        marks = cells(F.pad(chosen[:, 0], (0, right, 0, below)), side) > 0  # (B, R, C, side, side)
+        mask = cells(F.pad(chosen[:, 0], (0, right, 0, below)), side) > 0  # (B, R, C, side, side)
         patches = cells(detail, 4)
         half = detail.shape[1] // 2, detail.shape[2] // 2
-        for tiles in Tiles.marked(marks, side, *self._tiles_at_once(side, detail.device)):
+        for tiles in Tiles.chosen(mask, side, *self._batch_size(side, detail.device)):
             windows = [tiles.windows(frames, 4, 2 * self.wide) for frames in (src, bgr)]
             pair = torch.cat([to_float(window, self.dtype) for window in windows], dim=3)
             context = tiles.upsampled(coarse, half, 2, self.wide)
             refined = self._refine_windows(context, pair)
-            tile, down, across = marks[tiles.at][: tiles.meant].nonzero(as_tuple=True)
-            image, row, column = (index[tile] for index in tiles.at)
-            at = image, row * side + down, column * side + across
-            patches[at] = cells(refined.to(detail.dtype), 4)[tile, down, across]
+            tile, down, across = mask[tiles.positions][: tiles.distinct].nonzero(as_tuple=True)
+            frame, row, column = (index[tile] for index in tiles.positions)
+            index = frame, row * side + down, column * side + across
+            patches[index] = cells(refined.to(detail.dtype), 4)[tile, down, across]
 
-    def _cheapest_side(self, chosen: Tensor) -> int:
-        """The side of tiles, in patches, that takes the fewest multiplications."""
+    def _fastest_side(self, chosen: Tensor) -> int:
+        """The side of tiles, in patches, that needs the fewest multiplications."""
 
-        def cost(side: int) -> int:  # of a tile
+        def cost(side: int) -> int:  # multiplications for one tile
             first, second = 2 * (side + self.wide) - 2, 4 * side + self.narrow
             return first**2 * 42 * 32 + second**2 * 22 * 16
 
         tiles = [F.max_pool2d(chosen, side, ceil_mode=True).sum() for side in _TILE_SIDES]
-        counts = torch.stack(tiles).tolist()  # a device is waited for once
+        counts = torch.stack(tiles).tolist()  # waits for the device only once
         costs = {n * cost(side): side for n, side in zip(counts, _TILE_SIDES, strict=True)}
         return costs[min(costs)]
 
-    def _tiles_at_once(self, side: int, device: torch.device) -> tuple[int, int]:
-        """So many tiles that their windows stay in the processor's cache, or keep a GPU busy.
+    def _batch_size(self, side: int, device: torch.device) -> tuple[int, int]:
+        """Tiles in a batch, and a divisor of that to whose multiples the last batch is padded.
 
-        Also the number to whose multiples fewer tiles are filled up; the first is one of these. On
-        a GPU it is larger: each new shape costs time there, and a few tiles cost nothing.
+        On a CPU, the windows of a batch fit into the cache. On a GPU, a batch is large enough to
+        keep it busy, and the padding is coarser, as new shapes take more time than extra tiles.
         """
         few = 2**12 // (2 * (side + self.wide)) ** 2
         return (few * 8, few) if device.type == "cpu" else (few * 2**10, few * 2**4)
 
     def _refine_windows(self, context: Tensor, pair: Tensor) -> Tensor:
-        """The refiner on windows.
+        """Run the refiner on windows.
 
         Args:
-            context: (N, s + 2 * wide, s + 2 * wide, 36), what the base says, at 1/2 size.
+            context: (N, s + 2 * wide, s + 2 * wide, 36), output of the base at 1/2 size.
             pair: (N, 2 * s + 4 * wide, 2 * s + 4 * wide, 6), source and plate at full size.
 
         Returns:
@@ -215,7 +219,7 @@ def _first_conv(network: nn.Module) -> nn.Conv2d:
 
 
 def _shrink(frames: Tensor, height: int, width: int) -> Tensor:
-    """Resize (B, 3, H, W) bilinearly, as float in [0, 1], reading only the pixels that count."""
+    """Resize (B, 3, H, W) bilinearly to float in [0, 1]; only the pixels needed are read."""
     device = frames.device
     top, bottom, down = bilinear(torch.arange(height, device=device), frames.shape[2], height)
     left, right, across = bilinear(torch.arange(width, device=device), frames.shape[3], width)
@@ -242,7 +246,7 @@ def _enlarge(x: Tensor, height: int, width: int) -> Tensor:
 
 
 def to_float(pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Integers become [0, 1]; floats stay."""
+    """Scale integers to [0, 1]; floats keep their values."""
     if pixels.is_floating_point():
         return pixels.to(dtype)
     return torch.mul(pixels, 1 / torch.iinfo(pixels.dtype).max).to(dtype)

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from media import UsageError
+
 from .aspp import ASPP
 from .decoder import Decoder
 from .mobilenet import MobileNetV2Encoder
@@ -70,12 +72,12 @@ class MattingBase(nn.Module):
 
 
 class MattingRefine(MattingBase):
-    """The base network on a small copy of the frame, refined at full size where it errs.
+    """The base network on a small copy of the frame, refined at full size where it is wrong.
 
     Args:
         backbone: ``resnet101``, ``resnet50`` or ``mobilenetv2``.
         backbone_scale: Size of the small copy relative to the frame, in (0, 1/2].
-        refine_mode: See :class:`Refiner`, as for all that follow.
+        refine_mode: See :class:`Refiner`, also for the following.
         refine_sample_pixels: Full-size pixels to refine in each frame.
         refine_threshold: Error in [0, 1] above which a patch is refined.
         refine_kernel_size: 1 or 3.
@@ -93,7 +95,7 @@ class MattingRefine(MattingBase):
         refine_prevent_oversampling: bool = True,
     ):
         if not 0 < backbone_scale <= 1 / 2:
-            raise ValueError(f"backbone scale {backbone_scale} is not in (0, 1/2]")
+            raise UsageError(f"backbone scale {backbone_scale} is not in (0, 1/2]")
         super().__init__(backbone)
         self.backbone_scale = backbone_scale
         self.refiner = Refiner(
@@ -107,7 +109,7 @@ class MattingRefine(MattingBase):
     def forward(self, src: Tensor, bgr: Tensor) -> RefineOutput:  # type: ignore[override]
         """Matte ``src`` (B, 3, H, W) before the plate ``bgr`` (B, 3, H, W), both in [0, 1].
 
-        H and W have to be multiples of 4.
+        H and W must be multiples of 4.
         """
         height, width = src.shape[2:]
         if height % 4 or width % 4:
@@ -141,4 +143,4 @@ def _encoder(backbone: Backbone) -> ResNetEncoder | MobileNetV2Encoder:
         return ResNetEncoder((3, 4, 6, 3))
     if backbone == "mobilenetv2":
         return MobileNetV2Encoder()
-    raise ValueError(f"backbone {backbone!r} is none of {', '.join(BACKBONES)}")
+    raise UsageError(f"backbone {backbone!r} is none of {', '.join(BACKBONES)}")

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-#: Expansion, channels, blocks, and stride of the first of them: the paper's table 2, but the last
-#: stride of 2 is 1, and the blocks behind it are dilated instead.
+#: Expansion, channels, number of blocks, and stride of the first block, from the paper's table 2,
+#: except that the last stride of 2 is 1 and the blocks after it are dilated instead.
 _STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -13,12 +13,12 @@ _STAGES = (
     (6, 160, 3, 1),
     (6, 320, 1, 1),
 )
-#: From this block on depthwise convolutions are dilated.
-_DILATED_FROM = 15
+#: Index of the first block with a dilated convolution.
+_FIRST_DILATED_BLOCK = 15
 
 
 class MobileNetV2Encoder(nn.Module):
-    """MobileNetV2 without its last 1x1 convolution and its classifier, dilated to stay at 1/16."""
+    """MobileNetV2 without its last 1x1 convolution and classifier, dilated to stay at 1/16."""
 
     #: Channels at 1/16, 1/8, 1/4, 1/2 and 1.
     feature_channels = (320, 32, 24, 16, 6)
@@ -30,7 +30,7 @@ class MobileNetV2Encoder(nn.Module):
         for expansion, channels, blocks, first_stride in _STAGES:
             for block in range(blocks):
                 stride = 1 if block else first_stride
-                dilation = 2 if len(self.features) >= _DILATED_FROM else 1
+                dilation = 2 if len(self.features) >= _FIRST_DILATED_BLOCK else 1
                 self.features.append(_Block(below, channels, expansion, stride, dilation))
                 below = channels
 
@@ -44,7 +44,7 @@ class MobileNetV2Encoder(nn.Module):
 
 
 class _Block(nn.Module):
-    """An inverted residual: widened, convolved channel by channel, and narrowed again."""
+    """An inverted residual: expansion, depthwise convolution, and projection."""
 
     def __init__(self, below: int, channels: int, expansion: int, stride: int, dilation: int):
         super().__init__()

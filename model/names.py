@@ -1,4 +1,4 @@
-"""Names of networks, modes and precisions, as settings have them, and the defaults by size."""
+"""Names of networks, modes and precisions in the settings, and defaults by frame size."""
 
 from typing import Literal, get_args
 
@@ -9,15 +9,15 @@ RefineMode = Literal["full", "sampling", "thresholding"]
 REFINE_MODES: tuple[RefineMode, ...] = get_args(RefineMode)
 Precision = Literal["auto", "fp32", "fp16", "bf16"]
 
-#: Longer side of a frame, in pixels, up to which the defaults for HD hold; above it, those for 4K.
+#: Longer side of a frame, in pixels, up to which the defaults for HD apply; above, those for 4K.
 HD_LIMIT = 2880
 
 
 def default_scale(longer_side: int) -> float:
-    """The size at which the base sees a frame, relative to it: 1/4 for HD, 1/8 for 4K."""
+    """Size of the base's input relative to the frame: 1/4 for HD, 1/8 for 4K."""
     return 0.25 if longer_side <= HD_LIMIT else 0.125
 
 
 def default_sample_pixels(longer_side: int) -> int:
-    """How many pixels of a frame are refined: 80,000 for HD, 320,000 for 4K."""
+    """Number of pixels to refine in a frame: 80,000 for HD, 320,000 for 4K."""
     return 80_000 if longer_side <= HD_LIMIT else 320_000

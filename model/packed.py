@@ -1,4 +1,4 @@
-"""Convolutions for CPUs with their weights laid out in advance and their activation built in."""
+"""Convolutions for CPUs, with reordered weights and a fused activation."""
 
 from functools import lru_cache
 from itertools import pairwise
@@ -15,12 +15,12 @@ _ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.ReLU: "relu", nn.ReLU6: "r
 class PackedConv(nn.Module):
     """A convolution and the activation after it in one pass.
 
-    PyTorch has the operators for its own compiler; they are no public interface, hence
-    :func:`can_pack`.
+    It uses operators of PyTorch's compiler, which are not a public interface; :func:`can_pack`
+    tests them.
 
     Args:
-        conv: With zeros as padding; its weights are shared.
-        activation: What follows.
+        conv: A convolution with zero padding; its weights are shared.
+        activation: The activation after it.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: Activation = "none"):
@@ -44,7 +44,7 @@ class PackedConv(nn.Module):
 
 @lru_cache
 def can_pack(dtype: torch.dtype) -> bool:
-    """Whether packed convolutions work here, and give what ordinary ones give."""
+    """Whether packed convolutions work here and give the same results as ordinary ones."""
     if not torch.backends.mkldnn.is_available():
         return False
     generator = torch.Generator().manual_seed(0)
@@ -62,16 +62,16 @@ def can_pack(dtype: torch.dtype) -> bool:
 
 
 def pack(network: nn.Module) -> None:
-    """Replace every convolution within ``network`` by a packed one, in place.
+    """Replace every convolution in ``network`` by a packed one, in place.
 
-    An activation that follows in the same ``nn.Sequential`` is built in.
+    An activation that follows it in the same ``nn.Sequential`` is fused.
     """
     for module in list(network.modules()):
         children = [(n, c) for n, c in module.named_children() if not isinstance(c, nn.Identity)]
         for (name, child), (after, activation) in pairwise([*children, ("", nn.Identity())]):
             if isinstance(child, nn.Conv2d):
-                built_in: Activation = "none"
+                fused: Activation = "none"
                 if isinstance(module, nn.Sequential) and type(activation) in _ACTIVATIONS:
-                    built_in = _ACTIVATIONS[type(activation)]
+                    fused = _ACTIVATIONS[type(activation)]
                     setattr(module, after, nn.Identity())
-                setattr(module, name, PackedConv(child, built_in))
+                setattr(module, name, PackedConv(child, fused))

@@ -1,10 +1,10 @@
-"""Choosing 4x4 patches of an image, cutting windows around them, and putting them back."""
+"""Chooses 4x4 patches of frames, cuts windows around them, and replaces the patches."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Indices of the chosen patches: image, row and column on the 1/4-size grid, each (N,).
+#: Indices of the chosen patches: frame, row and column on the 1/4-size grid, each (N,).
 PatchIndex = tuple[Tensor, Tensor, Tensor]
 
 
@@ -13,8 +13,8 @@ def sample_patches(err: Tensor, count: int, *, prevent_oversampling: bool = True
 
     Args:
         err: (B, 1, H/4, W/4), the predicted error of each patch.
-        count: Patches to choose in each image; never more than there are.
-        prevent_oversampling: Leave out patches whose error is 0, however few remain.
+        count: Number of patches to choose in each frame; all of them if there are fewer.
+        prevent_oversampling: Never choose patches whose error is 0.
 
     Returns:
         (B, 1, H/4, W/4), 1 where a patch is chosen and 0 elsewhere.
@@ -32,31 +32,31 @@ def threshold_patches(err: Tensor, threshold: float) -> Tensor:
 
 def patch_index(chosen: Tensor) -> PatchIndex:
     """The indices of the patches marked in ``chosen`` (B, 1, H/4, W/4)."""
-    image, row, column = chosen.squeeze(1).nonzero(as_tuple=True)
-    return image, row, column
+    frame, row, column = chosen.squeeze(1).nonzero(as_tuple=True)
+    return frame, row, column
 
 
 def cut_windows(x: Tensor, index: PatchIndex, *, stride: int, margin: int) -> Tensor:
     """Cut the window around each chosen patch.
 
     Args:
-        x: (B, C, H/s, W/s), a map in which a patch is ``stride`` pixels wide.
+        x: (B, C, H/s, W/s) with s = 4 / ``stride``.
         index: The N chosen patches.
-        stride: Side of a patch in ``x``: 4 at full size, 2 at half size.
-        margin: Pixels that the window reaches beyond the patch; zeros outside the image.
+        stride: Side of a patch in ``x`` in pixels: 4 at full size, 2 at half size.
+        margin: Pixels of the window on each side of the patch; zeros outside the frame.
 
     Returns:
         (N, C, stride + 2 * margin, stride + 2 * margin).
     """
     size = stride + 2 * margin
     windows = F.pad(x, (margin,) * 4).unfold(2, size, stride).unfold(3, size, stride)
-    image, row, column = index
-    return windows.permute(0, 2, 3, 1, 4, 5)[image, row, column]
+    frame, row, column = index
+    return windows.permute(0, 2, 3, 1, 4, 5)[frame, row, column]
 
 
 def put_patches(x: Tensor, patches: Tensor, index: PatchIndex) -> Tensor:
     """Replace the chosen patches of ``x`` (B, C, H, W), in place, by ``patches`` (N, C, 4, 4)."""
-    image, row, column = index
+    frame, row, column = index
     grid = x.unflatten(3, (-1, 4)).unflatten(2, (-1, 4)).permute(0, 2, 4, 1, 3, 5)
-    grid[image, row, column] = patches.to(x.dtype)
+    grid[frame, row, column] = patches.to(x.dtype)
     return x

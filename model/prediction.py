@@ -1,4 +1,4 @@
-"""What the network predicts for a batch."""
+"""Predictions of the network for a batch of frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +12,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of a batch, float32 in [0, 1].
+    """The prediction for a batch, float32 in [0, 1].
 
     Attributes:
         pha: (B, 1, H, W), alpha.
         fgr: (B, 3, H, W), the subject's colours, not multiplied by alpha.
         err: (B, 1, h, w), the predicted error of the coarse alpha.
-        ref: (B, 1, h, w), 1 where the result was refined; None from a network without refiner.
-        padded_size: (height, width) that ``err`` and ``ref`` stand for; the frame is its top left.
+        ref: (B, 1, h, w), 1 where a patch was refined; None from a network without a refiner.
+        padded_size: (height, width) of the padded frame, which ``err`` and ``ref`` cover; the frame
+            itself is at the top left.
     """
 
     pha: Tensor
@@ -36,10 +37,10 @@ class Prediction:
         """The subject with straight alpha: RGB where alpha is not 0, and black elsewhere.
 
         Args:
-            bits: Of the levels that it is rounded to later.
+            bits: Bits per level to which the result will be rounded.
 
         Returns:
-            (B, 4, H, W): float in [0, 1], or integer levels of that many bits.
+            (B, 4, H, W): float in [0, 1], or integer levels of ``bits``.
         """
         return torch.cat([self.fgr * self.pha.ne(0), self.pha], dim=1)
 
@@ -50,12 +51,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class DetailPrediction:
-    """What the fast network says of a batch; as :class:`Prediction`, made when it is asked for.
+    """The prediction of the fast network; ``pha`` and ``fgr`` are computed at their first use.
 
     Attributes:
         src: (B, 3, H, W), the frames: uint8, or float in [0, 1].
-        detail: (B, H, W, 4), what to add to the levels (R, G, B, 255) of ``src``.
-        err, ref, padded_size: As of :class:`Prediction`.
+        detail: (B, H, W, 4), to be added to the levels (R, G, B, 255) of ``src``.
+        err, ref, padded_size: As in :class:`Prediction`.
     """
 
     src: Tensor
@@ -79,7 +80,7 @@ class DetailPrediction:
         return Prediction(pha, self.fgr, self.err, self.ref, self.padded_size)
 
     def cut_out(self, bits: int = 8) -> Tensor:
-        """As :meth:`Prediction.cut_out`; in one pass over memory where that is possible."""
+        """As :meth:`Prediction.cut_out`, in one pass over memory if that is possible."""
         if bits != 8 or self.src.device.type != "cpu" or self.src.dtype != torch.uint8:
             return self.with_pha(self.pha).cut_out(bits)
         levels = torch.empty(self.detail.shape, dtype=torch.uint8)
@@ -89,14 +90,14 @@ class DetailPrediction:
         return levels.permute(0, 3, 1, 2)
 
     def sparse(self, i: int, every: int) -> tuple[Tensor, Tensor]:
-        """As :meth:`Prediction.sparse`; the other pixels are not worked out."""
+        """As :meth:`Prediction.sparse`; only these pixels are computed."""
         src, detail = self.src[i : i + 1], self.detail[i : i + 1]
-        thin = replace(self, src=src[..., ::every, ::every], detail=detail[:, ::every, ::every])
-        return thin.pha[0], thin.fgr[0]
+        sparse = replace(self, src=src[..., ::every, ::every], detail=detail[:, ::every, ::every])
+        return sparse.pha[0], sparse.fgr[0]
 
 
 def concatenate(parts: Sequence[Prediction | DetailPrediction]) -> Prediction:
-    """Predictions of consecutive batches as one."""
+    """Concatenate the predictions of consecutive batches."""
     refs = [part.ref for part in parts if part.ref is not None]
     return Prediction(
         pha=torch.cat([part.pha for part in parts]),
@@ -108,11 +109,11 @@ def concatenate(parts: Sequence[Prediction | DetailPrediction]) -> Prediction:
 
 
 def _add_detail(frame: np.ndarray, detail: np.ndarray, out: np.ndarray) -> None:
-    """Fill ``out`` with RGBA levels, rounded and clamped, black where there is no alpha.
+    """Fill ``out`` with RGBA levels, rounded and clamped, black where alpha is 0.
 
     Args:
         frame: (H, W, 3), uint8.
-        detail: (H, W, 4), what to add to the levels (R, G, B, 255).
+        detail: (H, W, 4), to be added to the levels (R, G, B, 255).
         out: (H, W, 4), uint8.
     """
     cv2.cvtColor(frame, cv2.COLOR_RGB2RGBA, dst=out)

@@ -1,4 +1,4 @@
-"""Runs the network on batches of any size: padding, precision, and too little memory."""
+"""Runs the network on batches of frames: padding, precision, and fallbacks."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,21 +26,21 @@ _DTYPES = {
 class Predictor:
     """Predicts batches of frames of any size.
 
-    Sizes that the network cannot take are padded with copies of the edge, and cropped afterwards. A
-    batch that does not fit into the device's memory is halved, and so are those after it. On a CPU
-    several threads may call it at once.
+    Frames are padded with copies of the edge to a size that the network supports, and results are
+    cropped. A batch that does not fit into the device's memory is halved, and so are all later
+    ones. On a CPU, several threads may call it at once.
 
     Args:
-        network: A network as :func:`load_network` gives, or any that maps ``src`` and ``bgr`` to
-            such an output.
-        device: Where to run it.
+        network: A network of :func:`load_network`, or any other that maps ``src`` and ``bgr`` to a
+            :class:`BaseOutput` or :class:`RefineOutput`.
+        device: The device to run on.
         precision: Type of the convolutions.
-        fast: Run the fast form of a network that has one; without it, the network as it is.
-        warn: Called with one sentence for each thing changed on the way.
+        fast: Run the fast form of the network if it has one.
+        warn: Called with one sentence for each fallback.
 
     Attributes:
         precision: The type in use.
-        path: ``fast``, or ``plain`` for the network as it is.
+        path: ``fast`` for the fast form of the network, ``plain`` for the network itself.
     """
 
     def __init__(
@@ -57,12 +57,13 @@ class Predictor:
         self.plain = network.eval()
         self._warn = warn
         self._largest_batch: int | None = None
+        # The last plate for a network, and the plate as the network's input.
         self._plate: tuple[nn.Module, Tensor, Tensor] | None = None
-        self._changing = Lock()
+        self._fallback_lock = Lock()
         self._use(fast and device.type in ("cpu", "cuda"))
 
     def _use(self, fast: bool) -> None:
-        """Choose the form of the network, and bring it to the device."""
+        """Choose the form of the network and move it to the device."""
         self.network = self.plain
         if fast and type(self.plain) is MattingRefine:
             self.network = FastMattingRefine(self.plain, self._dtype)
@@ -82,11 +83,10 @@ class Predictor:
 
         Args:
             src: (B, 3, H, W): uint8, uint16, or float in [0, 1].
-            bgr: (B or 1, 3, H, W), likewise. Work on a plate is saved where the next call has the
-                same tensor.
+            bgr: (B or 1, 3, H, W), of the same types. Calls with the same tensor are faster.
 
         Raises:
-            DeviceError: Not even one frame fits into memory.
+            DeviceError: One frame alone does not fit into memory.
         """
         parts: list[Prediction | DetailPrediction] = []
         done = 0
@@ -99,30 +99,31 @@ class Predictor:
         return parts[0] if len(parts) == 1 else concatenate(parts)
 
     def _try(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction | None:
-        """Predict; None if something was changed so that another try is worth it."""
+        """Predict; None after a fallback, with which to try again."""
         network = self.network
         try:
             return self._predict(network, src.to(self.device), bgr)
         except NotImplementedError as error:
-            with self._changing:
-                if self.network is network:  # not changed by another thread meanwhile
+            with self._fallback_lock:
+                if self.network is network:  # no other thread has fallen back in the meantime
                     self._fall_back(error)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            failed = error.with_traceback(None)  # which holds what there was no room for
+            failed = error.with_traceback(None)  # the traceback keeps the tensors in memory
             self._halve(len(src), failed)
         return None
 
     def _fall_back(self, error: NotImplementedError) -> None:
-        """From the fast form to the plain one, and from the device to the CPU."""
+        """Switch from the fast form to the plain one, or from the device to the CPU."""
         if self.path == "plain" and self.device.type == "cpu":
             raise error
         reason = str(error).partition("\n")[0]
         if self.path == "fast":
-            self._warn(f"going on without the fast form of the network: {reason}")
+            self._warn(f"continuing without the fast form of the network: {reason}")
         else:
-            self._warn(f"going on with the CPU, as {self.device.type} lacks an operator: {reason}")
+            name = self.device.type
+            self._warn(f"continuing on the CPU, as {name} lacks an operator: {reason}")
             self.device = torch.device("cpu")
         self._plate = None
         self._use(fast=False)
@@ -138,7 +139,7 @@ class Predictor:
         self._largest_batch = batch // 2
         self._warn(
             f"out of memory on {self.device} with {batch} frames at a time; "
-            f"going on with {self._largest_batch} (--batch-size {self._largest_batch})"
+            f"continuing with {self._largest_batch} (--batch-size {self._largest_batch})"
         )
 
     @torch.inference_mode()
@@ -149,12 +150,12 @@ class Predictor:
         height, width = src.shape[2:]
         plate = self._plate
         if plate is None or plate[0] is not network or plate[1] is not bgr:
-            plate = self._plate = network, bgr, self._prepared(bgr.to(self.device), plain)
-        frames, plates = self._prepared(src, plain), plate[2]
+            plate = self._plate = network, bgr, self._to_input(bgr.to(self.device), plain)
+        frames, plates = self._to_input(src, plain), plate[2]
         size = frames.shape[2], frames.shape[3]
         if plain:
             plates = plates.expand_as(frames)
-        with self._arithmetic(plain):
+        with self._precision_set(plain):
             output = network(frames, plates)
         if isinstance(output, FastOutput):
             frames, detail = frames[..., :height, :width], output.detail[:, :height, :width]
@@ -169,23 +170,23 @@ class Predictor:
         )
 
     @contextmanager
-    def _arithmetic(self, plain: bool) -> Iterator[None]:
+    def _precision_set(self, plain: bool) -> Iterator[None]:
         with ExitStack() as stack:
-            if self.device.type == "cuda":  # a setting of the process, not of a thread
+            if self.device.type == "cuda":  # a setting of the whole process, not of a thread
                 stack.enter_context(exact_float32())
             if plain and self._dtype is not torch.float32:
                 stack.enter_context(torch.autocast(self.device.type, self._dtype))
             yield
 
-    def _prepared(self, frames: Tensor, plain: bool) -> Tensor:
-        """Frames as the network takes them: of a type and a size that it knows."""
-        if plain or frames.dtype != torch.uint8:  # few operators know uint16
+    def _to_input(self, frames: Tensor, plain: bool) -> Tensor:
+        """Convert and pad frames to a type and a size that the network supports."""
+        if plain or frames.dtype != torch.uint8:  # few operators support uint16
             frames = to_float(frames)
         if not isinstance(self.plain, MattingRefine):
             return frames
-        smallest = 4 * -(-1 // (4 * self.plain.backbone_scale))  # one pixel for the backbone
+        min_side = 4 * -(-1 // (4 * self.plain.backbone_scale))  # one pixel for the backbone
         rows, columns = (
-            torch.arange(max(int(smallest), -(-length // 4) * 4), device=frames.device)
+            torch.arange(max(int(min_side), -(-length // 4) * 4), device=frames.device)
             for length in frames.shape[2:]
         )
         height, width = frames.shape[2:]

@@ -1,8 +1,10 @@
-"""The refiner: full-resolution detail where the coarse result is expected to be wrong."""
+"""The refiner: full-resolution detail where the coarse result is likely to be wrong."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from media import UsageError
 
 from .names import REFINE_MODES, RefineMode
 from .patches import (
@@ -16,19 +18,22 @@ from .patches import (
 
 
 class Refiner(nn.Module):
-    """Refines the 4x4 patches of an image that have the highest predicted error.
+    """Refines the 4x4 patches of a frame that have the highest predicted error.
 
-    Two convolutions see a patch's surroundings at 1/2 size, two more see it at full size. The
-    margins of the windows (3 pixels at 1/2, 2 at full size) are what the unpadded 3x3 convolutions
-    consume; with a kernel of 1 there are none.
+    Two convolutions process a window around each patch at 1/2 size, two more at full size. The
+    margins of the windows (3 pixels at 1/2 size, 2 at full size) are consumed by the unpadded 3x3
+    convolutions; with a kernel of 1 there are no margins.
 
     Args:
         mode: ``sampling`` refines a fixed number of patches, ``thresholding`` those above an error,
-            ``full`` the whole image.
-        sample_pixels: Full-size pixels to refine in each image (``sampling``).
+            ``full`` the whole frame.
+        sample_pixels: Full-size pixels to refine in each frame (``sampling``).
         threshold: Error in [0, 1] above which a patch is refined (``thresholding``).
         kernel_size: 1 or 3.
-        prevent_oversampling: Leave patches without any predicted error alone (``sampling``).
+        prevent_oversampling: Never refine patches whose predicted error is 0 (``sampling``).
+
+    Raises:
+        UsageError: The mode or the kernel size is none of these.
     """
 
     def __init__(
@@ -41,9 +46,9 @@ class Refiner(nn.Module):
     ):
         super().__init__()
         if mode not in REFINE_MODES:
-            raise ValueError(f"refine mode {mode!r} is none of {', '.join(REFINE_MODES)}")
+            raise UsageError(f"refine mode {mode!r} is none of {', '.join(REFINE_MODES)}")
         if kernel_size not in (1, 3):
-            raise ValueError(f"refine kernel size {kernel_size} is neither 1 nor 3")
+            raise UsageError(f"refine kernel size {kernel_size} is neither 1 nor 3")
         self.mode = mode
         self.sample_pixels = sample_pixels
         self.threshold = threshold
@@ -69,7 +74,7 @@ class Refiner(nn.Module):
             src: (B, 3, H, W) in [0, 1], the frame; H and W are multiples of 4.
             bgr: (B, 3, H, W) in [0, 1], the plate.
             pha: (B, 1, h, w) in [0, 1], the coarse alpha.
-            res: (B, 3, h, w), the coarse foreground less the source.
+            res: (B, 3, h, w), the coarse foreground minus the source.
             err: (B, 1, h, w) in [0, 1], the predicted error of ``pha``.
             hid: (B, 32, h, w), the hidden features of the base.
 
@@ -80,7 +85,7 @@ class Refiner(nn.Module):
         coarse = torch.cat([hid, pha, res], dim=1)
         ref = self.choose(err, *src.shape[2:])
         if self.mode == "full":
-            refined = self._refine_everything(src, bgr, coarse)
+            refined = self._refine_frames(src, bgr, coarse)
             return refined[:, :1], refined[:, 1:], ref
 
         result = resize(coarse[:, -4:], *src.shape[2:])
@@ -90,7 +95,12 @@ class Refiner(nn.Module):
         return result[:, :1], result[:, 1:], ref
 
     def choose(self, err: Tensor, height: int, width: int) -> Tensor:
-        """The patches of (height, width) frames to refine, by the coarse error ``err``.
+        """Choose the patches to refine in frames of (height, width).
+
+        Args:
+            err: (B, 1, h, w) in [0, 1], the predicted error of the coarse alpha.
+            height: Of the frames, a multiple of 4.
+            width: Likewise.
 
         Returns:
             (B, 1, height / 4, width / 4), 1 where a patch is chosen and 0 elsewhere.
@@ -115,7 +125,7 @@ class Refiner(nn.Module):
         y = cut_windows(pair, index, stride=4, margin=narrow)
         return self._second_half(torch.cat([x, y], dim=1))  # 4x4 at full size
 
-    def _refine_everything(self, src: Tensor, bgr: Tensor, coarse: Tensor) -> Tensor:
+    def _refine_frames(self, src: Tensor, bgr: Tensor, coarse: Tensor) -> Tensor:
         wide, narrow = (3, 2) if self.kernel_size == 3 else (0, 0)
         pair = torch.cat([src, bgr], dim=1)
         x = self._first_half(F.pad(_context(coarse, pair), (wide,) * 4))
@@ -132,7 +142,7 @@ class Refiner(nn.Module):
 
 
 def _context(coarse: Tensor, pair: Tensor) -> Tensor:
-    """Everything a patch's surroundings tell: (B, 42, H/2, W/2)."""
+    """Input of the first half: (B, 42, H/2, W/2), ``coarse`` and ``pair`` at 1/2 size."""
     height, width = pair.shape[2] // 2, pair.shape[3] // 2
     return torch.cat([resize(coarse, height, width), resize(pair, height, width)], dim=1)
 

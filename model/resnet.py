@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class ResNetEncoder(nn.Module):
-    """A ResNet of bottlenecks without its classifier, dilated to stay at 1/16.
+    """A ResNet without its classifier, with dilations so that its last features are at 1/16.
 
     Args:
         layers: Number of bottlenecks in each of the four stages.
@@ -34,7 +34,7 @@ class ResNetEncoder(nn.Module):
 
 
 class _Bottleneck(nn.Module):
-    """Narrowed, convolved and widened fourfold, and added to what came in."""
+    """Three convolutions, 1x1, 3x3 and 1x1 with four times the channels, and a shortcut."""
 
     def __init__(self, below: int, narrow: int, *, stride: int = 1, dilation: int = 1):
         super().__init__()
@@ -64,7 +64,7 @@ class _Bottleneck(nn.Module):
 def _stage(
     below: int, narrow: int, blocks: int, *, stride: int = 1, dilation: int = 1
 ) -> nn.Sequential:
-    """Bottlenecks; the first has the stride, those behind it the dilation."""
+    """Bottlenecks; the stride applies to the first one, the dilation to all others."""
     first = _Bottleneck(below, narrow, stride=stride)
     rest = [_Bottleneck(4 * narrow, narrow, dilation=dilation) for _ in range(blocks - 1)]
     return nn.Sequential(first, *rest)

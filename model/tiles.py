@@ -1,4 +1,4 @@
-"""Tiles: squares of neighbouring patches, and the windows around them."""
+"""Tiles: square groups of adjacent patches, and the windows around them."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -9,61 +9,70 @@ from torch import Tensor
 
 
 class Tiles(NamedTuple):
-    """Square groups of neighbouring patches.
+    """Square groups of adjacent patches.
 
     Attributes:
-        at: Image, row and column of each tile, each (N,).
-        meant: How many of these are meant; the rest repeat the last.
-        side: Patches along a side.
-        grid: Rows and columns of tiles in an image.
+        positions: Frame, row and column of each tile, each (N,).
+        distinct: Number of distinct tiles; the others are padding and repeat the last one.
+        side: Side of a tile in patches.
+        grid: Rows and columns of tiles in a frame.
     """
 
-    at: tuple[Tensor, Tensor, Tensor]
-    meant: int
+    positions: tuple[Tensor, Tensor, Tensor]
+    distinct: int
     side: int
     grid: tuple[int, int]
 
     @classmethod
-    def marked(cls, marks: Tensor, side: int, at_once: int, multiple: int) -> Iterator["Tiles"]:
-        """The tiles with any mark in ``marks`` (B, R, C, side, side), so many at once.
+    def chosen(
+        cls, patches: Tensor, side: int, batch_size: int, multiple: int
+    ) -> Iterator["Tiles"]:
+        """The tiles with a chosen patch, in batches.
 
-        The last ones are filled up to a multiple of ``multiple``, since the libraries that convolve
-        keep something for each shape that they meet, which would go on for hundreds of frames.
+        The last batch is padded to a multiple of ``multiple``: convolution libraries prepare and
+        cache each new shape, so there must be few of them.
+
+        Args:
+            patches: (B, R, C, side, side), bool, True where a patch is chosen.
+            side: Side of a tile in patches.
+            batch_size: Tiles in each batch but the last.
+            multiple: See above.
         """
-        rows, columns = marks.shape[1:3]
-        for part in marks.flatten(3).any(3).nonzero().split(at_once):
-            repeats = part[-1:].expand(-len(part) % multiple, -1)
-            image, row, column = torch.cat([part, repeats]).unbind(1)
-            yield cls((image, row, column), len(part), side, (rows, columns))
+        rows, columns = patches.shape[1:3]
+        for part in patches.flatten(3).any(3).nonzero().split(batch_size):
+            padding = part[-1:].expand(-len(part) % multiple, -1)
+            frame, row, column = torch.cat([part, padding]).unbind(1)
+            yield cls((frame, row, column), len(part), side, (rows, columns))
 
     def windows(self, frames: Tensor, patch: int, margin: int) -> Tensor:
         """Cut the window around each tile.
 
         Args:
-            frames: (B or 1, H', W', C), padded by ``margin`` and for whole tiles.
-            patch: Side of a patch in ``frames``.
-            margin: Pixels that a window reaches beyond its tile.
+            frames: (B or 1, H', W', C), padded by ``margin`` and to whole tiles.
+            patch: Side of a patch in ``frames`` in pixels.
+            margin: Pixels of a window on each side of its tile.
 
         Returns:
             (N, n, n, C) with n = side * patch + 2 * margin.
         """
         step = self.side * patch
         size = step + 2 * margin
-        image, row, column = self.at
+        frame, row, column = self.positions
         windows = frames.unfold(1, size, step).unfold(2, size, step).permute(0, 1, 2, 4, 5, 3)
-        return windows[image if len(frames) > 1 else image * 0, row, column]
+        return windows[frame if len(frames) > 1 else frame * 0, row, column]
 
     def upsampled(self, x: Tensor, size: tuple[int, int], patch: int, margin: int) -> Tensor:
         """As :meth:`windows`, of ``x`` (B, h, w, C) resized bilinearly to ``size``."""
-        image, row, column = self.at
+        frame, row, column = self.positions
         step = self.side * patch
         kind = x.device, x.dtype
-        down, taps_y = _interpolation(self.grid[0], step, margin, x.shape[1], size[0], *kind)
-        across, taps_x = _interpolation(self.grid[1], step, margin, x.shape[2], size[1], *kind)
-        down, taps_y, across, taps_x = down[row], taps_y[row], across[column], taps_x[column]
-        small = x[image[:, None, None], down[:, :, None], across[:, None, :]]  # (N, m, m, C)
-        tall = (taps_y @ small.flatten(2)).unflatten(2, small.shape[2:])  # (N, n, m, C)
-        return taps_x[:, None] @ tall
+        rows, weights_y = _interpolation(self.grid[0], step, margin, x.shape[1], size[0], *kind)
+        columns, weights_x = _interpolation(self.grid[1], step, margin, x.shape[2], size[1], *kind)
+        rows, weights_y = rows[row], weights_y[row]
+        columns, weights_x = columns[column], weights_x[column]
+        small = x[frame[:, None, None], rows[:, :, None], columns[:, None, :]]  # (N, m, m, C)
+        tall = (weights_y @ small.flatten(2)).unflatten(2, small.shape[2:])  # (N, n, m, C)
+        return weights_x[:, None] @ tall
 
 
 @lru_cache(maxsize=64)
@@ -76,13 +85,14 @@ def _interpolation(
     device: torch.device,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    """Bilinear resizing of one axis, from ``length`` to ``target`` pixels, as windows see it.
+    """Bilinear resizing of one axis, from ``length`` to ``target`` pixels, for each window.
 
-    Window k covers the pixels from ``k * step - margin`` to ``(k + 1) * step + margin``.
+    Window k covers the resized pixels from ``k * step - margin`` to ``(k + 1) * step + margin``.
 
     Returns:
-        Which pixels each window needs, (count, m), and their weights for each of its own, of type
-        ``dtype`` (count, n, m), which are 0 for those outside of the image; both on ``device``.
+        On ``device``: the indices of the source pixels of each window, (count, m), and their
+        weights for each pixel of the window, (count, n, m) of type ``dtype``. Pixels of a window
+        outside the frame have zero weights.
     """
     pixels = torch.arange(step + 2 * margin) - margin + step * torch.arange(count)[:, None]
     inside = (pixels >= 0) & (pixels < target)
@@ -90,14 +100,20 @@ def _interpolation(
     first = low.amin(1, keepdim=True)
     needed = first + torch.arange(int((high - first).max()) + 1)
     lows, highs = ((index - first)[..., None] for index in (low, high))
-    taps = torch.zeros(*pixels.shape, needed.shape[1])
-    taps.scatter_add_(2, lows, (1 - weight)[..., None]).scatter_add_(2, highs, weight[..., None])
-    needed, taps = needed.clamp(max=length - 1), taps * inside[..., None]
-    return needed.to(device), taps.to(device, dtype)
+    weights = torch.zeros(*pixels.shape, needed.shape[1])
+    weights.scatter_add_(2, lows, (1 - weight)[..., None])
+    weights.scatter_add_(2, highs, weight[..., None])
+    needed, weights = needed.clamp(max=length - 1), weights * inside[..., None]
+    return needed.to(device), weights.to(device, dtype)
 
 
 def bilinear(pixels: Tensor, length: int, target: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Where ``pixels`` of a resized axis lie: the pixel below, the one above, and its share."""
+    """Bilinear resizing of one axis, from ``length`` to ``target`` pixels.
+
+    Returns:
+        For each of ``pixels`` of the resized axis: the lower source pixel, the higher one, and the
+        weight of the higher one.
+    """
     position = ((pixels + 0.5) * (length / target) - 0.5).clamp(min=0)
     low = position.long()
     return low, (low + 1).clamp(max=length - 1), position - low

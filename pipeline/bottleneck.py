@@ -1,4 +1,4 @@
-"""What a run waited for, and what would make it faster."""
+"""What a run waited for most, and what would make it faster."""
 
 from collections.abc import Collection, Mapping
 from typing import Literal, get_args
@@ -8,7 +8,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 def bottleneck(waited: Mapping[Stage, float]) -> Stage:
-    """The stage that a run waited for longest; the first of equals."""
+    """The stage that a run waited for longest; of equals, the first."""
     return max(STAGES, key=lambda stage: waited[stage])
 
 
@@ -29,9 +29,9 @@ def explain(
         on_cuda: Whether the network ran on a CUDA device.
         images_in: Whether the clip was a folder of images.
         aligned: Whether the plate was laid over each frame.
-        plate: Share of the time, within that for reading, in which a plate was made of the clip.
-        repaired: Whether one was repaired then.
-        written: Kind and extension of every output; empty for sinks of the caller's own.
+        plate: Share of the time, part of that for reading, in which a plate was made or repaired.
+        repaired: Whether it was repaired.
+        written: Kind and extension of every output; empty for sinks of the caller.
     """
     stage = bottleneck(waited)
     share = f"took {waited[stage]:.0%} of the time"

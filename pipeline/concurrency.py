@@ -8,16 +8,16 @@ import torch
 
 from model import Predictor
 
-#: More cost more memory than they save time.
+#: More batches at once cost more memory than they save time.
 _MAX_BATCHES = 4
 
 
 def batches_at_once(predictor: Predictor) -> int:
     """How many batches to matte at once.
 
-    On a CPU threads that share one batch wait for each other after every layer, and for any core
-    that an encoder took; on two cores, two batches on a thread each take a third less time. A
-    network that is not ours may not bear it.
+    On a CPU, threads that share one batch wait for each other after every layer, and for any core
+    that an encoder uses: on two cores, two batches on one thread each take a third less time. A
+    network that is not ours may not allow several threads.
     """
     cores = cores_at_hand()
     if predictor.device.type != "cpu" or predictor.path != "fast" or cores == 1:
@@ -26,16 +26,16 @@ def batches_at_once(predictor: Predictor) -> int:
 
 
 def cores_at_hand() -> int:
-    """PyTorch's number of threads, as it was before any run took its share."""
+    """PyTorch's number of threads, as it was before any run changed it."""
     with _kept.lock:
         return _kept.threads if _kept.runs else torch.get_num_threads()
 
 
 @contextmanager
 def threads_kept() -> Iterator[None]:
-    """PyTorch's number of threads is afterwards what it was; one thread's choice is for all.
+    """Restore PyTorch's number of threads afterwards: a thread that sets it sets it for all.
 
-    Of runs that overlap, the first one's.
+    Of runs that overlap, the first one's number is restored when the last one ends.
     """
     with _kept.lock:
         _kept.runs += 1
@@ -59,7 +59,7 @@ _kept = _Kept()
 
 
 class Turns:
-    """Lets threads do something one after another, in the order of what they work on."""
+    """Lets threads do something one after another, in the order of the batches they work on."""
 
     def __init__(self) -> None:
         self._next = 0
@@ -67,7 +67,7 @@ class Turns:
 
     @contextmanager
     def turn(self, number: int) -> Iterator[None]:
-        """Wait until 0 to ``number - 1`` are through; each number must come, and comes once."""
+        """Wait until 0 to ``number - 1`` are through; each number must be used exactly once."""
         with self._passed:
             self._passed.wait_for(lambda: self._next == number)
         try:

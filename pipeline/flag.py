@@ -1,5 +1,6 @@
 """How one setting is declared: its flag, its help, its range, and what depends on it."""
 
+import os
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from media import UsageError
+from media import MattingError, UsageError
 
 Group = Literal["input", "network", "output", "machine"]
 
@@ -131,6 +132,7 @@ class Setting:
 
         Raises:
             UsageError: It does not fit.
+            MattingError: It is a path, and there is no access to it.
         """
         if value is None and None in self._types:
             return None
@@ -147,8 +149,8 @@ class Setting:
                 value = self.flag.parse(value)
             except ValueError:
                 self._refuse(value)
-        if value == "" and Path in self._types:  # would mean the current folder
-            raise UsageError(f"{self.option} is empty; give a path")
+        if Path in self._types and isinstance(value, str | Path):
+            _check_path(self.option, value)
         value = self._whole(value)
         return value if self._fits(value) else self._refuse(value)
 
@@ -189,6 +191,20 @@ class Setting:
         if isinstance(self.flag.metavar, tuple):
             return " ".join(self.flag.metavar)
         return self.flag.rule.expected if self.flag.rule is not None else self.flag.metavar or ""
+
+
+def _check_path(option: str, path: str | Path) -> None:
+    """Refuse a path that cannot be looked at; whether something is there is another question."""
+    if not str(path):  # would mean the current folder
+        raise UsageError(f"{option} is empty; give a path")
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except ValueError as error:
+        raise UsageError(f"{option} {path!r}: {error}") from error
+    except OSError as error:
+        raise MattingError(f"{path}: {error.strerror}") from error
 
 
 Sequence_ = get_origin(Sequence[int])

@@ -1,49 +1,30 @@
 """Matting a clip, from settings to finished files: everything is opened and wired here."""
 
-import platform
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import av
-import cv2
-import torch
 from torch import nn
 
 from dataset import FrameSource, SampledFrames
 from media import UsageError
 from model import MattingBase, Predictor, resolve_device
-from model.weights import SHA256
 from plate import AutoPlate, RepairedPlate
-from writers import (
-    KINDS,
-    PLATE_NAME,
-    PREVIEW_NAME,
-    Clip,
-    FrameWriter,
-    Kind,
-    Output,
-    RunFolder,
-    listed_outputs,
-    plan_output,
-    read_report,
-    save_png,
-)
+from writers import KINDS, PLATE_NAME, Clip, FrameWriter, Kind, RunFolder, save_png
 
 from .alpha_filters import alpha_filters
 from .call import keywords_of
+from .files import open_folder, open_sinks, plan_outputs
 from .inputs import Inputs, open_inputs, open_network, pick_frames
 from .loader import PairLoader
 from .preflight import preflight
 from .preview import PREVIEW_FRAMES, Preview
 from .repair import with_repaired_plate
 from .result import MattingResult, logger
-from .resume import check_resumable, made_from
 from .run import Progress, Run
-from .settings import Settings, as_dict
-from .version import __version__
+from .settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,12 +99,19 @@ def matte_video(job: Job) -> MattingResult:
         folder = preview = None
     else:
         settings = replace(settings, frame_rate=clip.frame_rate, precision=predictor.precision)
-        outputs = _plan_outputs(settings, kinds, inputs)
-        folder = _open_folder(job, settings, [*outputs.values()], inputs, predictor)
-        result.frames = result.resumed = _whole_batches(folder.done, settings.batch_size)
+        outputs = plan_outputs(settings, kinds, inputs.size)
+        saves_plate = isinstance(inputs.bgr, AutoPlate | RepairedPlate)
+        folder = open_folder(
+            settings,
+            outputs,
+            saves_plate=saves_plate,
+            files_read=job.files_read(),
+            device=predictor.device,
+        )
+        result.frames = result.resumed = folder.done // settings.batch_size * settings.batch_size
         named = [o for o in folder.outputs if settings.preview_only or o.kind != "preview"]
         result.outputs = [folder.root / output.path for output in named]
-        sinks = _open_sinks(settings, outputs, folder.root, clip, skip=result.resumed)
+        sinks = open_sinks(settings, outputs, folder.root, clip, skip=result.resumed)
         preview = _preview_of(inputs, result)
     prepare = partial(_find_plate, inputs.bgr, folder, result, tell_progress, expected)
     Run(
@@ -190,69 +178,6 @@ def _clip_of(settings: Settings, inputs: Inputs, loader: PairLoader, result: Mat
     )
 
 
-def _plan_outputs(settings: Settings, kinds: list[Kind], inputs: Inputs) -> dict[Kind, Output]:
-    outputs: dict[Kind, Output] = {}
-    for kind in kinds:
-        form = settings.format_of(kind)
-        output = plan_output(kind, form, inputs.size, settings.start_number)
-        if form.is_images:
-            output.made_from = made_from(settings, output)
-        outputs[kind] = output
-    return outputs
-
-
-def _open_folder(
-    job: Job,
-    settings: Settings,
-    outputs: list[Output],
-    inputs: Inputs,
-    predictor: Predictor,
-) -> RunFolder:
-    """The folder, with room for the outputs."""
-    root = Path(settings.output_dir or "")
-    if settings.resume:
-        check_resumable(root, outputs, listed_outputs(read_report(root)))
-    side = [Output("preview", PREVIEW_NAME)]
-    if isinstance(inputs.bgr, AutoPlate | RepairedPlate):
-        side.append(Output("plate", PLATE_NAME))
-    return RunFolder(
-        root,
-        [*outputs, *side],
-        overwrite=settings.overwrite,
-        resume=settings.resume,
-        inputs=job.files_read(),
-        facts={
-            "settings": as_dict(settings),
-            "device": str(predictor.device),
-            "versions": _versions(),
-        },
-    )
-
-
-def _whole_batches(frames: int, batch_size: int) -> int:
-    return frames // batch_size * batch_size
-
-
-def _open_sinks(
-    settings: Settings, outputs: Mapping[Kind, Output], root: Path, clip: Clip, *, skip: int
-) -> Iterator[tuple[Kind, FrameWriter]]:
-    """The sinks by kind, each opened when it is taken.
-
-    Args:
-        settings: They have the options of the formats.
-        outputs: What they write.
-        root: The run's folder.
-        clip: What they need to know of the clip.
-        skip: Frames that an earlier run has written.
-    """
-    for kind, output in outputs.items():
-        form = settings.format_of(kind)
-        options = {name: getattr(settings, name) for name in form.options}
-        if skip:
-            options["start_number"] += skip
-        yield kind, form.open(output, root, clip, options)
-
-
 def _preview_of(inputs: Inputs, result: MattingResult) -> Preview:
     names = inputs.src.numbers if isinstance(inputs.src, SampledFrames) else ()
     return Preview((inputs.src.length_hint or result.resumed) - result.resumed, names)
@@ -277,14 +202,3 @@ def _find_plate(
     path = folder.root / PLATE_NAME if folder is not None else None
     if path is not None and not path.exists():
         save_png(path, found)
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "bgmv2": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "av": av.__version__,
-        "opencv": cv2.__version__,
-        "built-in weights": SHA256,
-    }

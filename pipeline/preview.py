@@ -1,4 +1,4 @@
-"""A contact sheet of a run: a few frames, side by side with what was made of them."""
+"""The contact sheet of a run: a few frames beside their mattes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ class _Row:
 
 
 class Preview:
-    """Keeps a few frames, evenly over a run, from those that pass by.
+    """Keeps a few frames, evenly over a run.
 
-    Every so many frames one is kept; when there are too many, every other one is given up. Where
-    far fewer come than expected, the sheet shows some of those before the first that was to be
-    kept: of the run's frames 0, 1, 2, 4, 8 and so on.
+    One frame of every ``stride`` is kept; when there are too many, every other one is dropped and
+    the stride doubles. If far fewer frames come than expected, the sheet shows early ones instead:
+    frames 0, 1, 2, 4, 8 and so on of the run.
 
     Args:
         expected: Frames to expect, if known.
-        names: The frames' numbers in their clip, where they don't just count up from 0.
+        names: Numbers of the frames in their clip, where they do not count up from 0.
     """
 
     def __init__(self, expected: int | None, names: Sequence[int] = ()):
@@ -50,15 +50,15 @@ class Preview:
     def add(
         self, first: int, src: Tensor, bgr: Tensor, matte: Prediction | DetailPrediction
     ) -> None:
-        """Take what is wanted of a batch.
+        """Keep those frames of a batch that the sheet needs.
 
         Args:
             first: Number of the batch's first frame.
             src: (B, 3, H, W), integers, or float in [0, 1].
             bgr: (B or 1, 3, H, W), likewise, the plate as the network saw it.
-            matte: What was made of them.
+            matte: The prediction for them.
         """
-        every = max(1, max(src.shape[2:]) // (2 * CELL))  # they are shrunk from twice the size
+        every = max(1, max(src.shape[2:]) // (2 * CELL))  # shrunk from twice the size of a cell
         size = (-(-matte.padded_size[0] // every), -(-matte.padded_size[1] // every))
         for i in range(len(src)):
             if self._begin is None:
@@ -69,9 +69,9 @@ class Preview:
                 continue
             frame, plate = (x[..., ::every, ::every] for x in (src[i], bgr[i % len(bgr)]))
             err = error_map(matte.err[i : i + 1], size)[0, :, : frame.shape[1], : frame.shape[2]]
-            pictures = frame, plate, *matte.sparse(i, every), err
+            images = frame, plate, *matte.sparse(i, every), err
             rows = self._early if is_early else self._rows
-            rows.append(_Row(first + i, _cells(*map(_small, pictures))))
+            rows.append(_Row(first + i, _cells(*map(_small, images))))
             if len(self._rows) > 2 * PREVIEW_FRAMES:
                 self._rows = self._rows[::2]
                 self._stride *= 2
@@ -105,15 +105,15 @@ class Preview:
         return sheet
 
 
-def _small(picture: Tensor) -> np.ndarray:
-    """(C, H, W), integers or [0, 1], as (h, w, C) in [0, 1], no larger than a cell."""
-    pixels = picture.float() if picture.is_floating_point() else picture
+def _small(image: Tensor) -> np.ndarray:
+    """An image (C, H, W), integers or [0, 1], as (h, w, C) in [0, 1], no larger than a cell."""
+    pixels = image.float() if image.is_floating_point() else image
     array = np.ascontiguousarray(pixels.permute(1, 2, 0).cpu().numpy())
     height, width = array.shape[:2]
     scale = min(1.0, CELL / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     small = cv2.resize(array, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], -1)
-    white = 1 if picture.is_floating_point() else torch.iinfo(picture.dtype).max
+    white = 1 if image.is_floating_point() else torch.iinfo(image.dtype).max
     return small / np.float32(white)
 
 
@@ -122,13 +122,13 @@ def _cells(
 ) -> list[np.ndarray]:
     y, x = np.indices(pha.shape[:2])[..., None] // _SQUARE
     board = np.float32(_DARK) + np.float32(_LIGHT - _DARK) * ((y + x) % 2)
-    pictures = (src, bgr, pha, fgr * pha + board * (1 - pha), err)
-    levels = [np.rint(255 * picture.clip(0, 1)).astype(np.uint8) for picture in pictures]
-    return [np.broadcast_to(picture, src.shape) for picture in levels]
+    images = (src, bgr, pha, fgr * pha + board * (1 - pha), err)
+    levels = [np.rint(255 * image.clip(0, 1)).astype(np.uint8) for image in images]
+    return [np.broadcast_to(image, src.shape) for image in levels]
 
 
 def _write(strip: np.ndarray, text: str) -> None:
-    """Write a line into a strip (H, W, 3) of paper, in place, no wider than that."""
+    """Write a line into a strip (H, W, 3), in place, shrunk to its width if need be."""
     (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
     scale = 0.5 * min(1.0, strip.shape[1] / width)
     line = np.full(strip.shape, _PAPER, np.uint8)

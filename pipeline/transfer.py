@@ -1,4 +1,4 @@
-"""Between the host and the device: batches there, frames back."""
+"""Transfers: batches from the host to the device, frames back."""
 
 import time
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from plate import warp_plates
 
 from .loader import FrameBatch
 
-#: A moment: on CUDA, which works on while the host is elsewhere, one in the device's own time.
+#: A moment in time; on CUDA, which works asynchronously, an event on the device.
 Moment = float | torch.cuda.Event
 
 
 class DeviceBatch(NamedTuple):
     """A batch on the device: each (B, 3, H, W), or (1, 3, H, W) for a still.
 
-    ``src`` and ``bgr`` are integers, except for a warped or matched plate: that is float32 in
-    [0, 1], as ``target`` always is.
+    ``src`` and ``bgr`` are integers, but a warped or matched plate is float32 in [0, 1], and so is
+    ``target``.
     """
 
     src: Tensor
@@ -28,12 +28,13 @@ class DeviceBatch(NamedTuple):
 
 
 class DeviceFeed:
-    """Sends batches to a device; a plate or target that stays the same is sent once.
+    """Sends batches to a device, and fits their plates there.
 
-    On CUDA they are copied on a stream of their own, while the device works on the batch before.
+    A plate or target that stays the same is sent once. On CUDA, batches are copied on a stream of
+    their own, while the device works on the batch before.
 
     Args:
-        device: Where to.
+        device: The device.
     """
 
     def __init__(self, device: torch.device):
@@ -67,7 +68,7 @@ class DeviceFeed:
         if self._stream is not None:
             here = torch.cuda.current_stream(self.device)
             here.wait_stream(self._stream)
-            sent.record_stream(here)  # so that its memory is not used again before it was read
+            sent.record_stream(here)  # its memory must not be reused before it was read
         return sent
 
 
@@ -102,7 +103,7 @@ class PendingTransfer:
         stream.wait_stream(torch.cuda.current_stream(frames.device))
         with torch.cuda.stream(stream):
             self._frames.copy_(frames, non_blocking=True)
-        frames.record_stream(stream)  # so that their memory is not used again before that
+        frames.record_stream(stream)  # their memory must not be reused before that
         self._done = stream.record_event()
 
     def wait(self) -> Tensor:
@@ -113,7 +114,7 @@ class PendingTransfer:
 
 
 def now(device: torch.device) -> Moment:
-    """This moment, between what a device was given before and what it is given next."""
+    """This moment, after all work that the device was given so far."""
     if device.type != "cuda":
         return time.perf_counter()
     event = torch.cuda.Event(enable_timing=True)
@@ -122,7 +123,7 @@ def now(device: torch.device) -> Moment:
 
 
 def seconds_between(start: Moment, end: Moment) -> float:
-    """How much later ``end`` is; waits for it."""
+    """Seconds from ``start`` to ``end``; waits for the latter."""
     if isinstance(start, float):
         assert isinstance(end, float)
         return end - start

@@ -1,4 +1,4 @@
-"""Laying the plate over the frame when the camera has moved between them."""
+"""Alignment: the homography from a plate to a frame, and warping by it."""
 
 import cv2
 import numpy as np
@@ -7,34 +7,33 @@ from torch import Tensor
 
 from .registration import Registration
 
-#: Longer side, in pixels, at which features are sought; more costs time and adds no accuracy.
+#: Longer side, in pixels, at which features are detected; more costs time and adds no accuracy.
 _WORKING_SIZE = 1920
-_FEATURES = 6000
-#: ORB finds nothing this near to the edge, in pixels, and fails on pictures of a few pixels.
+_MAX_FEATURES = 6000
+#: ORB finds nothing this close to the border, in pixels, and fails on images of a few pixels.
 _MARGIN = 31
 _MIN_INLIERS = 30
 #: Farthest that a corner of the plate may move, as a share of the frame's diagonal.
 _MAX_CORNER_MOVE = 0.25
 #: Inliers have to spread this far (standard deviation, as a share of the frame) in x and in y.
 _MIN_SPREAD = 0.04
-#: Agreement, in [0, 1], that shows a plate to be in place even where features say nothing.
-_IN_PLACE = 0.5
-#: By how much more a moved plate has to agree than one left alone.
-_GAIN = 0.01
-#: A plate none of whose corners is off by as many pixels stays as it is: so small a move may be
-#: noise, and what it mends weighs less than what resampling blurs.
-_NOTICED = 0.25
+#: Agreement, in [0, 1], from which a plate is in place even if features do not show it.
+_MIN_AGREEMENT = 0.5
+#: By how much more a moved plate has to agree than an unmoved one.
+_MIN_GAIN = 0.01
+#: A plate whose corners are all off by less than this, in pixels, is not moved: so small a move may
+#: be noise, and resampling would blur more than it corrects.
+_MIN_CORNER_MOVE = 0.25
 
 
 class PlateAligner:
-    """Finds the homography that lays a plate over a frame.
+    """Finds the homography from a plate to a frame.
 
-    ORB features of both are matched, and a homography is fitted to the matches with MAGSAC. The
-    subject does not stand in the plate, so that matches on it agree with no common motion and are
-    left out; what is found is used only if it is supported and plausible. The best of this
-    homography, the last frame's and none at all is refined by comparing the pictures, pixels that
-    differ as a subject does left out. It is dropped unless frame and plate then agree better than
-    with the plate as it is.
+    ORB features of both are matched, and MAGSAC fits a homography to the matches. The subject is
+    not in the plate, so matches on it are outliers. A homography counts only if it has enough
+    inliers and is plausible. The best of this homography, that of the last frame and none at all is
+    refined on the images themselves, where pixels that differ like a subject have no weight. It is
+    dropped unless frame and plate then agree better than with the plate unmoved.
 
     Attributes:
         solved: Frames whose plate was aligned, or found to be in place.
@@ -46,7 +45,7 @@ class PlateAligner:
         self.solved = 0
         self.failed = 0
         self.uncovered = 0.0
-        self._orb = cv2.ORB.create(nfeatures=_FEATURES, edgeThreshold=_MARGIN, fastThreshold=8)
+        self._orb = cv2.ORB.create(nfeatures=_MAX_FEATURES, edgeThreshold=_MARGIN, fastThreshold=8)
         self._matcher = cv2.BFMatcher(cv2.NORM_HAMMING)
         self._plate: np.ndarray | None = None
         self._plate_features: tuple[np.ndarray, np.ndarray | None] | None = None
@@ -54,14 +53,14 @@ class PlateAligner:
         self._last: np.ndarray | None = None
 
     def solve(self, src: np.ndarray, bgr: np.ndarray) -> np.ndarray | None:
-        """Find where the plate lies in the frame.
+        """Align the plate with the frame.
 
         Args:
             src: (H, W, 3), RGB, uint8 or uint16.
             bgr: (H, W, 3), likewise.
 
         Returns:
-            The 3x3 matrix that maps pixels of ``bgr`` to pixels of ``src``; None where none can be
+            The 3x3 matrix that maps pixels of ``bgr`` to pixels of ``src``; None if none can be
             trusted.
         """
         if self._plate_features is None or self._registration is None or self._plate is not bgr:
@@ -85,16 +84,16 @@ class PlateAligner:
         start = max(starts, key=lambda h: registration.agreement(frame, h))
         refined = registration.refine(frame, start)
         agreement = registration.agreement(frame, refined)
-        if fitted is None or agreement < _IN_PLACE:  # too few features: try from farther away
+        if fitted is None or agreement < _MIN_AGREEMENT:  # too few features: search farther away
             coarse = registration.refine(frame, start, coarse=True)
             refined = max(refined, coarse, key=lambda h: registration.agreement(frame, h))
             agreement = registration.agreement(frame, refined)
         in_place = registration.agreement(frame, alone)
-        if fitted is None and max(agreement, in_place) < _IN_PLACE:
+        if fitted is None and max(agreement, in_place) < _MIN_AGREEMENT:
             return None
         size = src.shape[:2]
-        better = agreement > in_place + _GAIN and _plausible(refined, size)
-        return refined if better and _largest_move(refined, size) >= _NOTICED else alone
+        better = agreement > in_place + _MIN_GAIN and plausible(refined, size)
+        return refined if better and _largest_move(refined, size) >= _MIN_CORNER_MOVE else alone
 
     def _features(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Positions (N, 2) in pixels of the image, and descriptors."""
@@ -130,19 +129,19 @@ class PlateAligner:
         )
         if homography is None or not _supported(end[mask.ravel() > 0], size):
             return None
-        return homography if _plausible(homography, size) else None
+        return homography if plausible(homography, size) else None
 
 
 def _supported(inliers: np.ndarray, size: tuple[int, int]) -> bool:
-    """Whether the inliers are many, and spread over the frame rather than over one object."""
+    """Whether there are enough inliers, spread over the frame and not over one object."""
     height, width = size
     return len(inliers) >= _MIN_INLIERS and bool(
         (inliers.std(axis=0) / (width, height) >= _MIN_SPREAD).all()
     )
 
 
-def _plausible(homography: np.ndarray, size: tuple[int, int]) -> bool:
-    """Whether the plate stays a convex picture, the right way round, with its corners near."""
+def plausible(homography: np.ndarray, size: tuple[int, int]) -> bool:
+    """Whether the plate stays convex and not mirrored, with its corners near their places."""
     corners = _corners(size)
     if (np.column_stack([corners, np.ones(4)]) @ homography[2] <= 0).any():
         return False  # a corner behind the camera
@@ -153,7 +152,7 @@ def _plausible(homography: np.ndarray, size: tuple[int, int]) -> bool:
 
 
 def _largest_move(homography: np.ndarray, size: tuple[int, int]) -> float:
-    """By how many pixels it moves the corner of a picture that it moves farthest."""
+    """How far a homography moves a corner of an image at most, in pixels."""
     corners = _corners(size)
     moved = cv2.perspectiveTransform(corners[None], homography)[0]
     return float(np.linalg.norm(moved - corners, axis=1).max())
@@ -165,7 +164,7 @@ def _corners(size: tuple[int, int]) -> np.ndarray:
 
 
 def uncovered_share(homography: np.ndarray, size: tuple[int, int]) -> float:
-    """Share of a frame of ``size`` (height, width), in [0, 1], outside of the warped plate."""
+    """Share of a frame (height, width), in [0, 1], that a warped plate leaves uncovered."""
     height, width = size
     inside = np.full((height, width), 255, np.uint8)
     covered = cv2.warpPerspective(inside, homography, (width, height), flags=cv2.INTER_NEAREST)
@@ -173,10 +172,10 @@ def uncovered_share(homography: np.ndarray, size: tuple[int, int]) -> float:
 
 
 def warp_plates(bgr: Tensor, homography: Tensor) -> Tensor:
-    """Lay plates over their frames; what they leave uncovered repeats their edge.
+    """Warp plates onto their frames; what they leave uncovered repeats their border.
 
-    On the CPU this is done by OpenCV, four times faster there than kornia (8 against 35 ms for a
-    1080p plate); on any other device by kornia, so that a still plate need not be sent again.
+    On the CPU OpenCV warps, four times faster there than kornia (8 against 35 ms for a 1080p
+    plate); on other devices kornia does, so that a still plate is sent only once.
 
     Args:
         bgr: (1 or B, 3, H, W), float.

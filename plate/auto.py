@@ -1,4 +1,4 @@
-"""A plate out of the clip itself, where the camera stands still and the subject moves."""
+"""A plate made from the clip itself, for a camera that stands still and a subject that moves."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,39 +8,40 @@ import numpy as np
 from dataset import Frame, FrameSource, MediaError, sample_evenly
 from media import Warn
 
-from .temporal_mode import by_rows, densest, densest_of_clip
+from .temporal_mode import by_rows, temporal_mode, temporal_mode_of_frames
 
 #: Frames to look at.
 _MAX_FRAMES = 96
-#: Pixels that fewer of the frames agree on get a second look.
-_AGREED = 0.7
-#: Where fewer pixels than this share show anything else in a twentieth of the frames, all is still.
-_STILL, _STEADY = 0.001, 0.95
-#: A pixel was free if it showed the plate in this share of the frames, and in so many of them.
-_FREE_SHARE, _FREE_FRAMES = 0.03, 3
-#: Cells along the longer side in which it is decided whether something stands before the plate,
-#: and the difference, in levels of 255, that says so.
-_CELLS, _APART = 160, 10
+#: Share of the frames that have to agree on a pixel; others get a second pass.
+_MIN_AGREEMENT = 0.7
+#: Nothing moves in a clip if less than this share of its pixels changes in more than a twentieth of
+#: the frames.
+_MIN_MOVING_SHARE, _UNCHANGED_SHARE = 0.001, 0.95
+#: A pixel was free if it showed the plate in this share of the frames, and in this many.
+_MIN_FREE_SHARE, _MIN_FREE_FRAMES = 0.03, 3
+#: Cells along the longer side in which something before the plate is looked for, and the
+#: difference in levels of 255 that shows it.
+_CELLS, _MIN_DIFFERENCE = 160, 10
 #: Longer side, in pixels, at which spots are filled.
 _FILLING_SIZE = 1280
 
 
 class AutoPlate(FrameSource):
-    """The empty scene, put together from a clip: what each pixel shows for the most time.
+    """The empty scene, made from a clip: the mode of each pixel over time.
 
-    That is ambiguous where a subject lingers. There a second look leaves out the moments when the
-    pixel's neighbourhood differs from the plate: whoever stands there stands next to it, too. What
-    was never free even so is filled from its surroundings.
+    The mode is ambiguous where a subject stays for long. There, a second pass leaves out the frames
+    in which the pixel's neighbourhood differs from the plate, since a subject covers neighbours,
+    too. Pixels that were never free are filled from their surroundings.
 
     Args:
         src: The clip.
-        warn: Told of what was filled, and of clips that tell too little.
+        warn: Told of what was filled, and of clips in which nothing moves.
 
     Attributes:
-        spots: (H, W), bool: what was filled; known once the plate was found.
+        spots: (H, W), bool: what was filled; None before :meth:`find`.
 
     Raises:
-        MediaError: The clip is a single picture.
+        MediaError: The clip is a single frame.
     """
 
     still = True
@@ -59,17 +60,17 @@ class AutoPlate(FrameSource):
         yield Frame(self.find())
 
     def find(self, between: Callable[[], None] = lambda: None, *, tell: bool = True) -> np.ndarray:
-        """Find the plate; a second call returns the same.
+        """Make the plate; a second call returns the same.
 
         Args:
-            between: Called now and then; what it raises ends the search.
-            tell: Warn of what was filled; else :meth:`tell` does so later.
+            between: Called now and then; what it raises ends the work.
+            tell: Warn of what was filled; otherwise :meth:`tell` does so later.
 
         Returns:
             (H, W, 3), RGB, uint8.
 
         Raises:
-            MediaError: The clip is a single picture, or cannot be read.
+            MediaError: The clip is a single frame, or cannot be read.
         """
         if self._plate is None:
             frames = sample_evenly(self._src, between, most=_MAX_FRAMES)
@@ -81,33 +82,33 @@ class AutoPlate(FrameSource):
         return self._plate
 
     def _make(self, frames: np.ndarray, between: Callable[[], None]) -> np.ndarray:
-        plate, agreement = densest_of_clip(frames, between)
-        disputed = agreement < _AGREED
-        if (agreement < _STEADY).mean() < _STILL:
+        plate, agreement = temporal_mode_of_frames(frames, between)
+        disputed = agreement < _MIN_AGREEMENT
+        if (agreement < _UNCHANGED_SHARE).mean() < _MIN_MOVING_SHARE:
             self._warn(
                 f"{self.name}: nothing moves in the clip, so that a subject is part of the plate"
             )
         taken = occupied(frames, plate)
 
-        def look_again(rows: slice) -> None:
+        def second_pass(rows: slice) -> None:
             y, x = np.nonzero(disputed[rows])
             y += rows.start
             if len(y):
                 cells = y * taken.shape[1] // plate.shape[0], x * taken.shape[2] // plate.shape[1]
-                plate[y, x], agreement[y, x] = densest(
+                plate[y, x], agreement[y, x] = temporal_mode(
                     frames[:, y, x], ~taken[:, cells[0], cells[1]]
                 )
 
-        by_rows(frames, look_again, between)
-        enough = max(_FREE_SHARE, min(_FREE_FRAMES, len(frames) / 2) / len(frames))
+        by_rows(frames, second_pass, between)
+        enough = max(_MIN_FREE_SHARE, min(_MIN_FREE_FRAMES, len(frames) / 2) / len(frames))
         never_free = (agreement < enough).astype(np.uint8)
         self.spots = cv2.dilate(never_free, np.ones((3, 3), np.uint8)) > 0
         return filled(plate, self.spots) if self.spots.any() else plate
 
-    def tell(self, mended: np.ndarray | None = None) -> None:
-        """Warn of what was filled, but for what has been ``mended`` since, (H, W), bool."""
+    def tell(self, repaired: np.ndarray | None = None) -> None:
+        """Warn of what was filled, except for what has been ``repaired`` since, (H, W), bool."""
         assert self.spots is not None
-        spots = self.spots if mended is None else self.spots & ~mended
+        spots = self.spots if repaired is None else self.spots & ~repaired
         share = float(spots.mean())
         if share > 0.2:
             self._warn(
@@ -117,7 +118,7 @@ class AutoPlate(FrameSource):
         elif share:
             _, _, stats, centres = cv2.connectedComponentsWithStats(spots.astype(np.uint8))
             x, y = centres[1 + stats[1:, cv2.CC_STAT_AREA].argmax()]
-            remedy = "try --mend-plate, or retouch" if mended is None else "retouch"
+            remedy = "try --mend-plate, or retouch" if repaired is None else "retouch"
             self._warn(
                 f"{self.name}: {share:.2%} of it was never free and is filled from around (the "
                 f"largest spot is at x {x:.0f}, y {y:.0f}); {remedy} plate.png and give it as "
@@ -133,7 +134,7 @@ def _too_short(src: FrameSource) -> MediaError:
 
 
 def occupied(frames: np.ndarray, plate: np.ndarray) -> np.ndarray:
-    """Where something stands before the plate, in coarse cells that stirring leaves don't trip.
+    """Where something stands before the plate, in cells so coarse that moving leaves do not count.
 
     Args:
         frames: (N, H, W, 3), uint8.
@@ -151,12 +152,12 @@ def occupied(frames: np.ndarray, plate: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(small, (3, 3), 0)
 
     empty, around = coarse(plate), np.ones((3, 3), np.uint8)
-    apart = (cv2.absdiff(coarse(frame), empty).max(axis=2) > _APART for frame in frames)
+    apart = (cv2.absdiff(coarse(frame), empty).max(axis=2) > _MIN_DIFFERENCE for frame in frames)
     return np.stack([cv2.dilate(cells.astype(np.uint8), around) > 0 for cells in apart])
 
 
 def filled(image: np.ndarray, spots: np.ndarray) -> np.ndarray:
-    """The image (H, W, 3), uint8, with its spots (H, W) painted over from around them."""
+    """The image (H, W, 3), uint8, with its spots (H, W) filled from their surroundings."""
     height, width = spots.shape
     scale = min(1.0, _FILLING_SIZE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,4 +1,4 @@
-"""Bringing the plate to the exposure and white balance of the frame."""
+"""Colour matching: gain and offset that bring the plate to the exposure of the frame."""
 
 from dataclasses import dataclass
 
@@ -9,24 +9,25 @@ import numpy as np
 _WORKING_SIZE = 320
 #: Levels near black and white, in [0, 1], where cameras clip and a gain says nothing.
 _DARKEST, _BRIGHTEST = 0.02, 0.98
-#: Logarithms of the gains that are looked for, and the width of a step.
-_WIDEST_GAIN, _GAIN_STEP = 1.6, 0.01
-#: Residuals, in [0, 1], beyond which a pixel has no say, from the first fit to the last.
-_REACH = (0.12, 0.08, 0.05, 0.04, 0.03, 0.03)
-#: Variance of a plate's levels, in [0, 1], below which the gain is taken from their mean alone.
-_PRIOR = 1e-4
-#: How far the gain of the contrast may fall behind that of the mean.
-_LEAST_CONTRAST = 0.7
+#: Largest logarithm of a gain that is searched, and the width of a bin.
+_MAX_LOG_GAIN, _LOG_GAIN_BIN = 1.6, 0.01
+#: Residuals, in [0, 1], from which a pixel has no weight, from the first iteration to the last.
+_MAX_RESIDUALS = (0.12, 0.08, 0.05, 0.04, 0.03, 0.03)
+#: Variance of a plate's levels, in [0, 1], below which the means alone give the gain.
+_PRIOR_VARIANCE = 1e-4
+#: Smallest ratio of the fitted gain and the ratio of the means, and of its inverse.
+_MIN_GAIN_RATIO = 0.7
 #: Share of the pixels that have to agree with a fit.
-_LEAST_AGREEMENT = 0.1
-#: How much of the way a correction goes to the next frame's; a change of more than the leap, in
-#: [0, 1], is that of a cut or a lamp, and is followed at once.
-_FOLLOW, _LEAP = 0.25, 0.03
+_MIN_AGREEMENT = 0.1
+#: Weight of a new frame in the smoothed correction.
+_SMOOTHING = 0.25
+#: Change of a level, in [0, 1], from which a correction follows at once: a cut, or a lamp.
+_MAX_SMOOTHED_CHANGE = 0.03
 
 
 @dataclass(frozen=True)
 class ColourFit:
-    """What makes a plate's colours those of a frame: ``gain * plate + offset``.
+    """Brings a plate's colours to those of a frame: ``gain * plate + offset``.
 
     Attributes:
         gain: (C,), for each channel.
@@ -36,63 +37,63 @@ class ColourFit:
     gain: np.ndarray
     offset: np.ndarray
 
-    def apart(self, src: np.ndarray, bgr: np.ndarray) -> np.ndarray:
-        """What the fit leaves of the difference between pixels (P, C) of frame and plate."""
+    def residual(self, src: np.ndarray, bgr: np.ndarray) -> np.ndarray:
+        """Residuals (P, C) of pixels of a frame and its plate, likewise (P, C)."""
         return np.asarray(src - (self.gain * bgr + self.offset))
 
 
 def fit_colours(src: np.ndarray, bgr: np.ndarray) -> ColourFit | None:
-    """Fit gain and offset of each channel, so that what is not in the plate has no say.
+    """Fit gain and offset of each channel robustly, so that the subject has no weight.
 
-    The gain that most pixels ask for is the start. Least squares follow, in which a pixel counts
-    the less the farther it is off in any channel (Tukey's biweight), with a narrowing reach.
+    The mode of the pixels' gains is the start. Iteratively reweighted least squares follow, with
+    Tukey's biweight of the largest residual of a pixel's channels, and ever smaller limits.
 
     Args:
         src: (P, C), pixels of the frame in [0, 1].
         bgr: (P, C), the same of the plate.
 
     Returns:
-        None where too few pixels agree on anything.
+        None where too few pixels agree.
     """
     usable = ((bgr > _DARKEST) & (bgr < _BRIGHTEST) & (src > _DARKEST) & (src < _BRIGHTEST)).all(1)
     if usable.sum() < 50:
         return None
     x, y = bgr[usable].astype(np.float64), src[usable].astype(np.float64)
-    gain = np.array([_commonest_gain(*channel) for channel in zip(x.T, y.T, strict=True)])
+    gain = np.array([_mode_of_gains(*channel) for channel in zip(x.T, y.T, strict=True)])
     offset = np.zeros_like(gain)
-    for reach in _REACH:
-        weight = biweight(y - (gain * x + offset), reach)
-        if weight.mean() < _LEAST_AGREEMENT:
+    for limit in _MAX_RESIDUALS:
+        weight = biweight(y - (gain * x + offset), limit)
+        if weight.mean() < _MIN_AGREEMENT:
             return None
         total = weight.sum()
         mean_x, mean_y = weight @ x / total, weight @ y / total
         dx, dy = x - mean_x, y - mean_y
-        # A plate of one colour cannot tell a gain from an offset: there the gain wins. Nor does an
-        # offset replace most of a gain, as it would for a frame of one colour.
+        # A plate of one colour does not separate gain from offset: there the gain wins. Nor may an
+        # offset replace most of the gain, as it would for a frame of one colour.
         spread, ratio = weight @ (dx * dx) / total, mean_y / mean_x
-        gain = (weight @ (dx * dy) / total + _PRIOR * ratio) / (spread + _PRIOR)
-        gain = gain.clip(ratio * _LEAST_CONTRAST, ratio / _LEAST_CONTRAST)
+        gain = (weight @ (dx * dy) / total + _PRIOR_VARIANCE * ratio) / (spread + _PRIOR_VARIANCE)
+        gain = gain.clip(ratio * _MIN_GAIN_RATIO, ratio / _MIN_GAIN_RATIO)
         offset = mean_y - gain * mean_x
     return ColourFit(gain, offset)
 
 
-def _commonest_gain(x: np.ndarray, y: np.ndarray) -> float:
-    """The densest of the ratios y / x; bright pixels count more, as noise moves theirs less."""
-    steps = int(_WIDEST_GAIN / _GAIN_STEP)
-    place = np.rint(np.log(y / x) / _GAIN_STEP).clip(-steps, steps).astype(int) + steps
+def _mode_of_gains(x: np.ndarray, y: np.ndarray) -> float:
+    """The mode of the ratios y / x; bright pixels count more, as noise changes theirs less."""
+    steps = int(_MAX_LOG_GAIN / _LOG_GAIN_BIN)
+    place = np.rint(np.log(y / x) / _LOG_GAIN_BIN).clip(-steps, steps).astype(int) + steps
     count = np.bincount(place, weights=x, minlength=2 * steps + 1)
     density = cv2.GaussianBlur(count[None], (0, 0), 3, borderType=cv2.BORDER_CONSTANT)
-    return float(np.exp((int(density.argmax()) - steps) * _GAIN_STEP))
+    return float(np.exp((int(density.argmax()) - steps) * _LOG_GAIN_BIN))
 
 
-def biweight(residual: np.ndarray, reach: float) -> np.ndarray:
-    """Weights (P,) in [0, 1] of residuals (P, C): 1 for none, 0 from ``reach`` in any channel."""
+def biweight(residual: np.ndarray, limit: float) -> np.ndarray:
+    """Weights (P,) in [0, 1] of residuals (P, C): 1 for 0, and 0 from ``limit`` in any channel."""
     largest = np.abs(residual).max(axis=1)
-    return np.asarray((1 - (largest / reach) ** 2).clip(0) ** 2)
+    return np.asarray((1 - (largest / limit) ** 2).clip(0) ** 2)
 
 
 def thumbnail(image: np.ndarray, longest: int) -> np.ndarray:
-    """A picture (H, W, 3), uint8 or uint16, as float32 in [0, 1], shrunk to a longer side."""
+    """An image (H, W, 3), uint8 or uint16, as float32 in [0, 1], shrunk to a longer side."""
     scale = min(1.0, longest / max(image.shape[:2]))
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -100,15 +101,15 @@ def thumbnail(image: np.ndarray, longest: int) -> np.ndarray:
 
 
 class PlateMatcher:
-    """Follows the colours of a clip: gain and offset of its plate, smoothed over time.
+    """Matches a plate to the frames of a clip: gain and offset, smoothed over time.
 
     Args:
-        smooth: Frames come one after the other; else each is matched for itself.
+        smooth: Smooth over time; otherwise each frame is matched by itself.
 
     Attributes:
         matched: Frames whose colours were fitted.
-        failed: Frames where that was not possible; they take what was found before.
-        widest: The largest change of a level of one half, in [0, 1].
+        failed: Frames where that was not possible; they take the last correction.
+        widest: Largest change of a level of one half, in [0, 1].
     """
 
     def __init__(self, *, smooth: bool = True) -> None:
@@ -122,7 +123,7 @@ class PlateMatcher:
     def solve(
         self, src: np.ndarray, bgr: np.ndarray, homography: np.ndarray | None
     ) -> np.ndarray | None:
-        """Find how to correct a plate for the next frame.
+        """Find the correction of a plate for the next frame.
 
         Args:
             src: (H, W, 3), RGB, uint8 or uint16: the frame.
@@ -155,14 +156,14 @@ class PlateMatcher:
         previous = self._correction
         if self._smooth and previous is not None:
             change = correction - previous
-            if np.abs(greys @ change).max() < _LEAP:
-                correction = previous + _FOLLOW * change
+            if np.abs(greys @ change).max() < _MAX_SMOOTHED_CHANGE:
+                correction = previous + _SMOOTHING * change
         self._correction = correction
         self.widest = max(self.widest, float(np.abs([0.5, 1] @ correction - 0.5).max()))
 
 
 def scaled(homography: np.ndarray, size: tuple[int, int], to: tuple[int, int]) -> np.ndarray:
-    """A homography between pictures of ``size`` (height, width), for copies resized ``to``."""
+    """A homography between images of ``size`` (height, width), for copies resized ``to``."""
     y, x = to[0] / size[0], to[1] / size[1]
     shrink = np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
     return np.asarray(shrink @ homography @ np.linalg.inv(shrink))

@@ -11,32 +11,33 @@ from dataset import FrameSource, MediaError, evenly_spaced, thumbnails
 from media import MattingError
 
 from .auto import AutoPlate
-from .compare import Likeness, find_move, liken, mean_move
+from .compare import Likeness, compare, find_moves
 from .ghost import Ghost, find_ghost
 
-#: What can be wrong with a plate; the first of several is what matters most.
+#: What can be wrong with a plate, in the order of importance.
 Fault = Literal["scene", "size", "camera", "exposure", "subject"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 
-#: Pixels of the longer side at which frames and plate are compared.
+#: Longer side, in pixels, at which frames and plate are compared.
 WORKING_SIZE = 384
 #: Pixels that the shorter side needs.
-_LEAST_SIDE = 64
-#: Frames to look at.
+_MIN_SIDE = 64
+#: Frames to compare.
 _FRAMES = 5
-#: Shares of the plate, in its structure or its very colours, of which one has to be found again.
-_LEAST_ALIKE, _LEAST_AGREEING = 0.25, 0.25
-#: Pixels, at working size, from which a camera moved.
-_MOVED = 0.5
-#: Change of a channel, relative and in levels, from which the light is another.
-_RELIT, _RELIT_LEVELS = 0.05, 2.0
-#: Share of a plate that needs structure; else its colours alone tell which place it shows: this
-#: share of a frame has to have them, after a gain no farther from 1 than this (as a logarithm).
-_STRUCTURED, _LEAST_RELIT, _WIDEST_GAIN = 0.02, 0.4, 0.5
-#: Share of a ghost's outlines from which it is one.
-_LEAST_GHOST = 0.18
-#: Frames from which something in the plate can be told from the subject.
-_LEAST_FRAMES = 3
+#: Share of the plate's structure, or of its unchanged colours, that a frame has to show.
+_MIN_ALIKE, _MIN_SAME_COLOURS = 0.25, 0.25
+#: Distance in pixels, at working size, from which a camera moved, and by how much more the edges of
+#: the moved plate have to agree.
+_MIN_DISTANCE, _MIN_EDGE_GAIN = 0.5, 0.12
+#: Change of a channel, relative and in levels, from which the exposure differs.
+_MIN_EXPOSURE_CHANGE, _MIN_LEVEL_CHANGE = 0.05, 2.0
+#: Share of a plate that needs structure. With less, its colours alone decide: this share of a frame
+#: has to have them, after a gain up to this (as a logarithm).
+_MIN_STRUCTURED, _MIN_RELIT_SHARE, _MAX_LOG_GAIN = 0.02, 0.4, 0.5
+#: Share of the outlines from which they are a ghost's.
+_MIN_GHOST_SHARE = 0.18
+#: Frames needed to tell something in the plate from the subject.
+_MIN_GHOST_FRAMES = 3
 
 
 class PlateError(MattingError, ValueError):
@@ -49,12 +50,12 @@ class Diagnosis:
 
     Attributes:
         faults: What is wrong; empty if all is well.
-        frames: Frames looked at.
-        agreeing: Largest share of a frame, in [0, 1], that has its plate's very colours.
+        frames: Frames compared.
+        agreeing: Largest share of a frame, in [0, 1], that has its plate's unchanged colours.
         alike: Largest share of a plate's structure, in [0, 1], that a frame shows.
-        move: How far the plate lies off, as a share of the frame's width.
+        move: How far the plate is off, as a share of the frame's width.
         gain: What the plate's red, green and blue have to be multiplied by.
-        ghost: What stands in the plate and not in the clip; None if that was not looked for.
+        ghost: What stands in the plate and not in the clip; None if that was not searched.
     """
 
     faults: list[Fault] = field(default_factory=list)
@@ -67,7 +68,7 @@ class Diagnosis:
 
     @property
     def verdict(self) -> Fault | Literal["good", "unknown"]:
-        """The worst fault; ``good`` without any, ``unknown`` where nothing could be looked at."""
+        """The worst fault; ``good`` without any, ``unknown`` if nothing could be compared."""
         good: Literal["good", "unknown"] = "good" if self.frames else "unknown"
         return min(self.faults, key=FAULTS.index, default=good)
 
@@ -88,20 +89,20 @@ class Diagnosis:
             "size": f"{bgr.name} is {bgr.size[1]}x{bgr.size[0]}, {src.name} is "
             f"{src.size[1]}x{src.size[0]}; take the plate with the clip's own settings",
             "camera": f"the camera moved between {bgr.name} and {src.name}, by "
-            f"about {self.move * width:.0f} pixels; --preprocess-alignment lays the plate over it",
+            f"about {self.move * width:.0f} pixels; --preprocess-alignment aligns the plate",
             "exposure": f"{bgr.name} has another exposure or white balance than {src.name} (red "
             f"{red}, green {green}, blue {blue} %); --match-plate brings it to that of the frames",
             "subject": f"{bgr.name} shows something around {x * width:.0f}, {y * height:.0f} that "
             f"{src.name} does not: the subject, or a thing that was moved; use a plate without it, "
-            "or see whether --mend-plate mends it",
+            "or see whether --mend-plate removes it",
         }
         return {fault: every[fault] for fault in FAULTS if fault in self.faults}
 
 
 def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> Diagnosis:
-    """Look at a few frames of a clip, and at their plates.
+    """Compare a few frames of a clip with their plates.
 
-    Whatever cannot be read is left to the run, which knows what to say of it.
+    What cannot be read is left to the run, which reports it.
 
     Args:
         src: The clip.
@@ -110,21 +111,20 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
     """
     scale = min(1.0, WORKING_SIZE / max(size))
     small = (round(size[0] * scale), round(size[1] * scale))
-    if min(small) < _LEAST_SIDE or isinstance(bgr, AutoPlate):
+    if min(small) < _MIN_SIDE or isinstance(bgr, AutoPlate):
         return Diagnosis()
     numbers = evenly_spaced(src.length_hint, _FRAMES)
     try:
         frames = thumbnails(src, numbers, small)
         plates = dict(thumbnails(bgr, [0] if bgr.still else [n for n, _ in frames], small))
-        if not frames or not plates:
-            return Diagnosis()
-        known = sorted(plates)
-        pairs = [(x, plates[min(known, key=lambda k: abs(k - n))]) for n, x in frames]
-        src_pictures = [frame for frame, _ in pairs]
-        found = diagnose(src_pictures, [plates[0]] if bgr.still else [plate for _, plate in pairs])
     except MediaError:
         return Diagnosis()
-    return found
+    if not frames or not plates:
+        return Diagnosis()
+    if bgr.still:
+        return diagnose([frame for _, frame in frames], [plates[0]])
+    nearest = [plates[min(plates, key=lambda k: abs(k - n))] for n, _ in frames]
+    return diagnose([frame for _, frame in frames], nearest)
 
 
 def diagnose(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Diagnosis:
@@ -134,57 +134,64 @@ def diagnose(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Diag
         frames: (H, W, 3) each, RGB, uint8, no larger than ``WORKING_SIZE``.
         plates: One for all or one for each, of the same size.
     """
-    src, bgr = ([_soft(picture) for picture in pictures] for pictures in (frames, plates))
-    bgr = bgr * len(src) if len(bgr) == 1 else bgr
-    still = [liken(*pair) for pair in zip(src, bgr, strict=True)]
-    best = [find_move(*pair) for pair in zip(src, bgr, still, strict=True)]
-    size = src[0].shape[:2]
-    gain = np.median([likeness.gain for likeness in best], axis=0)
+    is_still = len(plates) == 1
+    plates = list(plates) * (len(frames) if is_still else 1)
+    moves = find_moves(frames, plates)
+    distance, edge_gain = np.median([(move.distance, move.gain) for move in moves], axis=0)
+    moved = bool(distance >= _MIN_DISTANCE and edge_gain >= _MIN_EDGE_GAIN)
+    src = [_soft(frame) for frame in frames]
+    bgr = [_soft(plates[0])] * len(src) if is_still else [_soft(plate) for plate in plates]
+    homographies = [move.homography if moved else None for move in moves]
+    likenesses = [compare(*triple) for triple in zip(src, bgr, homographies, strict=True)]
+    mean = np.maximum(bgr[0].mean(axis=(0, 1)), 1)
+    gain = np.maximum(np.median([x.gain + x.offset / mean for x in likenesses], axis=0), 0.01)
     found = Diagnosis(
         frames=len(src),
-        agreeing=max(likeness.same_colours for likeness in best),
-        alike=max(likeness.alike * (likeness.structured >= _STRUCTURED) for likeness in best),
-        move=float(np.median([mean_move(likeness.move, size) for likeness in best])) / size[1],
+        agreeing=max(x.same_colours for x in likenesses),
+        alike=max(x.alike * (x.structured >= _MIN_STRUCTURED) for x in likenesses),
+        move=float(distance) / frames[0].shape[1] if moved else 0.0,
         gain=(float(gain[0]), float(gain[1]), float(gain[2])),
     )
-    if found.alike < _LEAST_ALIKE and found.agreeing < _LEAST_AGREEING and not _plain(best, gain):
+    is_strange = found.alike < _MIN_ALIKE and found.agreeing < _MIN_SAME_COLOURS
+    if is_strange and not _is_relit_wall(likenesses, gain):
         found.faults.append("scene")
         return found
-    if found.move * size[1] >= _MOVED:
+    if moved:
         found.faults.append("camera")
-    levels = np.abs(gain - 1) * bgr[0].mean(axis=(0, 1))
-    if np.abs(np.log(gain)).max() > _RELIT and levels.max() > _RELIT_LEVELS:
+    levels = np.abs(gain - 1) * mean
+    if np.abs(np.log(gain)).max() > _MIN_EXPOSURE_CHANGE and levels.max() > _MIN_LEVEL_CHANGE:
         found.faults.append("exposure")
-    if "camera" not in found.faults and len(src) >= _LEAST_FRAMES and len(plates) == 1:
-        found.ghost = _ghost(src, bgr[0], still)
-        if found.ghost.share >= _LEAST_GHOST:
+    if is_still and not moved and len(src) >= _MIN_GHOST_FRAMES:
+        found.ghost = _find_ghost(src, bgr[0], likenesses)
+        if found.ghost.share >= _MIN_GHOST_SHARE:
             found.faults.append("subject")
     return found
 
 
-def _plain(best: Sequence[Likeness], gain: np.ndarray) -> bool:
-    """Whether the plate is a plain wall, which might be the same in another light."""
+def _is_relit_wall(likenesses: Sequence[Likeness], gain: np.ndarray) -> bool:
+    """Whether the plate is a plain wall, which may be the same one in another light."""
     return (
-        max(likeness.structured for likeness in best) < _STRUCTURED
-        and max(likeness.agreeing for likeness in best) >= _LEAST_RELIT
-        and bool(np.abs(np.log(gain)).max() < _WIDEST_GAIN)
+        max(x.structured for x in likenesses) < _MIN_STRUCTURED
+        and max(x.agreeing for x in likenesses) >= _MIN_RELIT_SHARE
+        and bool(np.abs(np.log(gain)).max() < _MAX_LOG_GAIN)
     )
 
 
-def _ghost(src: Sequence[np.ndarray], bgr: np.ndarray, still: Sequence[Likeness]) -> Ghost:
-    """Look for somebody in the plate, at half the size: outlines need no more."""
-    plate = _half(bgr)
-    frames = [_half(frame) / likeness.gain for frame, likeness in zip(src, still, strict=True)]
-    return find_ghost(frames, plate)
+def _find_ghost(
+    src: Sequence[np.ndarray], bgr: np.ndarray, likenesses: Sequence[Likeness]
+) -> Ghost:
+    """Search the plate for somebody, at half the size, which is enough for outlines."""
+    frames = [(_half(x) - fit.offset) / fit.gain for x, fit in zip(src, likenesses, strict=True)]
+    return find_ghost(frames, _half(bgr))
 
 
-def _soft(picture: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 0.8)
+def _soft(image: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.8)
 
 
-def _half(picture: np.ndarray) -> np.ndarray:
-    size = (max(1, picture.shape[1] // 2), max(1, picture.shape[0] // 2))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+def _half(image: np.ndarray) -> np.ndarray:
+    size = (max(1, image.shape[1] // 2), max(1, image.shape[0] // 2))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _rounded(value: Any) -> Any:

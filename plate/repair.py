@@ -106,16 +106,16 @@ class RepairedPlate(FrameSource):
             return plate, sure
         seen, pha = self._look(frames, plate, between)
         for _ in range(_MAX_LOOKS - 1):
-            better, patches, sure = find_patches(plate, seen, pha, between)
-            if not patches.any():
+            better, patched, sure = find_patches(plate, seen, pha, between)
+            if not patched.any():
                 break
             del seen  # it may be as large as the frames
             seen, after = self._look(frames, better, between)
-            stays = helpful_patches(patches, better, seen, pha, after)
+            stays = helpful_patches(patched, better, seen, pha, after)
             if not stays.any():
                 break
             plate = np.where(stays[..., None], better, plate)
-            changed |= stays & patches
+            changed |= stays & patched
             pha = after
         self.share = float(changed.mean())
         return plate, sure

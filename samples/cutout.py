@@ -1,7 +1,7 @@
-"""Cut the astronaut out of scikit-image's NASA portrait, once: ``python samples/cutout.py``.
+"""Cut the astronaut out of scikit-image's NASA portrait: ``python samples/cutout.py``.
 
-Needs scikit-image (for the picture, which is in the public domain) and PyMatting. The outline was
-drawn by eye; the alpha along it, hair included, is closed-form matting's.
+Needs scikit-image (for the portrait, which is in the public domain) and PyMatting. The outline was
+drawn by eye; closed-form matting gives the alpha along it, hair included.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from skimage import data
 
 HERE = Path(__file__).parent
 
-#: The outline in pixels of the 512x512 portrait, clockwise from the hair's left.
+#: The outline in pixels (x,y) of the 512x512 portrait, clockwise from the left of the hair.
 HAIR = """153,75 155,62 163,50 180,38 190,32 196,23 210,18 232,15 250,18 262,25 280,33 290,45 296,60
 301,82 297,100 288,118 282,127"""
 BODY = """277,135 268,137 266,145 258,160 256,172 274,184 284,194 292,203 299,216 304,230
@@ -42,9 +42,9 @@ def main() -> None:
     """Write ``astronaut.png``, 8-bit RGBA with straight alpha."""
     portrait = data.astronaut() / 255.0
     alpha = estimate_alpha_cf(portrait, trimap(*portrait.shape[:2]))
-    alpha = ((alpha - 0.04) / 0.84).clip(0, 1)  # the grey ring before the grey wall is solid
+    alpha = ((alpha - 0.04) / 0.84).clip(0, 1)  # the grey ring is opaque despite the grey wall
     colour = estimate_foreground_ml(portrait, alpha)
-    colour[alpha < 0.002] = 0  # nothing to see: let it compress
+    colour[alpha < 0.002] = 0  # invisible: compresses better
     cutout = np.dstack([colour[..., ::-1], alpha])
     levels = np.round(255 * cutout.clip(0, 1)).astype(np.uint8)
     cv2.imwrite(str(HERE / "astronaut.png"), levels, [cv2.IMWRITE_PNG_COMPRESSION, 9])

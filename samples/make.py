@@ -1,6 +1,6 @@
-"""Make the sample: ``clip.mp4``, ``plate.png`` and ``alpha.mp4``: ``python samples/make.py``.
+"""Make the sample ``clip.mp4``, ``plate.png`` and ``alpha.mp4``: ``python samples/make.py``.
 
-The astronaut of ``cutout.py`` sways before a brick wall with a window. All pictures come with
+The astronaut of ``cutout.py`` sways before a brick wall with a window. All images come with
 scikit-image: the portrait (NASA) and the rocket (SpaceX) are in the public domain, the bricks
 (cc0textures.com) are CC0.
 """
@@ -29,7 +29,7 @@ def wall() -> np.ndarray:
 
 
 def place(cutout: np.ndarray, frame: int) -> np.ndarray:
-    """The subject in ``frame``: premultiplied RGBA, (H, W, 4) in [0, 1]."""
+    """The subject in frame number ``frame``: premultiplied RGBA, (H, W, 4) in [0, 1]."""
     phase = 2 * np.pi * frame / FRAMES
     x, turn = 330 + 120 * np.sin(phase), 2.5 * np.sin(2 * phase)
     scale = 1.25 + 0.02 * np.cos(phase)
@@ -39,17 +39,17 @@ def place(cutout: np.ndarray, frame: int) -> np.ndarray:
 
 
 def shoot(scene: np.ndarray, subject: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One noisy frame (H, W, 3) in [0, 1]: the subject casts a soft shadow on the wall."""
+    """One noisy frame (H, W, 3) in [0, 1] in which the subject casts a soft shadow on the wall."""
     shift = np.float32([[1, 0, 45], [0, 1, 25]])
     shade = cv2.warpAffine(subject[..., 3], shift, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
     behind = scene * (1 - 0.35 * cv2.GaussianBlur(shade, (0, 0), 25))[..., None]
-    picture = subject[..., :3] + (1 - subject[..., 3:]) * behind
-    return picture + rng.normal(0, 2 / 255, picture.shape)
+    image = subject[..., :3] + (1 - subject[..., 3:]) * behind
+    return image + rng.normal(0, 2 / 255, image.shape)
 
 
-def levels(picture: np.ndarray) -> np.ndarray:
-    """[0, 1] as uint8."""
-    return np.round(255 * picture.clip(0, 1)).astype(np.uint8)
+def levels(image: np.ndarray) -> np.ndarray:
+    """An array in [0, 1] as uint8."""
+    return np.round(255 * image.clip(0, 1)).astype(np.uint8)
 
 
 def write(path: Path, frames: list[np.ndarray], *, crf: int) -> None:
@@ -61,13 +61,13 @@ def write(path: Path, frames: list[np.ndarray], *, crf: int) -> None:
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
-        context.color_range = 1  # 16 to 235
+        context.color_range = 1  # limited range, 16 to 235
         for frame in frames:
-            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-            picture = picture.reformat(
+            image = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            image = image.reformat(
                 format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
             )
-            file.mux(stream.encode(picture))
+            file.mux(stream.encode(image))
         file.mux(stream.encode())
 
 

@@ -1,7 +1,7 @@
-"""Make the README's picture as its first command does: ``python samples/picture.py``.
+"""Make the README's image as its first command does: ``python samples/picture.py``.
 
-Left: a frame of the clip. Middle: the alpha that the built-in model finds. Right: the subject on
-another background.
+Left: a frame of the clip. Middle: the alpha of the built-in model. Right: the subject on another
+background.
 """
 
 import sys
@@ -30,7 +30,7 @@ def sunset(height: int, width: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Matte the sample, and write ``picture.jpg``."""
+    """Matte the sample and write ``picture.jpg``."""
     source = open_source(HERE / "clip.mp4", print)
     frame = next(islice(source, FRAME, None)).image
     com = MemoryWriter()
@@ -45,8 +45,8 @@ def main() -> None:
     fgr, pha = cutout[..., :3], cutout[..., 3:]
     composite = sunset(*source.size) + (fgr - sunset(*source.size)) * pha / 255
     panels = [panel[:, CROP] for panel in (frame, pha.repeat(3, axis=2), composite)]
-    picture = Image.fromarray(np.hstack(panels).round().astype(np.uint8))
-    picture.resize((1260, 360), Image.Resampling.LANCZOS).save(HERE / "picture.jpg", quality=88)
+    image = Image.fromarray(np.hstack(panels).round().astype(np.uint8))
+    image.resize((1260, 360), Image.Resampling.LANCZOS).save(HERE / "picture.jpg", quality=88)
 
 
 if __name__ == "__main__":

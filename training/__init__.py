@@ -1,1 +1,1 @@
-"""Training of the built-in model on pictures that this package draws itself."""
+"""Trains the built-in model on samples drawn by :mod:`drawing`, and measures it."""

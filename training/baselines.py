@@ -1,28 +1,28 @@
-"""What a network has to beat: keying by difference, and closed-form matting from that key."""
+"""Baselines for a network: a difference key, and closed-form matting from that key."""
 
 import cv2
 import numpy as np
 
-from .textures import Array
+from drawing.arrays import Array
 
 
 def difference(src: Array, bgr: Array) -> Array:
-    """The largest difference of a channel between frame and plate (H, W, 3), uint8: (H, W)."""
+    """The largest channel difference of frame and plate, both (H, W, 3), uint8: (H, W), uint8."""
     return np.abs(src.astype(np.int16) - bgr).max(axis=2).astype(np.uint8)
 
 
 def best_threshold(differences: list[Array], truths: list[Array]) -> int:
-    """The threshold, in levels, whose key has the smallest mean absolute error over all pictures.
+    """The threshold, in levels of 255, whose key has the smallest mean absolute error.
 
     Args:
-        differences: Of :func:`difference`.
+        differences: From :func:`difference`, one (H, W) per image.
         truths: True alphas (H, W), uint8.
     """
     errors = np.zeros(256)
     for apart, true in zip(differences, truths, strict=True):
         count = np.bincount(apart.ravel(), minlength=256)
         opaque = np.bincount(apart.ravel(), weights=true.ravel() / 255, minlength=256)
-        # Keyed out are the differences up to the threshold: they cost their alpha.
+        # Differences up to the threshold are keyed out: each costs its alpha.
         missed, kept = np.cumsum(opaque), np.cumsum((count - opaque)[::-1])[::-1]
         errors += (missed + np.append(kept[1:], 0)) / apart.size
     return int(np.argmin(errors))
@@ -39,7 +39,10 @@ def closed_form(src: Array, keyed: Array, *, margin: int = 10) -> Array:
     Args:
         src: (H, W, 3), uint8.
         keyed: (H, W), 0 or 1.
-        margin: Pixels on either side of the key's edge that are left unknown.
+        margin: Half width in pixels of the unknown band along the key's edge.
+
+    Returns:
+        (H, W), float32 in [0, 1]; ``keyed`` itself if the trimap has no inside or no outside.
     """
     from pymatting import estimate_alpha_cf
 

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from .sample import PLAIN, Sample, make_sample
+from drawing.capture import Sample
+from drawing.sample import PLAIN_SHARE, make_sample
 
-#: Validation samples come from this seed; training refuses it.
+#: Seed of the validation samples; training refuses it.
 VALIDATION_SEED = 2_000_000_011
 
 Batch = dict[str, Tensor]
@@ -19,53 +20,58 @@ Batch = dict[str, Tensor]
 
 def to_tensors(sample: Sample) -> Batch:
     """A sample as tensors ``src bgr fgr`` (3, H, W) and ``pha`` (1, H, W), uint8."""
-    pictures = {"src": sample.src, "bgr": sample.bgr, "fgr": sample.fgr}
-    batch = {name: _pack(picture) for name, picture in pictures.items()}
-    return {**batch, "pha": _pack(sample.pha[..., None])}
+    images = {"src": sample.src, "bgr": sample.bgr, "fgr": sample.fgr}
+    batch = {name: _to_tensor(image) for name, image in images.items()}
+    return {**batch, "pha": _to_tensor(sample.pha[..., None])}
 
 
 def shrunk(sample: Sample, by: int) -> Sample:
-    """The sample with the mean of every ``by`` x ``by`` pixels as one."""
+    """The sample at 1 / ``by`` of its size; each pixel is the mean of ``by`` x ``by`` pixels.
+
+    ``fgr`` is averaged with alpha as weight.
+    """
     if by == 1:
         return sample
     size = sample.pha.shape[1] // by, sample.pha.shape[0] // by
     covered = sample.pha[..., None]
-    src, bgr, pha, seen = (
+    src, bgr, pha, premultiplied = (
         cv2.resize(x, size, interpolation=cv2.INTER_AREA)
         for x in (sample.src, sample.bgr, sample.pha, sample.fgr * covered)
     )
-    fgr = (seen / np.maximum(pha, 1e-3)[..., None]).clip(0, 1)
+    fgr = (premultiplied / np.maximum(pha, 1e-3)[..., None]).clip(0, 1)
     return Sample(src, bgr, pha, fgr, sample.clean)
 
 
 def resized(batch: Batch, size: Sequence[int]) -> Batch:
-    """A batch in [0, 1], (B, C, H, W), in another (height, width), resized as the network does.
+    """A batch (B, C, H, W) in [0, 1] resized to (height, width), as the network resizes its input.
 
-    The colours of ``fgr`` count by the alpha ``pha`` of their pixels: beyond it there are none.
+    ``fgr`` is averaged with alpha ``pha`` as weight, since it is undefined where alpha is 0.
     """
     if tuple(batch["pha"].shape[2:]) == tuple(size):
         return batch
-    seen = {**batch, "fgr": batch["fgr"] * batch["pha"]}
-    small = {name: F.interpolate(x, tuple(size), mode="bilinear") for name, x in seen.items()}
+    premultiplied = {**batch, "fgr": batch["fgr"] * batch["pha"]}
+    small = {
+        name: F.interpolate(x, tuple(size), mode="bilinear") for name, x in premultiplied.items()
+    }
     return {**small, "fgr": (small["fgr"] / small["pha"].clamp(min=1e-3)).clamp(0, 1)}
 
 
-def _pack(picture: np.ndarray) -> Tensor:
-    return torch.from_numpy((picture * 255 + 0.5).astype(np.uint8)).permute(2, 0, 1)
+def _to_tensor(image: np.ndarray) -> Tensor:
+    return torch.from_numpy((image * 255 + 0.5).astype(np.uint8)).permute(2, 0, 1)
 
 
 class Samples(Dataset[Batch]):
-    """The samples that training steps ``first`` to ``last - 1`` consume, in order.
+    """The samples of training steps ``first`` to ``last - 1``, in order.
 
     Args:
-        seed: Names the endless set of samples.
-        batch: Samples of a step.
+        seed: Identifies the endless set of samples.
+        batch: Samples per step.
         first: The first step.
         last: One past the last step.
         size: Height and width in pixels.
-        crop: Samples are made this many times as large and cropped at random to ``size``.
-        shrink: Samples are drawn this many times as large, and shrunk.
-        plain, alike, shaded: As in :func:`make_sample`.
+        crop: Samples are drawn this many times larger, then cropped at random to ``size``.
+        shrink: Samples are drawn this many times larger, then shrunk.
+        plain, alike, shaded: As in :func:`drawing.sample.make_sample`.
     """
 
     def __init__(
@@ -78,7 +84,7 @@ class Samples(Dataset[Batch]):
         size: tuple[int, int],
         crop: float = 1,
         shrink: int = 1,
-        plain: float = PLAIN,
+        plain: float = PLAIN_SHARE,
         alike: float = 0,
         shaded: float = 0,
     ):
@@ -102,14 +108,14 @@ class Samples(Dataset[Batch]):
 
 
 def batches(samples: Samples, *, batch: int, workers: int) -> Iterator[Batch]:
-    """Batches of float32 tensors in [0, 1], (B, C, H, W), generated ahead by ``workers``."""
+    """Batches of float32 tensors (B, C, H, W) in [0, 1], prefetched by ``workers`` processes."""
     loader: DataLoader[Batch] = DataLoader(
         samples,
         batch,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        multiprocessing_context="spawn" if workers else None,  # a fork would copy OpenCV's locks
-        generator=torch.Generator(),  # else it draws from the one whose state is resumed
+        multiprocessing_context="spawn" if workers else None,  # fork copies OpenCV's locks
+        generator=torch.Generator(),  # the default one is restored on resume
     )
     for packed in loader:
         yield {

@@ -1,4 +1,4 @@
-"""``python -m training.evaluate``: the figures of a checkpoint, and of the baselines beside it."""
+"""``python -m training.evaluate``: measure a checkpoint and the baselines."""
 
 import argparse
 import sys
@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from drawing.arrays import Array, to_uint8
+from drawing.sample import make_sample
 from model import MattingBase, MattingRefine
 from pipeline import Despeckler
 
 from .baselines import best_threshold, closed_form, difference, key
 from .data import VALIDATION_SEED
 from .metrics import conn, dtssd, grad, mad, mse, sad
-from .sample import make_sample
-from .textures import Array
 from .weights import network_from, read_state
 
 METRICS: dict[str, Callable[[Array, Array], float]] = {
@@ -32,7 +32,7 @@ METRICS: dict[str, Callable[[Array, Array], float]] = {
 
 
 class Triple(NamedTuple):
-    """A frame, its plate (H, W, 3) and the true alpha (H, W), uint8; ``clean`` as in a Sample."""
+    """A frame and its plate (H, W, 3), the true alpha (H, W), uint8; ``clean`` as in a Sample."""
 
     src: Array
     bgr: Array
@@ -41,14 +41,14 @@ class Triple(NamedTuple):
 
 
 def folder_triples(folder: Path) -> Iterator[Triple]:
-    """Pictures of the same name in ``src``, ``bgr`` and ``pha`` under ``folder``, in order.
+    """Images of the same name in ``src``, ``bgr`` and ``pha`` under ``folder``, in order.
 
     Raises:
-        FileNotFoundError: There is no picture, or one lacks its plate or its alpha.
+        FileNotFoundError: There is no image, or one lacks its plate or its alpha.
     """
     frames = sorted(path for path in (folder / "src").glob("*") if path.is_file())
     if not frames:
-        raise FileNotFoundError(f"no pictures in {folder / 'src'}")
+        raise FileNotFoundError(f"no images in {folder / 'src'}")
     for path in frames:
         plate, alpha = (next((folder / n).glob(f"{path.stem}.*"), None) for n in ("bgr", "pha"))
         if plate is None or alpha is None:
@@ -57,27 +57,29 @@ def folder_triples(folder: Path) -> Iterator[Triple]:
 
 
 def clip_triples(clip: Path, plate: Path, alpha: Path) -> Iterator[Triple]:
-    """The frames of a clip before one plate, with the clip of their alpha."""
+    """The frames of a clip with one plate and a clip of their alpha.
+
+    Raises:
+        ValueError: The clips differ in length.
+    """
     bgr = _read(plate)
     for src, pha in zip(_frames(clip), _frames(alpha), strict=True):
         yield Triple(src, bgr, pha[..., 0])
 
 
 def generated_triples(count: int, size: tuple[int, int]) -> Iterator[Triple]:
-    """Validation samples, (height, width) large, that no training seed makes."""
+    """The first ``count`` validation samples; ``size`` is (height, width)."""
     for index in range(count):
         sample = make_sample(VALIDATION_SEED, index, *size)
-        pictures = [
-            np.round(255 * x).astype(np.uint8) for x in (sample.src, sample.bgr, sample.pha)
-        ]
-        yield Triple(pictures[0], pictures[1], pictures[2], sample.clean)
+        src, bgr, pha = (to_uint8(x) for x in (sample.src, sample.bgr, sample.pha))
+        yield Triple(src, bgr, pha, sample.clean)
 
 
 def _read(path: Path) -> Array:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise FileNotFoundError(f"{path} is no picture")
-    return np.asarray(picture)[..., ::-1]
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise FileNotFoundError(f"{path} is not an image")
+    return np.asarray(image)[..., ::-1]
 
 
 def _frames(path: Path) -> Iterator[Array]:
@@ -91,7 +93,7 @@ def _frames(path: Path) -> Iterator[Array]:
 
 @torch.inference_mode()
 def predict(network: MattingBase, triple: Triple) -> Array:
-    """Alpha (H, W) in [0, 1]. Without a refiner, that of a quarter-size copy, resized."""
+    """Alpha (H, W) in [0, 1]. A network without refiner sees a quarter-size copy."""
     src, bgr = (
         torch.from_numpy(np.ascontiguousarray(x)).permute(2, 0, 1)[None].float() / 255
         for x in (triple.src, triple.bgr)
@@ -110,28 +112,28 @@ def evaluate(
     network: MattingBase | None = None,
     *,
     baselines: bool = True,
-    closed: int = 0,
+    closed_form_count: int = 0,
     clip: bool = False,
-    speck: float = 0,
+    despeckle: float = 0,
 ) -> Iterator[tuple[str, dict[str, float]]]:
-    """Each method's name and the mean of each metric, as soon as they are known.
+    """Yield the name of each method and its mean metrics, as soon as they are known.
 
     Args:
         triples: What to measure on.
-        network: In evaluation mode; None measures the baselines alone.
-        baselines: Measure the baselines, too.
-        closed: On how many of the first triples to measure closed-form matting.
-        clip: The triples are consecutive frames: measure flicker, too.
-        speck: Measure the network without bits of alpha up to this percent of the frame, too.
+        network: In evaluation mode; None measures only the baselines.
+        baselines: Also measure the baselines.
+        closed_form_count: Number of first triples to measure closed-form matting on; 0: none.
+        clip: The triples are consecutive frames: also measure flicker.
+        despeckle: Also measure the network with specks up to this percentage of the frame removed.
     """
-    some = triples[:closed]
+    some = triples[:closed_form_count]
     if network is not None:
         found = [predict(network, triple) for triple in tqdm(triples, "network")]
         yield "network", _figures(found, triples, clip=clip)
-        if closed:
-            yield f"network, first {closed}", _figures(found, some, clip=clip)
-        if speck:
-            found = [_despeckled(pha, speck) for pha in found]
+        if closed_form_count:
+            yield f"network, first {closed_form_count}", _figures(found, some, clip=clip)
+        if despeckle:
+            found = [_despeckled(pha, despeckle) for pha in found]
             yield "network, despeckled", _figures(found, triples, clip=clip)
     if baselines:
         apart = [difference(triple.src, triple.bgr) for triple in triples]
@@ -139,8 +141,8 @@ def evaluate(
         name = f"difference > {threshold}"
         keyed = [key(x, threshold) for x in apart]
         yield name, _figures(keyed, triples, clip=clip)
-        if closed:
-            yield f"{name}, first {closed}", _figures(keyed, some, clip=clip)
+        if closed_form_count:
+            yield f"{name}, first {closed_form_count}", _figures(keyed, some, clip=clip)
             pairs = tqdm(list(zip(some, keyed, strict=False)), "closed form")
             matted = [closed_form(triple.src, k) for triple, k in pairs]
             yield "closed form", _figures(matted, some, clip=clip)
@@ -172,13 +174,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument(
-        "folder", type=Path, nargs="?", help="holds src, bgr and pha; default: validation samples"
+        "folder", type=Path, nargs="?", help="has src, bgr and pha; default: validation samples"
     )
     parser.add_argument(
         "--clip", type=Path, nargs=3, metavar=("SRC", "PLATE", "ALPHA"), help="measure on a clip"
     )
-    parser.add_argument("--samples", type=int, default=100, help="validation samples to make")
-    parser.add_argument("--size", default="1024x576", help="of validation samples, WIDTHxHEIGHT")
+    parser.add_argument("--samples", type=int, default=100, help="number of validation samples")
+    parser.add_argument(
+        "--size", default="1024x576", help="size of validation samples, WIDTHxHEIGHT"
+    )
     parser.add_argument(
         "--backbone-scale", type=float, default=0.25, metavar="SCALE", help="(default: 0.25)"
     )
@@ -187,12 +191,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         type=float,
         default=0,
         metavar="PERCENT",
-        help="measure the network with that flag of the program, too",
+        help="also measure the network with this flag of the program",
     )
-    parser.add_argument("--closed-form", type=int, default=0, metavar="N", help="on the first N")
     parser.add_argument(
-        "--only", choices=("network", "baselines"), help="leave the other out; default: both"
+        "--closed-form",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also measure it on the first N",
     )
+    parser.add_argument("--only", choices=("network", "baselines"), help="default: both")
     return parser.parse_args(argv)
 
 
@@ -201,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         if args.clip and args.folder:
-            raise ValueError("a folder and --clip: give one of them")
+            raise ValueError("give a folder or --clip, not both")
         if args.closed_form and find_spec("pymatting") is None:
             raise ValueError("--closed-form needs PyMatting: pip install '.[training]'")
         if not 0 <= args.despeckle <= 100:
@@ -217,12 +225,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             triples = generated_triples(args.samples, (height, width))
         figures = evaluate(
-            list(tqdm(triples, "pictures")),
+            list(tqdm(triples, "images")),
             network,
             baselines=args.only != "network",
-            closed=args.closed_form,
+            closed_form_count=args.closed_form,
             clip=bool(args.clip),
-            speck=args.despeckle,
+            despeckle=args.despeckle,
         )
         for method, values in figures:
             row = (f"{name} {value:.2f}" for name, value in values.items())

@@ -15,17 +15,17 @@ def matting_loss(
     with_err: bool,
     weight: Tensor | float = 1.0,
 ) -> Tensor:
-    """How far a prediction is from the truth: a scalar.
+    """The loss of a prediction: a scalar.
 
-    L1 on alpha, L1 on the Sobel gradients of alpha (weighted 5, as they are small), L1 on the
-    foreground where there is any (weighted 0.5), and the squared error of the error map.
+    The sum of: L1 on alpha; L1 on the Sobel gradients of alpha, weighted 5 because they are small;
+    L1 on the foreground where alpha > 0.01, weighted 0.5; the squared error of the error map.
 
     Args:
         predicted: The prediction.
         pha: (B, 1, H, W) in [0, 1], the true alpha.
         fgr: (B, 3, H, W) in [0, 1], the true foreground.
         with_err: Include the error map; the refined result has none of its own.
-        weight: (B, 1, H, W), what each pixel of alpha and foreground counts.
+        weight: (B, 1, H, W), the weight of each pixel of alpha and foreground.
     """
     loss = (weight * (predicted.pha - pha).abs()).mean()
     loss = loss + 5 * (weight * (sobel(predicted.pha) - sobel(pha)).abs()).mean()

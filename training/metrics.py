@@ -1,4 +1,4 @@
-"""The figures by which mattes are compared.
+"""Metrics that compare mattes.
 
 Alphas are arrays (H, W) in [0, 1], clips (T, H, W): ``pha`` is a prediction, ``true`` the truth.
 """
@@ -6,7 +6,7 @@ Alphas are arrays (H, W) in [0, 1], clips (T, H, W): ``pha`` is a prediction, ``
 import cv2
 import numpy as np
 
-from .textures import Array
+from drawing.arrays import Array
 
 
 def mad(pha: Array, true: Array) -> float:
@@ -40,15 +40,17 @@ def grad(pha: Array, true: Array, *, sigma: float = 1.4) -> float:
         true: (H, W) in [0, 1].
         sigma: Width of the Gaussian, in pixels.
     """
-    return float(np.square(_slope(pha, sigma) - _slope(true, sigma)).sum() / 1000)
+    return float(
+        np.square(_gradient_magnitude(pha, sigma) - _gradient_magnitude(true, sigma)).sum() / 1000
+    )
 
 
 def conn(pha: Array, true: Array, *, step: float = 0.1) -> float:
     """Connectivity error: the sum over pixels of |phi(pha) - phi(true)|, in thousands.
 
-    A pixel's level l is the last of the thresholds 0, 0.1, ... 1 up to which it belongs to the
-    largest 4-connected region where both alphas reach the threshold. With d = alpha - l,
-    phi = 1 - d where d >= 0.15, and 1 elsewhere.
+    The level l of a pixel is the last of the thresholds 0, 0.1, ... 1 up to which the pixel belongs
+    to the largest 4-connected component where both alphas reach the threshold. With
+    d = alpha - l, phi = 1 - d where d >= 0.15, and 1 elsewhere.
 
     Source: Rhemann et al. (2009), equation 4, with theta = 0.15 and p = 1.
 
@@ -61,15 +63,15 @@ def conn(pha: Array, true: Array, *, step: float = 0.1) -> float:
     level = np.ones_like(true)
     settled = np.zeros(true.shape, bool)
     for count in range(1, round(1 / step) + 1):
-        reached = _largest_region(np.minimum(pha, true) >= count * step - 1e-9)
-        lost = ~reached & ~settled
-        level[lost] = (count - 1) * step
-        settled |= lost
+        reached = _largest_component(np.minimum(pha, true) >= count * step - 1e-9)
+        disconnected = ~reached & ~settled
+        level[disconnected] = (count - 1) * step
+        settled |= disconnected
     return float(np.abs(_phi(pha, level) - _phi(true, level)).sum() / 1000)
 
 
 def dtssd(pha: Array, true: Array) -> float:
-    """How differently two clips (T, H, W) flicker, x100.
+    """Difference in flicker of two clips (T, H, W), x100.
 
     The mean over t of the root of the mean over pixels of
     ((pha[t+1] - pha[t]) - (true[t+1] - true[t]))^2.
@@ -89,8 +91,8 @@ def _real(x: Array) -> Array:
     return np.asarray(x, np.float64)
 
 
-def _slope(x: Array, sigma: float) -> Array:
-    # The filter ends where the Gaussian falls below a hundredth.
+def _gradient_magnitude(x: Array, sigma: float) -> Array:
+    # The filter ends where the Gaussian falls below 0.01.
     reach = int(np.ceil(sigma * np.sqrt(-2 * np.log(np.sqrt(2 * np.pi) * sigma * 0.01))))
     t = np.arange(-reach, reach + 1, dtype=np.float64)
     gauss = np.exp(-(t**2) / (2 * sigma**2))
@@ -101,7 +103,7 @@ def _slope(x: Array, sigma: float) -> Array:
     return np.hypot(across, down)
 
 
-def _largest_region(mask: Array) -> Array:
+def _largest_component(mask: Array) -> Array:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     if len(stats) < 2:
         return np.zeros(mask.shape, bool)

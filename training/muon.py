@@ -1,4 +1,4 @@
-"""Muon for convolutions: each step of a kernel is as long in all its directions."""
+"""The Muon optimizer for convolutions: updates of equal length in all directions of a kernel."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,15 +12,15 @@ from model import MattingBase
 class ConvolutionMuon(torch.optim.Muon):
     """Muon (Jordan et al., 2024) on kernels as matrices, (outputs, height x width x inputs).
 
-    Steps are scaled as Liu et al. (2025) do, for the learning rates of AdamW.
+    Updates are scaled as in Liu et al. (2025), so that learning rates of AdamW apply.
 
     Args:
-        groups: As an optimiser's, of kernels (outputs, inputs, height, width) in channels-last
-            memory: a matrix shares it, so that the kernel moves with its matrix.
+        groups: Parameter groups of an optimizer. Kernels are (outputs, inputs, height, width) in
+            channels-last memory, which their matrices share.
         lr: The learning rate.
 
     Raises:
-        ValueError: The memory of a kernel is arranged in another way.
+        ValueError: A kernel is not in channels-last memory.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float):
@@ -46,8 +46,8 @@ def _matrix(kernel: Tensor) -> Tensor:
 
 
 def is_for_muon(network: MattingBase, weight: Tensor) -> bool:
-    """Whether ``weight`` is a kernel that mixes channels, and not that of the base's last layer.
+    """Whether ``weight`` is a kernel that mixes channels, other than that of the base's last layer.
 
-    AdamW is better at the rest: kernels of one channel, normalisation, and what the network shows.
+    AdamW is better at the rest: depthwise kernels, normalisation, and the output layer.
     """
     return weight.dim() == 4 and weight.shape[1] > 1 and weight is not network.decoder.conv4.weight

@@ -1,4 +1,4 @@
-"""The network as the trainer runs it: in bfloat16, with clamps that let gradients through."""
+"""The network as the trainer runs it: in bfloat16, with clamps that pass gradients through."""
 
 from typing import Literal, NamedTuple, get_args
 
@@ -12,7 +12,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class Prediction(NamedTuple):
-    """What one training step predicts.
+    """The prediction of one training step.
 
     ``pha`` (B, 1, H, W), ``fgr`` (B, 3, H, W) and ``err`` (B, 1, H, W) are in [0, 1], float32.
     """
@@ -25,7 +25,7 @@ class Prediction(NamedTuple):
 def clamp(x: Tensor) -> Tensor:
     """Clamp to [0, 1], with the gradient of the identity.
 
-    The plain clamp has no gradient outside its range: a pixel that starts there stays wrong.
+    The plain clamp has no gradient outside its range, so that a pixel out of range stays wrong.
     """
     return x + (x.clamp(0, 1) - x).detach()
 
@@ -47,7 +47,7 @@ class Trainee(nn.Module):
         Args:
             src: (B, 3, H, W) in [0, 1], the frame.
             bgr: (B, 3, H, W) in [0, 1], the plate.
-            refined: Whether the refiner is to run.
+            refined: Whether to run the refiner.
         """
         network = self.network
         if not isinstance(network, MattingRefine):
@@ -82,12 +82,12 @@ def run(
 ) -> list[Prediction]:
     """Run ``trainee`` on ``src`` and ``bgr`` (B, 3, H, W) in [0, 1]; see :meth:`Trainee.forward`.
 
-    In bfloat16 the weights stay float32 and are cast here, normalisation keeps its own in float32.
-    That is autocast without its detour through float32 at every resize, which costs a fifth of a
-    CPU step. A CPU without bfloat16 instructions emulates them, and is faster in float32.
+    In bfloat16 the stored weights stay float32 and are cast here; normalisation keeps float32.
+    Unlike autocast this does not convert to float32 at every resize, which costs a fifth of a CPU
+    step. A CPU without bfloat16 instructions emulates them and is faster in float32.
     """
     weights: dict[str, Tensor] = dict(trainee.named_parameters())
-    if not isinstance(trainee.network, MattingRefine):  # nobody reads the hidden channels
+    if not isinstance(trainee.network, MattingRefine):  # the hidden channels are unused
         last = "network.decoder.conv4."
         weights |= {name: x[:5] for name, x in weights.items() if name.startswith(last)}
     if precision == "bf16":

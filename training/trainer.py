@@ -1,4 +1,4 @@
-"""The training loop: deterministic from a seed, and resumed bit for bit from its checkpoint."""
+"""The training loop: deterministic for a seed; a resumed run gives bit-identical weights."""
 
 import json
 import math
@@ -12,23 +12,22 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
 from tqdm import tqdm
 
 from media import prefetch
 from model import MattingBase, MattingRefine
 
-from .ahead import SamplePool
+from .cpu_gradients import speed_up_gradients
 from .data import Batch, Samples, batches, resized
 from .losses import matting_loss
-from .muon import ConvolutionMuon, is_for_muon
 from .network import Prediction, Trainee, run
-from .quick import quicken
+from .optimizers import build_optimizers
 from .recipe import Recipe
+from .sample_pool import SamplePool
 from .validation import Validation
 from .weights import load_weights, read_state
 from .windows import (
-    LEAST_SIDE,
+    MIN_SAMPLE_SIDE,
     WindowPool,
     choose_windows,
     cut_features,
@@ -41,16 +40,21 @@ CHECKPOINT = "checkpoint.pt"
 
 
 class Trainer:
-    """Trains a network in a folder that holds its checkpoint, its log and its pictures.
+    """Trains a network in a folder that holds its checkpoint, its log and validation images.
 
     Args:
-        recipe: What to do. A folder's checkpoint goes on only under the recipe that it began with.
-        folder: Created if need be.
-        init: A checkpoint or a state dict to start from; missing refiner weights stay as drawn.
-        windows: As many in all as the recipe says; steps take from one pool after the other.
-        ahead: Samples drawn ahead, as many in all as the recipe says; steps take from one pool
-            after the other, as many as have the pixels of ``batch`` samples of ``size``.
+        recipe: The settings. A checkpoint in the folder is resumed; its recipe must be the same.
+        folder: Created if necessary.
+        init: A checkpoint or state dict to start from; missing refiner weights stay random.
+        windows: Pools with as many windows in total as the recipe expects; steps cycle through
+            the pools.
+        ahead: Pools of samples drawn ahead, as many in total as the recipe expects; steps cycle
+            through the pools, and take as many samples as have the pixels of ``batch`` samples of
+            ``size``.
         device: Where to train.
+
+    Raises:
+        ValueError: The pools or the checkpoint do not match the recipe.
     """
 
     def __init__(
@@ -64,15 +68,19 @@ class Trainer:
         device: str = "cpu",
     ):
         if recipe.windows != sum(map(len, windows)):
-            raise ValueError(f"there are not {recipe.windows} windows, and the recipe has so many")
+            raise ValueError(
+                f"the pools do not hold the {recipe.windows} windows that the recipe expects"
+            )
         if recipe.ahead != sum(map(len, ahead)):
-            raise ValueError(f"not {recipe.ahead} samples were drawn ahead, as the recipe says")
+            raise ValueError(
+                f"the pools do not hold the {recipe.ahead} samples that the recipe expects"
+            )
         for pool in ahead if recipe.stage == "refine" else ():
-            least = LEAST_SIDE if recipe.spots else 4
+            least = MIN_SAMPLE_SIDE if recipe.spots else 4
             if pool.size[0] % 4 or pool.size[1] % 4 or min(pool.size) < least:
                 height, width = pool.size
                 raise ValueError(
-                    f"samples of {width}x{height}: not multiples of 4, of {least} or more"
+                    f"samples of {width}x{height}: expected multiples of 4, at least {least}"
                 )
         self.windows, self.ahead = windows, ahead
         self._data = [pool.identity for pool in (*windows, *ahead)]
@@ -81,10 +89,10 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.network = _build(recipe)
         if self.device.type == "cpu":
-            quicken(self.network)
+            speed_up_gradients(self.network)
         self.network.to(self.device).to(memory_format=torch.channels_last)
         self.trainee = Trainee(self.network)
-        self.optimizers = self._optimizers()
+        self.optimizers = build_optimizers(self.network, self.recipe)
         self.step = 0
         if (folder / CHECKPOINT).exists():
             self._resume()
@@ -95,39 +103,39 @@ class Trainer:
         """Train up to the recipe's last step.
 
         Args:
-            workers: Processes that generate samples; they don't change the result.
-            save_every: Steps between checkpoints; 0 for none before the end.
-            validate_every: Steps between validations; 0 for none.
+            workers: Processes that draw samples; their number does not change the result.
+            save_every: Steps between checkpoints; 0: only at the end.
+            validate_every: Steps between validations; 0: none.
         """
         recipe = self.recipe
         validation = Validation(recipe.stage) if validate_every else None
-        mean, begun = 0.0, time.monotonic()
+        mean, started = 0.0, time.monotonic()
         for batch in tqdm(
-            self._supply(workers), initial=self.step, total=recipe.steps, mininterval=5
+            self._batches(workers), initial=self.step, total=recipe.steps, mininterval=5
         ):
-            loss = self._optimise(batch)
+            loss = self._train_step(batch)
             mean = 0.98 * mean + 0.02 * loss if mean else loss
             self.step += 1
             last = self.step == recipe.steps
             if self.step % 50 == 0 or last:
-                self._log(loss=round(mean, 5), seconds=round(time.monotonic() - begun))
+                self._log(loss=round(mean, 5), seconds=round(time.monotonic() - started))
             if (save_every and self.step % save_every == 0) or last:
                 self.save()
             if validation and (self.step % validate_every == 0 or last):
                 self.trainee.eval()
-                picture = self.folder / f"validation_{self.step:06d}.jpg"
+                image = self.folder / f"validation_{self.step:06d}.jpg"
                 figures = validation.measure(
-                    self.trainee, self.device, precision=recipe.precision, picture=picture
+                    self.trainee, self.device, precision=recipe.precision, image=image
                 )
                 self._log(**figures)
 
-    def _supply(self, workers: int) -> Iterator[Batch]:
-        """The batches of the steps that remain, begun on while those before are learnt from."""
+    def _batches(self, workers: int) -> Iterator[Batch]:
+        """The batches of the remaining steps, prefetched."""
         recipe, steps = self.recipe, range(self.step, self.recipe.steps)
         if self.windows:
-            return prefetch(self._windows_cut_ahead, steps, 1, name="windows")
+            return prefetch(self._window_batch, steps, 1, name="windows")
         if self.ahead:
-            return prefetch(self._batch_drawn_ahead, steps, 1, name="samples")
+            return prefetch(self._sample_batch, steps, 1, name="samples")
         samples = Samples(
             recipe.seed, batch=recipe.batch, first=self.step, last=recipe.steps,
             size=recipe.size, crop=recipe.crop, shrink=recipe.shrink, plain=recipe.plain,
@@ -135,18 +143,18 @@ class Trainer:
         )  # fmt: skip
         return batches(samples, batch=recipe.batch, workers=workers)
 
-    def _windows_cut_ahead(self, step: int) -> Batch:
+    def _window_batch(self, step: int) -> Batch:
         pool = self.windows[step % len(self.windows)]
         return pool.batch(self.recipe.seed, step, self.recipe.batch)
 
-    def _batch_drawn_ahead(self, step: int) -> Batch:
+    def _sample_batch(self, step: int) -> Batch:
         recipe, pool = self.recipe, self.ahead[step % len(self.ahead)]
         count = recipe.batch * math.prod(recipe.size) / math.prod(pool.size)
         return pool.batch(recipe.seed, step, max(1, round(count)))
 
-    def _optimise(self, batch: Batch) -> float:
+    def _train_step(self, batch: Batch) -> float:
         self.trainee.train()
-        if isinstance(self.network, MattingRefine):  # few, large samples: the statistics stay
+        if isinstance(self.network, MattingRefine):  # too few samples a batch for statistics
             self.network.eval()
             self.network.refiner.train(not self.recipe.frozen)
         elif self.recipe.frozen:
@@ -208,41 +216,11 @@ class Trainer:
             windows["pha"],
             windows["fgr"],
             with_err=False,
-            weight=0.2 + 0.8 * refined,  # other settings refine more
+            weight=0.2 + 0.8 * refined,  # other settings refine more of the frame
         )
 
-    def _optimizers(self) -> dict[str, Optimizer]:
-        adam, muon = [], []
-        for group in self._groups():
-            for_muon = [
-                x for x in group["params"] if self.recipe.muon and is_for_muon(self.network, x)
-            ]
-            known = {id(x) for x in for_muon}
-            adam.append({**group, "params": [x for x in group["params"] if id(x) not in known]})
-            muon.append({**group, "params": for_muon})
-        optimizers: dict[str, Optimizer] = {
-            "optimizer": AdamW(adam, self.recipe.lr, weight_decay=1e-4, fused=True)
-        }
-        if self.recipe.muon:
-            optimizers["muon"] = ConvolutionMuon(muon, self.recipe.lr)
-        return optimizers
-
-    def _groups(self) -> list[dict[str, Any]]:
-        if not isinstance(self.network, MattingRefine):
-            return [{"params": list(self.network.parameters()), "rate": 1.0}]
-        fast = [*self.network.refiner.parameters(), *self.network.decoder.conv4.parameters()]
-        known = {id(x) for x in fast}
-        slow = [x for x in self.network.parameters() if id(x) not in known]
-        if self.recipe.base_rate:
-            return [{"params": fast, "rate": 1.0}, {"params": slow, "rate": self.recipe.base_rate}]
-        for weight in slow:
-            weight.requires_grad_(False)
-        for weight in self.network.decoder.conv4.parameters():
-            weight.register_hook(_hidden_alone)
-        return [{"params": fast, "rate": 1.0}]
-
     def save(self) -> None:
-        """Write the checkpoint; whoever kills the process leaves either the old or the new one."""
+        """Write the checkpoint atomically: a killed process leaves the old or the new one."""
         state = {
             "recipe": asdict(self.recipe),
             "step": self.step,
@@ -260,9 +238,9 @@ class Trainer:
         path = self.folder / CHECKPOINT
         state = torch.load(path, map_location=self.device, weights_only=True)
         if Recipe(**state["recipe"]) != self.recipe:
-            raise ValueError(f"{path} was begun under another recipe: {state['recipe']}")
+            raise ValueError(f"{path} was started with another recipe: {state['recipe']}")
         if state.get("data") != self._data:
-            raise ValueError(f"{path} was begun with other samples or windows")
+            raise ValueError(f"{path} was started with other samples or windows")
         self.network.load_state_dict(state["network"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state[name])
@@ -276,19 +254,12 @@ class Trainer:
             log.write(json.dumps({"step": self.step, **entry}) + "\n")
 
 
-def _hidden_alone(gradient: Tensor) -> Tensor:
-    """The gradient of the base's last layer, without the channels that it shows."""
-    gradient = gradient.clone()
-    gradient[:5] = 0
-    return gradient
-
-
 def _build(recipe: Recipe) -> MattingBase:
     if recipe.stage == "base":
         network = MattingBase(recipe.backbone)
     else:
         network = MattingRefine(recipe.backbone, refine_mode="full")
-    for module in network.backbone.modules():  # as He et al. start deep networks
+    for module in network.backbone.modules():  # initialisation of He et al. (2015)
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return network

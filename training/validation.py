@@ -1,4 +1,4 @@
-"""Validation on held-out samples: figures and pictures."""
+"""Validation on held-out samples: figures and images."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drawing.sample import make_sample
 from model import MattingBase, MattingRefine
 
 from .data import VALIDATION_SEED, Batch, resized, to_tensors
 from .network import Precision, Trainee, run
-from .sample import make_sample
 
 
 class Validation:
-    """A fixed set of samples that no training seed makes: the first of those of the model card.
+    """A fixed set of samples that no training seed draws: the first of those of the model card.
 
     Args:
-        stage: ``base`` or ``refine``: the base is shown the samples as small as it sees them there.
+        stage: ``base`` or ``refine``: the base sees the samples at a quarter of their size.
         size: Height and width of the samples.
-        count: Samples.
+        count: Number of samples.
     """
 
     def __init__(self, stage: str, *, size: tuple[int, int] = (576, 1024), count: int = 48):
@@ -38,28 +38,28 @@ class Validation:
         device: torch.device,
         *,
         precision: Precision = "bf16",
-        picture: Path | None = None,
+        image: Path | None = None,
     ) -> dict[str, float]:
         """Mean absolute alpha error, x1000: over all samples and over the clean ones.
 
         Args:
             trainee: In evaluation mode.
-            device: Where it is.
-            precision: What it computes in.
-            picture: Where to save source, plate, true and predicted alpha of the first samples.
+            device: Its device.
+            precision: Of the computation.
+            image: Where to save source, plate, true and predicted alpha of the first samples.
         """
         errors, rows = [], []
         for index, sample in enumerate(self.samples):
             batch = {name: x[None].float().to(device) / 255 for name, x in sample.items()}
             batch = resized(batch, self.size)
-            with _as_users_do(trainee.network):
+            with _sampling_mode(trainee.network):
                 pha = run(trainee, batch["src"], batch["bgr"], precision=precision)[-1].pha
             errors.append(float((pha - batch["pha"]).abs().mean()))
             if index < 16:
                 rows.append(_row(batch, pha))
-        if picture is not None:
+        if image is not None:
             columns = np.hstack([np.vstack(rows[i::2]) for i in range(2)])
-            cv2.imwrite(str(picture), columns[..., ::-1])
+            cv2.imwrite(str(image), columns[..., ::-1])
         mad = 1000 * np.array(errors)
         return {
             "val_mad": round(float(mad.mean()), 2),
@@ -68,8 +68,8 @@ class Validation:
 
 
 @contextmanager
-def _as_users_do(network: MattingBase) -> Iterator[None]:
-    """Refine the most doubtful patches within the context, not all of them as in training."""
+def _sampling_mode(network: MattingBase) -> Iterator[None]:
+    """Refine the patches with the largest predicted errors, not all as in training."""
     if not isinstance(network, MattingRefine):
         yield
         return

@@ -1,4 +1,4 @@
-"""Reading weights of any kind, and writing those that ship."""
+"""Reading and writing weights."""
 
 import hashlib
 import os
@@ -18,10 +18,10 @@ State = dict[str, Tensor]
 
 
 def read_state(path: Path) -> State:
-    """The state dict, float32, in a trainer's checkpoint, a ``.pth`` or a ``.safetensors``.
+    """The state dict, float32, of a trainer's checkpoint, a ``.pth`` or a ``.safetensors`` file.
 
     Raises:
-        ValueError: There is none.
+        ValueError: The file holds no weights.
     """
     state = _load(path)
     state = state.get("network", state)
@@ -34,27 +34,27 @@ def _load(path: Path) -> dict[str, Any]:
             return load_file(path)
         return dict(torch.load(path, map_location="cpu", weights_only=True))
     except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path}: holds no weights") from error
+        raise ValueError(f"{path}: no weights found") from error
 
 
 def load_weights(network: MattingBase, state: State) -> None:
-    """Load ``state`` into ``network``; the refiner's weights may be missing from it.
+    """Load ``state`` into ``network``; the refiner's weights may be missing.
 
     Raises:
-        ValueError: Another weight is missing, or one fits nowhere.
+        ValueError: Another weight is missing, or the network has no place for one.
     """
     if not isinstance(network, MattingRefine):
         state = {key: x for key, x in state.items() if not key.startswith("refiner.")}
     wrong = network.load_state_dict(state, strict=False)
     missing = [key for key in wrong.missing_keys if not key.startswith("refiner.")]
     if missing or wrong.unexpected_keys:
-        raise ValueError(f"weights lack {missing} and have {wrong.unexpected_keys} beyond them")
+        raise ValueError(f"missing weights: {missing}; unexpected weights: {wrong.unexpected_keys}")
 
 
 def network_from(state: State, backbone_scale: float = 0.25) -> MattingBase:
     """The network that ``state`` belongs to, with its weights, in evaluation mode.
 
-    Without a refiner it has no use for ``backbone_scale``.
+    ``backbone_scale`` applies only to a network with a refiner.
     """
     refined = any(key.startswith("refiner.") for key in state)
     backbone = _backbone(state)
@@ -70,13 +70,13 @@ def _backbone(state: State) -> Backbone:
 
 
 def mean_state(states: Sequence[State]) -> State:
-    """The mean weights of checkpoints that share a start; counters are the last one's.
+    """The mean of the weights of several networks; integer counters are the last one's.
 
     Raises:
         ValueError: They are of different networks.
     """
     if any(state.keys() != states[0].keys() for state in states):
-        raise ValueError("weights of different networks have no mean")
+        raise ValueError("cannot average weights of different networks")
     return {
         key: torch.stack([state[key] for state in states]).mean(0) if x.is_floating_point() else x
         for key, x in states[-1].items()
@@ -84,17 +84,17 @@ def mean_state(states: Sequence[State]) -> State:
 
 
 def with_rest(base: State, rest: State) -> State:
-    """What ``base`` shows, with the refiner of ``rest`` and the hidden channels that it reads.
+    """The output channels of ``base`` with the refiner and hidden channels of ``rest``.
 
     Args:
-        base: Of a MattingBase, whose training leaves the hidden channels as they are drawn.
+        base: Of a MattingBase, whose hidden channels are untrained.
         rest: Of a MattingRefine.
 
     Raises:
-        ValueError: ``base`` has a refiner of its own.
+        ValueError: ``base`` has a refiner.
     """
     if any(key.startswith("refiner.") for key in base):
-        raise ValueError("--rest is for weights without a refiner; these have one")
+        raise ValueError("--rest needs weights without a refiner")
     state = {**rest, **base}
     for key in ("decoder.conv4.weight", "decoder.conv4.bias"):
         state[key] = torch.cat([base[key][:5], rest[key][5:]])
@@ -102,23 +102,25 @@ def with_rest(base: State, rest: State) -> State:
 
 
 def share_mean(checkpoints: Sequence[Path]) -> int:
-    """Give runs side by side their mean weights; each goes on with its own samples and optimiser.
+    """Set the weights of parallel runs to their mean; samples and optimizers stay their own.
 
-    Two runs on one core each see more samples than one on both, and their mean is better than
-    either. Stop the trainers first.
+    Two runs on one core each see more samples than one run on both cores, and their mean is better
+    than either. Stop the trainers first.
 
     Returns:
-        The step that they are at.
+        The step of the runs.
 
     Raises:
-        ValueError: They are not at the same step of the same recipe (but for the seed).
+        ValueError: They are not at the same step of the same recipe, apart from the seed.
     """
     states = [_load(path) for path in checkpoints]
     if not all({"recipe", "step", "network"} <= state.keys() for state in states):
-        raise ValueError(f"{', '.join(map(str, checkpoints))}: not all are a trainer's checkpoints")
+        raise ValueError(f"{', '.join(map(str, checkpoints))}: expected checkpoints of a trainer")
     places = [{**state["recipe"], "seed": 0, "step": state["step"]} for state in states]
     if any(place != places[0] for place in places):
-        raise ValueError(f"{', '.join(map(str, checkpoints))} are not at the same place")
+        raise ValueError(
+            f"{', '.join(map(str, checkpoints))} are not at the same step of the same recipe"
+        )
     mean = mean_state([state["network"] for state in states])
     for path, state in zip(checkpoints, states, strict=True):
         partial = path.with_suffix(".partial")
@@ -128,18 +130,21 @@ def share_mean(checkpoints: Sequence[Path]) -> int:
 
 
 def export(state: State, path: Path) -> str:
-    """Write ``state`` as float16 to a ``.safetensors`` file; returns the file's SHA-256.
+    """Write ``state`` as float16 to a ``.safetensors`` file.
+
+    Returns:
+        The SHA-256 of the file.
 
     Raises:
-        ValueError: The path is that of another kind of file, such as a checkpoint.
+        ValueError: The path does not end in ``.safetensors``.
     """
     if path.suffix != ".safetensors":
-        raise ValueError(f"{path}: give a .safetensors file to write, last of all")
+        raise ValueError(f"{path}: the last argument must be a .safetensors file to write")
     half = {
         key: (x.half() if x.is_floating_point() else x).contiguous() for key, x in state.items()
     }
     partial = path.with_suffix(".partial")
     save_file(half, partial)
-    partial.chmod(0o644)  # safetensors writes for its user alone
+    partial.chmod(0o644)  # safetensors makes it readable by its owner only
     os.replace(partial, path)
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""Sinks: where mattes go."""
+"""Writers: take frames and save them as videos or images."""
 
 import lazy_loader
 

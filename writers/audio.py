@@ -1,4 +1,4 @@
-"""The sound of a clip, carried over to an MP4."""
+"""The audio of a clip, copied or encoded into an MP4."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -18,30 +18,30 @@ from av.packet import Packet
 
 from media import Warn, open_media
 
-#: Codecs that MP4 carries and players know; any other is encoded anew, as AAC.
-_COPIED = frozenset(("aac", "ac3", "alac", "eac3", "mp3", "opus", "flac"))
-#: Of these the muxer reads every packet, and a damaged one would fail the pictures muxed after it.
-_READ_BY_MUXER = frozenset(("ac3", "eac3"))
-#: Seconds by which a frame may be late without a gap: containers round times to milliseconds.
-_LATE = Fraction(1, 100)
-#: Seconds by which a frame may be early; earlier, and the clock of the recording began anew.
-_EARLY = Fraction(1, 10)
+#: Codecs that are copied, as MP4 and players support them; any other is re-encoded as AAC.
+_COPIED_CODECS = frozenset(("aac", "ac3", "alac", "eac3", "mp3", "opus", "flac"))
+#: Of these, the codecs whose packets the muxer parses; a damaged one makes it fail for video, too.
+_PARSED_BY_MUXER = frozenset(("ac3", "eac3"))
+#: Seconds between frames above which there is a gap: containers round times to milliseconds.
+_MIN_GAP = Fraction(1, 100)
+#: Seconds by which frames may overlap; with more, the clock has started again.
+_MAX_OVERLAP = Fraction(1, 10)
 
-_Adder = Callable[[OutputContainer], AudioStream]
+_AddStream = Callable[[OutputContainer], AudioStream]
 
 
 class AudioTrack:
-    """Feeds the audio of a file into a container beside its video.
+    """Writes the audio of a file into a container beside its video.
 
-    Once it is there, nothing that is wrong with the sound raises: what cannot be read is left out,
-    the rest stays in time with the pictures.
+    After construction, errors in the audio do not raise: parts that cannot be read are left out,
+    and the rest stays in sync with the video.
 
     Args:
         path: A media file.
-        index: Of the stream in the file.
-        container: Where the audio goes; its header must not be written yet.
-        warn: Told in one sentence of sound that is lost.
-        origin: What the clock of the sound says, in seconds, when the container begins.
+        index: Index of the stream in the file.
+        container: Container for the audio; its header must not be written yet.
+        warn: Called with one sentence if audio is lost.
+        origin: Time on the clock of the audio, in seconds, at which the container begins.
 
     Raises:
         LookupError: The stream has no audio, or none that can be decoded.
@@ -49,24 +49,16 @@ class AudioTrack:
     """
 
     def __init__(
-        self,
-        path: str | Path,
-        index: int,
-        container: OutputContainer,
-        warn: Warn,
-        origin: Fraction,
+        self, path: str | Path, index: int, container: OutputContainer, warn: Warn, origin: Fraction
     ):
-        self._path = path
-        self._index = index
-        self._origin = origin
-        self._container = container
-        self._warn = warn
-        self._damaged = 0
-        self._is_begun = False
+        self._path, self._index = path, index
+        self._container, self._origin, self._warn = container, origin, warn
+        self._damaged = 0  # packets and frames left out
+        self._has_written = False
         self._next: tuple[Fraction, Packet] | None = None
         with ExitStack() as on_failure:
             self._input = on_failure.enter_context(open_media(Path(path)))
-            self._packets = self._timed(self._start())
+            self._packets = self._with_times(self._add_stream())
             on_failure.pop_all()
 
     def feed(self, until: Fraction | None) -> None:
@@ -76,25 +68,25 @@ class AudioTrack:
             if self._next is None:
                 return
             time, packet = self._next
-            # The first is always written: of some codecs, MP4 must know a packet to be closed.
-            if self._is_begun and until is not None and time >= until:
+            # The first packet is always written: for some codecs, MP4 needs one to be closed.
+            if self._has_written and until is not None and time >= until:
                 return
-            self._next, self._is_begun = None, True
+            self._next, self._has_written = None, True
             try:
                 self._container.mux_one(packet)
-            except FFmpegError:  # a file that takes nothing any more says so to the pictures, too
+            except FFmpegError:  # if the file cannot be written, muxing the video raises it, too
                 self._damaged += 1
 
     def close(self) -> None:
-        """Close the file that the audio comes from, and tell what of it was lost."""
+        """Close the file that the audio is read from, and warn if a part was lost."""
         self._input.close()
         if self._damaged:
             parts = "1 damaged part" if self._damaged == 1 else f"{self._damaged} damaged parts"
             self._warn(f"{self._path}: {parts} of the sound left out")
             self._damaged = 0
 
-    def _start(self) -> Iterator[Packet]:
-        """Add a stream to the container in the best way that it takes."""
+    def _add_stream(self) -> Iterator[Packet]:
+        """Add a stream to the container, copied or as AAC; returns its packets."""
         stream = self._input.streams[self._index]
         assert isinstance(stream, AudioStream)
         if stream.codec_context is None:
@@ -106,26 +98,27 @@ class AudioTrack:
         if first is None:
             raise NoSoundError(f"{self._path} has an empty audio track")
         packets = chain([first], demuxed)
-        if stream.codec_context.codec.canonical_name in _COPIED and _fits(_copy(stream), first):
-            return self._copied(packets, stream, _copy(stream)(self._container))
+        is_copied = stream.codec_context.codec.canonical_name in _COPIED_CODECS
+        if is_copied and _fits_mp4(_copy_of(stream), first):
+            return self._copied(packets, stream, _copy_of(stream)(self._container))
         for encoding in _encodings(stream):
-            if _fits(encoding):
+            if _fits_mp4(encoding):
                 return self._encoded(packets, stream, encoding(self._container))
         raise LookupError("MP4 cannot hold it")
 
-    def _timed(self, packets: Iterator[Packet]) -> Iterator[tuple[Fraction, Packet]]:
-        """Packets with their times in seconds; where they fail, the sound ends."""
+    def _with_times(self, packets: Iterator[Packet]) -> Iterator[tuple[Fraction, Packet]]:
+        """Times in seconds and packets; an error ends the audio."""
         try:
             for packet in packets:
-                if packet.pts is not None and packet.time_base is not None:
-                    shift = round(self._origin / packet.time_base)
-                    packet.pts -= shift
-                    if packet.dts is not None:
-                        packet.dts -= shift
-                    yield packet.pts * packet.time_base, packet
-                else:
+                if packet.pts is None or packet.time_base is None:
                     self._damaged += 1
-        except Exception as error:  # any: sound is not worth the pictures
+                    continue
+                shift = round(self._origin / packet.time_base)
+                packet.pts -= shift
+                if packet.dts is not None:
+                    packet.dts -= shift
+                yield packet.pts * packet.time_base, packet
+        except Exception as error:  # any error: the video must be finished
             self._warn(f"{self._path}: the sound ends early: {_reason(error)}")
 
     def _copied(
@@ -133,16 +126,15 @@ class AudioTrack:
     ) -> Iterator[Packet]:
         end: int | None = None
         shift = 0
-        unwrap = BitStreamFilterContext(_unwrapping(stream), stream, out)
+        bitstream_filter = BitStreamFilterContext(_bitstream_filter(stream), stream, out)
         for demuxed in packets:
-            for packet in self._unless_damaged(unwrap.filter, demuxed):
+            for packet in self._unless_damaged(bitstream_filter.filter, demuxed):
                 if packet.dts is None or packet.pts is None:
                     continue
                 length = packet.duration or 0
                 if end is not None and packet.dts + shift < end - length:
-                    shift = end - packet.dts  # recordings were joined, and the clock starts again
-                packet.dts += shift
-                packet.pts += shift
+                    shift = end - packet.dts  # of joined recordings: the clock starts again
+                packet.dts, packet.pts = packet.dts + shift, packet.pts + shift
                 end = packet.dts + length
                 packet.stream = out
                 yield packet
@@ -150,14 +142,14 @@ class AudioTrack:
     def _encoded(
         self, packets: Iterator[Packet], stream: AudioStream, out: AudioStream
     ) -> Iterator[Packet]:
-        place = _Timeline().place
+        set_time = _Timeline().set_time
         resampler: av.AudioResampler | None = None
-        setup = None
+        kind = None
         for frame in self._decoded(packets, stream):
-            place(frame)
+            set_time(frame)
             converted: list[AudioFrame] = []
-            if setup != (setup := (frame.sample_rate, frame.layout.name, frame.format.name)):
-                # A resampler refuses any other kind of frame than its first.
+            if kind != (kind := (frame.sample_rate, frame.layout.name, frame.format.name)):
+                # A resampler accepts only frames of the same kind as its first.
                 converted = resampler.resample(None) if resampler is not None else []
                 resampler = av.AudioResampler(out.format, out.layout, out.rate)
             assert resampler is not None
@@ -169,7 +161,7 @@ class AudioTrack:
 
     def _encode(self, out: AudioStream, frames: list[AudioFrame]) -> Iterator[Packet]:
         for frame in frames:
-            if frame is not None:  # from a resampler with nothing to do
+            if frame is not None:  # a passthrough resampler returns None when it is flushed
                 yield from self._unless_damaged(out.encode, frame)
 
     def _decoded(self, packets: Iterator[Packet], stream: AudioStream) -> Iterator[AudioFrame]:
@@ -179,13 +171,14 @@ class AudioTrack:
             yield from stream.decode(None)
 
     def _demuxed(self, stream: AudioStream) -> Iterator[Packet]:
-        is_checked = stream.codec_context.codec.canonical_name in _READ_BY_MUXER
+        is_checked = stream.codec_context.codec.canonical_name in _PARSED_BY_MUXER
         for packet in self._input.demux(stream):
-            if not packet.size:  # an empty one would tell a decoder that all is over
+            if not packet.size:  # decoders take an empty packet for the end
                 continue
-            if is_checked and not _is_sound(stream, packet):
-                self._damaged += 1
-            else:
+            damaged = self._damaged
+            if is_checked:
+                self._unless_damaged(stream.decode, packet)
+            if self._damaged == damaged:
                 yield packet
 
     def _unless_damaged(self, work: Callable[..., list], item: object) -> list:
@@ -201,20 +194,20 @@ class NoSoundError(LookupError):
 
 
 class _Timeline:
-    """Puts frames one after another, by their own times only where those leave a gap."""
+    """Makes frames consecutive; their own times count only where they leave a gap."""
 
     def __init__(self) -> None:
         self._end: Fraction | None = None
         self._shift = Fraction(0)
 
-    def place(self, frame: AudioFrame) -> None:
+    def set_time(self, frame: AudioFrame) -> None:
         """Set the time of ``frame``, in ticks of its rate."""
         time = self._end or Fraction(0)
         if frame.pts is not None and frame.time_base is not None:
             own = frame.pts * frame.time_base + self._shift
-            if self._end is None or own > self._end + _LATE:
+            if self._end is None or own > self._end + _MIN_GAP:
                 time = own
-            elif own < self._end - _EARLY:
+            elif own < self._end - _MAX_OVERLAP:
                 self._shift += self._end - own  # recordings were joined
         frame.pts = round(time * frame.sample_rate)
         frame.time_base = Fraction(1, frame.sample_rate)
@@ -222,22 +215,19 @@ class _Timeline:
 
 
 def open_tracks(
-    path: str | Path,
-    container: OutputContainer,
-    warn: Warn,
-    origin: Fraction,
+    path: str | Path, container: OutputContainer, warn: Warn, origin: Fraction
 ) -> list[AudioTrack]:
-    """All sound of a file, the track that players choose first; without what cannot be had.
+    """All audio tracks of a file that can be read; the one that players choose is first.
 
     Args:
         path: A media file.
-        container: Where the audio goes; its header must not be written yet.
-        warn: Told in one sentence of each track that is lost.
+        container: Container for the audio; its header must not be written yet.
+        warn: Called with one sentence for each track that is lost.
         origin: As in :class:`AudioTrack`.
     """
     tracks = []
     try:
-        indices = _by_choice(path)
+        indices = _audio_streams(path)
     except FFmpegError as error:
         warn(f"{path}: no sound: {_reason(error)}")
         return []
@@ -252,38 +242,29 @@ def open_tracks(
     return tracks
 
 
-def _by_choice(path: str | Path) -> list[int]:
-    """The indices of the audio streams of a file, first of that which players choose."""
+def _audio_streams(path: str | Path) -> list[int]:
+    """The indices of the audio streams of a file; the one that players choose is first."""
     with open_media(Path(path)) as file:
         best = file.streams.best("audio")
-        return sorted(
-            (s.index for s in file.streams.audio), key=lambda i: (file.streams[i] != best, i)
-        )
+        indices = (stream.index for stream in file.streams.audio)
+        return sorted(indices, key=lambda index: (file.streams[index] != best, index))
 
 
-def _is_sound(stream: AudioStream, packet: Packet) -> bool:
-    try:
-        stream.decode(packet)
-    except FFmpegError:
-        return False
-    return True
-
-
-def _copy(stream: AudioStream) -> _Adder:
+def _copy_of(stream: AudioStream) -> _AddStream:
     return lambda container: container.add_stream_from_template(stream)
 
 
-def _encodings(stream: AudioStream) -> Iterator[_Adder]:
-    """As AAC, in ways ever less like ``stream``."""
+def _encodings(stream: AudioStream) -> Iterator[_AddStream]:
+    """Ways to encode ``stream`` as AAC, the closest one first."""
     rates = av.Codec("aac", "w").audio_rates or [48000]
     rate = min(rates, key=lambda rate: abs(rate - (stream.rate or 48000)))
-    # The last two: the usual layout of that many channels, and what every encoder takes.
+    # Its layout, the default layout of as many channels, and one that every encoder accepts.
     for layout in (stream.layout.name, f"{stream.channels}c", "stereo"):
         yield partial(_add_aac, rate, layout)
 
 
-def _unwrapping(stream: AudioStream) -> str:
-    """The filter for packets of ``stream``: broadcasts repeat in each what MP4 says once."""
+def _bitstream_filter(stream: AudioStream) -> str:
+    """The bitstream filter for packets of ``stream``: MP4 stores the ADTS header only once."""
     codec = stream.codec_context
     is_adts = codec.codec.canonical_name == "aac" and not codec.extradata
     return "aac_adtstoasc" if is_adts else "null"
@@ -293,10 +274,10 @@ def _add_aac(rate: int, layout: str, container: OutputContainer) -> AudioStream:
     return container.add_stream("aac", rate, layout=layout)
 
 
-def _fits(add: _Adder, first: Packet | None = None) -> bool:
-    """Whether an MP4 takes a stream, and its first packet where that is to be copied.
+def _fits_mp4(add: _AddStream, first: Packet | None = None) -> bool:
+    """Whether MP4 can hold a stream, and its first packet if that is given.
 
-    Tried in a file in memory: a stream, once added, cannot be removed.
+    Tested with a file in memory, as a stream cannot be removed from a container.
     """
     trial = av.open(BytesIO(), "w", format="mp4")
     try:
@@ -305,8 +286,7 @@ def _fits(add: _Adder, first: Packet | None = None) -> bool:
         if first is not None:
             packet = Packet(bytes(first))
             packet.pts = packet.dts = 0
-            packet.time_base = first.time_base
-            packet.stream = out
+            packet.time_base, packet.stream = first.time_base, out
             trial.mux_one(packet)
         trial.close()
     except (FFmpegError, ValueError):

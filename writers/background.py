@@ -1,4 +1,4 @@
-"""Work behind a bounded queue, for sinks that encode and save on threads."""
+"""A base class for writers that encode and save on threads, behind a bounded queue."""
 
 import atexit
 import os
@@ -13,13 +13,14 @@ from .base import FrameWriter
 
 
 class BackgroundWriter(FrameWriter):
-    """A sink whose work is done by a pool of threads.
+    """A writer whose tasks run on a pool of threads.
 
-    A program that ends without ``close`` finishes the work all the same; an error is then printed.
+    If the program ends without ``close``, the tasks are finished at exit and an error is printed.
 
     Args:
-        workers: Threads.
-        queue_size: Tasks that may be waiting or running; ``add_batch`` waits while there are more.
+        workers: Number of threads.
+        queue_size: Tasks that may wait or run at once; while there are as many, ``add_batch``
+            waits.
     """
 
     def __init__(self, *, workers: int, queue_size: int):
@@ -28,9 +29,9 @@ class BackgroundWriter(FrameWriter):
         self._slots = BoundedSemaphore(queue_size)
         self._lock = Lock()
         self._error: BaseException | None = None
-        self._error_told = False
+        self._error_raised = False
         self._closed = False
-        atexit.register(self._finish_at_exit)  # runs after the pool's own, which drains the queue
+        atexit.register(self._finish_at_exit)  # runs after the pool's handler, which ends all tasks
 
     @abstractmethod
     def _finalize(self, *, aborted: bool) -> None:
@@ -49,20 +50,20 @@ class BackgroundWriter(FrameWriter):
         atexit.unregister(self._finish_at_exit)
         self._pool.shutdown(wait=True)
         self._run(self._finalize, aborted=aborted)
-        if self._error is not None and not self._error_told:
+        if self._error is not None and not self._error_raised:
             raise self._error
 
     def _submit(self, task: Callable[..., None], *args: object) -> None:
-        """Have ``task`` run by a thread; waits while the queue is full."""
+        """Run ``task`` on a thread; waits while the queue is full."""
         self._slots.acquire()
         self._pool.submit(self._run_in_slot, task, *args)
 
     def _check(self) -> None:
-        """Raise what a task has raised, or that the sink is closed."""
+        """Raise the first error of a task, or ``ValueError`` after ``close``."""
         if self._closed:
             raise ValueError(f"this {type(self).__name__} is closed")
         if self._error is not None:
-            self._error_told = True
+            self._error_raised = True
             raise self._error
 
     def _run_in_slot(self, task: Callable[..., None], *args: object) -> None:
@@ -77,7 +78,7 @@ class BackgroundWriter(FrameWriter):
     def _run(self, task: Callable[..., None], *args: object, **options: object) -> None:
         try:
             task(*args, **options)
-        except BaseException as error:  # any: it must reach the one who adds and closes
+        except BaseException as error:  # raised again by add_batch or close
             with self._lock:
                 self._error = self._error or error
 
@@ -89,7 +90,7 @@ class BackgroundWriter(FrameWriter):
 
 
 def usable_cores() -> int:
-    """Processor cores that this process may use."""
+    """Number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The sink: the base class of everything that takes frames."""
+"""The frame writer: the base class of everything that takes frames."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -21,8 +21,8 @@ class FrameWriter(ABC):
     An error in a background thread is raised by the next ``add_batch``, or by ``close``.
 
     Attributes:
-        depth: Bits of the levels that it holds; a run rounds frames to these.
-        busy_seconds: Time that the sink has worked so far, averaged over its threads.
+        depth: Bits per level; a run rounds frames to these levels.
+        busy_seconds: Working time so far in seconds, averaged over the threads of the writer.
     """
 
     depth: Depth = 8
@@ -35,19 +35,19 @@ class FrameWriter(ABC):
         Args:
             frames: (B, C, H, W), float in [0, 1] or integer levels of ``depth`` bits, on any
                 device; RGB (C = 3), RGB and straight alpha (C = 4) or one level (C = 1). The caller
-                may change them afterwards.
+                may change the tensor afterwards.
 
         Raises:
-            ValueError: The sink cannot hold such frames, or is closed.
-            OSError: Frames taken before could not be written.
+            ValueError: The writer cannot hold such frames, or is closed.
+            OSError: Earlier frames could not be written.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Finish everything that was taken. A second call is harmless."""
+        """Finish writing all frames. A second call is harmless."""
 
     def abort(self) -> None:
-        """Close after a failure elsewhere; what was taken is finished all the same."""
+        """Close after a failure elsewhere; frames taken so far are written all the same."""
         self.close()
 
     def __enter__(self) -> Self:

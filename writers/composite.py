@@ -6,12 +6,14 @@ from typing import Protocol
 from torch import Tensor
 from torch.nn import functional as F
 
+from media import UsageError
+
 from .formats import Depth, Kind
 from .quantize import to_levels
 
 
 class Matte(Protocol):
-    """What is known of a batch; ``model.Prediction`` says what each means."""
+    """What a composer needs of a prediction; see ``model.Prediction`` for each member."""
 
     @property
     def pha(self) -> Tensor: ...
@@ -26,17 +28,17 @@ class Matte(Protocol):
     def cut_out(self, bits: int) -> Tensor: ...
 
 
-#: From a matte and a target to the frames (B, C, H, W) of one kind, as integer levels.
+#: Maps a matte and a target (B or 1, 3, H, W) to frames (B, C, H, W) of one kind, integer levels.
 Composer = Callable[[Matte, Tensor | None], Tensor]
 
 
 def composer(kind: Kind, *, alpha: bool, depth: Depth = 8) -> Composer:
-    """How to make the frames of a kind.
+    """A function that makes the frames of a kind.
 
     Args:
         kind: The kind.
-        alpha: Whether the sink holds alpha; without it, ``com`` is composited over the target.
-        depth: Bits of a level that the sink takes.
+        alpha: The writer holds alpha; without it, ``com`` is composited over the target.
+        depth: Bits per level of the writer.
     """
 
     def compose(matte: Matte, target: Tensor | None) -> Tensor:
@@ -46,7 +48,7 @@ def composer(kind: Kind, *, alpha: bool, depth: Depth = 8) -> Composer:
         if kind == "com" and alpha:
             return matte.cut_out(depth)
         if kind == "com":
-            assert target is not None, "there is one wherever a sink holds no alpha"
+            assert target is not None, "a writer without alpha has a target"
             return over(matte.pha, matte.fgr, target.to(matte.pha.device))
         if kind == "err":
             return _crop(error_map(matte.err, matte.padded_size), matte)
@@ -58,7 +60,7 @@ def composer(kind: Kind, *, alpha: bool, depth: Depth = 8) -> Composer:
 
 
 def over(pha: Tensor, fgr: Tensor, target: Tensor) -> Tensor:
-    """The subject before another background: ``fgr * pha + target * (1 - pha)``.
+    """Composite the subject over another background: ``fgr * pha + target * (1 - pha)``.
 
     Args:
         pha: (B, 1, H, W) in [0, 1].
@@ -83,7 +85,7 @@ def refined_map(ref: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _refined_map(matte: Matte) -> Tensor:
     if matte.ref is None:
-        raise ValueError("ref needs a network with a refiner")
+        raise UsageError("ref needs a network with a refiner")
     return refined_map(matte.ref, matte.padded_size)
 
 

@@ -1,4 +1,4 @@
-"""The kinds of output, and the table of formats: what each can hold, and what writes it."""
+"""The kinds of output and the table of file formats."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,31 +9,31 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from media import Warn
 
-if TYPE_CHECKING:  # this module is read for --help, which does not wait for PyTorch
+if TYPE_CHECKING:  # --help imports this module and must not wait for PyTorch
     from .base import FrameWriter
     from .outputs import Output
 
 Kind = Literal["com", "pha", "fgr", "err", "ref"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-#: Bits of a level.
+#: Bits per level.
 Depth = Literal[8, 16]
 
-#: The value of ``--output-format`` for one file a frame; ``--image-extension`` says which.
+#: The value of ``--output-format`` for one file per frame, in the format of ``--image-extension``.
 IMAGE_SEQUENCES = "image_sequences"
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What a sink may need to know of the clip.
+    """The properties of a clip that a writer may need.
 
     Attributes:
         size: (height, width) of every frame.
         frame_rate: Frames per second.
-        time_base: Tick in seconds of which every time is a multiple; None without times.
-        timestamps: Gives a fresh iterator over the times of the frames as they arrive.
+        time_base: Tick in seconds; every time is a multiple of it. None without times.
+        timestamps: Returns a new iterator over the times of the frames in seconds.
         origin: Time of the clip that is 0 in the output, in seconds.
-        audio: A file with the sound of the clip; None without any.
-        warn: Told of what a sink leaves out.
+        audio: A file with the audio of the clip; None without audio.
+        warn: Called with one sentence for each thing that a writer leaves out.
     """
 
     size: tuple[int, int]
@@ -51,17 +51,17 @@ class Format:
 
     Attributes:
         name: Value of ``--output-format``, or of ``--image-extension`` for images.
-        holds: What its files are, in a few words.
-        extension: Of its files.
-        writer: Module of this package with ``open_writer``, which opens the sink.
-        encoder: For images: module of this package with ``encode``, which makes a file's content.
+        holds: Short description of its files.
+        extension: Extension of its files.
+        writer: Module of this package whose ``open_writer`` opens the frame writer.
+        encoder: For images: module of this package whose ``encode`` makes the content of a file.
         alpha: It holds alpha.
-        depths: Bits of a level that it holds.
-        sound: It holds the sound of the clip.
+        depths: Bits per level that it holds.
+        sound: It holds the audio of the clip.
         times: It holds the times of the frames.
-        options: Settings that it takes, by name; they are keywords of its sink.
-        ending: For images: the last bytes of every whole file.
-        max_side: Pixels of the longer side that it holds; None for no limit.
+        options: Names of the settings that its frame writer takes as keywords.
+        ending: For images: the last bytes of every complete file.
+        max_side: Largest width or height in pixels; None for no limit.
     """
 
     name: str
@@ -79,13 +79,13 @@ class Format:
 
     @property
     def is_images(self) -> bool:
-        """Whether each frame is a file of its own; such outputs can be resumed."""
+        """Whether each frame is one file; such outputs can be resumed."""
         return self.encoder is not None
 
     def open(
         self, output: "Output", root: Path, clip: Clip, options: dict[str, Any]
     ) -> "FrameWriter":
-        """Open the sink for an output below ``root``; ``options`` are those named by the format."""
+        """Open the writer for an output in ``root``; ``options`` are those of the format."""
         module = import_module(f"{__package__}.{self.writer}")
         writer: FrameWriter = module.open_writer(output, root, clip, **options)
         return writer
@@ -140,7 +140,7 @@ IMAGE_EXTENSIONS = tuple(name for name, form in FORMATS.items() if form.is_image
 
 
 def default_extension(kind: Kind, depth: Depth) -> str:
-    """The image format of a kind where the user names none."""
+    """The default image format of a kind."""
     return "png" if kind == "com" or depth not in FORMATS["jpg"].depths else "jpg"
 
 
@@ -152,7 +152,8 @@ def format_table() -> str:
     ]
     for form in FORMATS.values():
         name = f"{IMAGE_SEQUENCES}, --image-extension {form.name}" if form.is_images else form.name
-        files = f"com/00000.{form.extension}" if form.is_images else f"com.{form.extension}"
+        kind = "com" if form.alpha or not form.is_images else "pha"
+        files = f"{kind}/00000.{form.extension}" if form.is_images else f"{kind}.{form.extension}"
         options = ", ".join(f"`--{option.replace('_', '-')}`" for option in form.options)
         held = (form.alpha, form.sound, form.times, form.is_images)
         alpha, sound, times, resume = ("yes" if x else "no" for x in held)

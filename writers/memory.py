@@ -1,4 +1,4 @@
-"""Frames kept in memory, for tests and for programs that use them directly."""
+"""Keeps frames in memory, for tests and for programs that use them directly."""
 
 import torch
 from torch import Tensor
@@ -9,10 +9,10 @@ from .quantize import to_host_levels
 
 
 class MemoryWriter(FrameWriter):
-    """Keeps every frame.
+    """Keeps every frame in memory.
 
     Args:
-        depth: Bits of a level.
+        depth: Bits per level.
     """
 
     def __init__(self, depth: Depth = 8) -> None:
@@ -28,7 +28,7 @@ class MemoryWriter(FrameWriter):
             ValueError: There are none.
         """
         if not self._batches:
-            raise ValueError("no frame has come yet")
+            raise ValueError("no frame has been added yet")
         return torch.cat(self._batches)
 
     def add_batch(self, frames: Tensor) -> None:

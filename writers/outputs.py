@@ -1,4 +1,4 @@
-"""Outputs: the files of one kind, how they are called, and which of them are whole."""
+"""Outputs: the files of one kind, their names, and which of them are complete."""
 
 import os
 import re
@@ -8,16 +8,18 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from media import os_errors_as
+
 from .base import WriteError
 from .formats import FORMATS, KINDS, Format, Kind
 
-#: Images that a run may write beside its frames, one file each.
+#: Images that a run may write in addition to its frames, one file each.
 SideKind = Literal["plate", "preview"]
 SIDE_KINDS: tuple[SideKind, ...] = get_args(SideKind)
 PLATE_NAME = "plate.png"
 PREVIEW_NAME = "preview.png"
 
-_NUMBERED = re.compile(r"\d{5,}\.\w+")
+_FRAME_NAME = re.compile(r"\d{5,}\.\w+")
 
 
 @dataclass
@@ -25,13 +27,12 @@ class Output:
     """Files of one kind.
 
     Attributes:
-        kind: What they show.
+        kind: What the frames show.
         path: Relative to the run's folder: one file, or the folder of a sequence.
-        extension: Of the files of a sequence; None for one file.
+        extension: Extension of the files of a sequence; None for one file.
         start_number: Number of the sequence's first file.
-        frames: Frames in the video or files in the sequence; during a run, those that it may have
-            begun to write.
-        made_from: The inputs and settings that its frames depend on; None if unknown.
+        frames: Frames in the video or files in the sequence; during a run, an upper limit.
+        made_from: The inputs and settings that the frames depend on; None if unknown.
     """
 
     kind: Kind | SideKind
@@ -42,7 +43,10 @@ class Output:
     made_from: dict[str, Any] | None = None
 
     def files(self, root: Path) -> Iterator[Path]:
-        """Every file that may belong to this output, half-written ones included."""
+        """Every existing file that may belong to this output, partial ones included.
+
+        One file is listed even if it does not exist.
+        """
         if self.extension is None:
             yield root / self.path
             yield partial_name(root / self.path)
@@ -56,32 +60,34 @@ class Output:
                     yield path
 
     def finished(self, root: Path) -> int:
-        """Whole files of a sequence that are there, from its first up to the first gap."""
-        assert self.extension is not None, "one file is finished or not there"
+        """Number of complete files of a sequence, from its first one up to the first gap."""
+        assert self.extension is not None, "not a sequence"
         folder, extension = root / self.path, self.extension
         paths = (folder / file_name(n, extension) for n in count(self.start_number))
         return sum(1 for _ in takewhile(_is_whole, paths))
 
     def reach(self, root: Path) -> int:
-        """Files of a sequence from its first to the last that is there, gaps included."""
+        """Length of a sequence from its first file to the last existing one, gaps included."""
         numbers = (int(path.name.partition(".")[0]) for path in self.files(root))
         return max(numbers, default=self.start_number - 1) - self.start_number + 1
 
     def is_at(self, other: "Output") -> bool:
-        """Whether both are the same files, however many."""
+        """Whether both have the same file names, apart from their number of frames."""
         return (self.kind, self.path, self.extension, self.start_number) == (
             *(other.kind, other.path, other.extension, other.start_number),
         )
 
     def conflicts(self, root: Path) -> Iterator[Path]:
-        """Files that are already where this output goes, whoever wrote them."""
+        """Existing files with names of this output, whether or not this program wrote them."""
         if self.extension is None:
-            yield from (path for path in self.files(root) if path.exists())
+            with os_errors_as(WriteError, root / self.path):
+                existing = [path for path in self.files(root) if path.exists()]
+            yield from existing
             return
-        yield from (p for p in _files_in(root / self.path) if _NUMBERED.fullmatch(p.name))
+        yield from (p for p in _files_in(root / self.path) if _FRAME_NAME.fullmatch(p.name))
 
-    def is_sound(self) -> bool:
-        """Whether this is what a run may list: files of known names inside its folder."""
+    def is_valid(self) -> bool:
+        """Whether a report may list this output: all files are in the run's folder."""
         return (
             self.kind in (*KINDS, *SIDE_KINDS)
             and isinstance(self.path, str)
@@ -97,12 +103,12 @@ def plan_output(kind: Kind, form: Format, size: tuple[int, int], start_number: i
     """The output of a kind in a format, for frames of ``size`` (height, width).
 
     Raises:
-        WriteError: The format does not hold frames of that size.
+        WriteError: The format cannot hold frames of that size.
     """
     height, width = size
     if form.max_side is not None and max(size) > form.max_side:
         raise WriteError(
-            f"{kind}.{form.extension}: {width}x{height} is more than {form.holds} takes, "
+            f"{kind}.{form.extension}: {width}x{height} is too large for {form.holds}, which holds "
             f"{form.max_side} pixels a side; give a smaller --video-resize, or "
             "--output-format image_sequences"
         )
@@ -116,17 +122,17 @@ def _is_suffix(text: object) -> bool:
 
 
 def file_name(number: int, extension: str) -> str:
-    """The name of a frame's file: five digits, more only where they are needed."""
+    """The name of a frame's file: five digits, or more if the number needs them."""
     return f"{number:05d}.{extension}"
 
 
 def partial_name(path: Path) -> Path:
-    """Where a file is written before it gets its final name."""
+    """The name of a file until it is complete."""
     return path.with_name(f"{path.name}.part")
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a file ends as it should; after a power cut, a file may be empty or full of zeros."""
+    """Whether a file has the ending of its format; after a power cut, it may hold zeros."""
     form = FORMATS.get(path.suffix[1:])
     ending = form.ending if form else b""
     try:
@@ -139,5 +145,6 @@ def _is_whole(path: Path) -> bool:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    """What lies in a folder, sorted; nothing if it is none."""
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    """The entries of a folder, sorted; empty if it is not a folder."""
+    with os_errors_as(WriteError, folder):
+        return sorted(folder.iterdir()) if folder.is_dir() else []

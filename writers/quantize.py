@@ -1,4 +1,4 @@
-"""Rounds floats to integer levels: the one place where that happens."""
+"""Rounds floats to integer levels; no other code does."""
 
 import torch
 from torch import Tensor
@@ -14,14 +14,14 @@ def to_levels(frames: Tensor, depth: Depth = 8) -> Tensor:
     Args:
         frames: (B, C, H, W) with C = 1, 3 or 4: float in [0, 1] (values outside are clamped), or
             integers of no more than ``depth`` bits.
-        depth: Bits of a level.
+        depth: Bits per level.
 
     Returns:
-        The same shape, uint8 or uint16. The channels of a pixel are adjacent, as encoders want
-        them, unless ``frames`` has that type already: then it is returned as it is.
+        The same shape, uint8 or uint16, with channels-last memory, which encoders need. Frames that
+        have this type already are returned as they are.
 
     Raises:
-        ValueError: Another shape or type.
+        ValueError: ``frames`` has another shape or type.
     """
     if frames.ndim != 4 or frames.shape[1] not in (1, 3, 4):
         raise ValueError(f"frames of shape {tuple(frames.shape)}; expected (B, 1, 3 or 4, H, W)")
@@ -33,13 +33,13 @@ def to_levels(frames: Tensor, depth: Depth = 8) -> Tensor:
     if not frames.is_floating_point():
         known = " or ".join(str(kind).removeprefix("torch.") for kind in {wanted, torch.uint8})
         raise ValueError(f"frames of type {frames.dtype}; expected float in [0, 1] or {known}")
-    # float32 first: bfloat16 cannot tell all 256 levels apart
+    # float32 first: bfloat16 does not represent all 256 levels
     white = torch.iinfo(wanted).max
     rounded = frames.float().mul(white).round_().clamp_(0, white)
     return rounded.to(wanted, memory_format=torch.channels_last)
 
 
 def to_host_levels(frames: Tensor, depth: Depth = 8) -> Tensor:
-    """As :func:`to_levels`, as a copy on the CPU whose memory nothing else holds."""
+    """As :func:`to_levels`, on the CPU; the memory is never shared with ``frames``."""
     levels = to_levels(frames, depth)
     return levels.clone() if levels is frames and frames.device.type == "cpu" else levels.cpu()

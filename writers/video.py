@@ -1,4 +1,4 @@
-"""Frames as an H.264 video."""
+"""Writes frames as an H.264 video."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from torch import Tensor
 
-from media import Warn, exact_rate, os_errors_as
+from media import UsageError, Warn, exact_rate, os_errors_as
 
 from .audio import open_tracks
 from .background import BackgroundWriter, usable_cores
@@ -29,21 +29,21 @@ logger = logging.getLogger("bgmv2")
 
 _BT709, _LIMITED = 1, 1  # FFmpeg's numbers
 _NVENC = "h264_nvenc"
-#: Parts of a second that sound needs to begin in its place.
-_FINE = 48000
-#: Each of x264's threads holds frames; more cores than sixteen gain little.
-_MOST_THREADS = 24
+#: Ticks per second, at least, for the start times of video and audio.
+_MIN_MOVIE_TIMESCALE = 48000
+#: Limits memory, as each of x264's threads holds frames; more than 16 cores gain little.
+_MAX_ENCODER_THREADS = 24
 
 
 def _card_encodes(size: tuple[int, int]) -> bool:
-    """Whether an NVIDIA card is here that makes H.264 of this (height, width)."""
+    """Whether there is an NVIDIA card that encodes H.264 of this (height, width)."""
     try:
         encoder = av.CodecContext.create(_NVENC, "w")
         assert isinstance(encoder, VideoCodecContext)
         encoder.height, encoder.width = size
         encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 25)
         encoder.open()
-    except (ValueError, FFmpegError):  # built without it; no card, no driver, or too large
+    except (ValueError, FFmpegError):  # FFmpeg without NVENC; no card, no driver, or too large
         return False
     return True
 
@@ -51,39 +51,37 @@ def _card_encodes(size: tuple[int, int]) -> bool:
 def _container_options(time_base: Fraction) -> dict[str, str]:
     ticks = time_base.denominator
     return {
-        # Fragmented while it is written, an ordinary MP4 once closed. The delayed index keeps times
-        # exact: an immediate one has no room for the encoder's delay, and shifts them all.
+        # A fragmented MP4 while it is written, an ordinary one once closed. The index is written
+        # late, as one at the start cannot account for the encoder's delay and shifts all times.
         "movflags": "hybrid_fragmented+delay_moov",
         "flush_packets": "1",
-        # The times at which pictures and sound begin are kept in this unit.
-        "movie_timescale": str(ticks * -(-_FINE // ticks)),
+        # The unit of the start times of video and audio.
+        "movie_timescale": str(ticks * -(-_MIN_MOVIE_TIMESCALE // ticks)),
     }
 
 
 class VideoWriter(BackgroundWriter):
     """Encodes frames as H.264 (yuv420p, BT.709, limited range) in MP4.
 
-    The file is called ``NAME.mp4.part`` until it is closed; what a killed program leaves there
-    still plays. A width or height that yuv420p cannot hold is padded by a copy of the edge.
+    The file is called ``NAME.mp4.part`` until it is closed; the one that a killed program leaves
+    can be played. An odd width or height is padded with a copy of the edge.
 
     Args:
-        path: The file, ending in ``.mp4``; its folder is created if it is not there.
-        frame_rate: Frames per second, as a fraction where it is one; see
-            :func:`media.exact_rate`.
-        width: Of a frame, in pixels.
-        height: Likewise.
-        timestamps: Presentation time of each frame in seconds, taken one by one as frames arrive;
-            without it, frames follow at the rate.
-        time_base: Tick in seconds of which every timestamp is a multiple; by default that of the
-            rate.
-        origin: What the clocks of timestamps and audio say, in seconds, when the video begins.
-        audio: A media file whose audio is copied, cut short if the run is; re-encoded to AAC where
-            MP4 cannot carry it. A file without audio is fine, and damaged audio is left out.
-        crf: x264's constant rate factor: 0 is lossless, 18 looks it, 51 is worst.
+        path: The file, ending in ``.mp4``; its folder is created if it does not exist.
+        frame_rate: Frames per second; a rounded one is made exact by :func:`media.exact_rate`.
+        width: Width of a frame in pixels.
+        height: Height of a frame in pixels.
+        timestamps: Presentation time of each frame in seconds, read one by one as frames arrive; by
+            default, times follow from the frame rate.
+        time_base: Tick in seconds; every timestamp is a multiple of it. By default 1 / frame rate.
+        origin: Time at which the video begins, in seconds, on the clock of timestamps and audio.
+        audio: A media file whose audio is copied up to the last frame, or re-encoded to AAC if MP4
+            cannot hold it. It may have no audio; damaged audio is left out.
+        crf: x264's constant rate factor: 0 is lossless, 18 visually lossless, 51 the worst.
         preset: x264's preset, from ``ultrafast`` to ``veryslow``.
-        on_card: Have an NVIDIA card encode, where there is one that can, with a constant quantizer
-            of ``crf`` and a preset of its own; what is lossless stays x264's.
-        warn: Told of audio that is lost; by default the log is. May be called from a thread.
+        on_card: Encode on an NVIDIA card if there is one that can, with a constant quantizer of
+            ``crf`` and a preset of its own. Lossless video is always encoded by x264.
+        warn: Called if audio is lost, possibly from another thread; by default, it is logged.
 
     Raises:
         WriteError: The file cannot be created.
@@ -111,12 +109,12 @@ class VideoWriter(BackgroundWriter):
         self._rate = exact_rate(frame_rate)
         self._time_base = time_base or 1 / self._rate
         self._times = self._clock(timestamps, origin)
-        self._final = self.path.absolute()  # whatever folder is the current one later
+        self._final = self.path.absolute()  # the current folder may change later
         self._partial = partial_name(self._final)
         self._frames = 0
         self._end = Fraction(0)
-        self._converting = local()
-        try:
+        self._of_thread = local()
+        with os_errors_as(WriteError, self.path, FFmpegError, ValueError):  # a NUL character
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._container = av.open(
                 str(self._partial),
@@ -129,8 +127,6 @@ class VideoWriter(BackgroundWriter):
             if audio is not None:
                 self._audio = open_tracks(audio, self._container, warn, origin)
             self._container.start_encoding()
-        except (OSError, FFmpegError) as error:
-            raise WriteError(f"{self.path}: {error.strerror}") from error
         threads = max(1, min(4, usable_cores() // 4))
         self._converters = ThreadPoolExecutor(threads, thread_name_prefix="convert")
         super().__init__(workers=1, queue_size=2 + 2 * threads)
@@ -142,7 +138,7 @@ class VideoWriter(BackgroundWriter):
         if on_card and crf:
             if _card_encodes(self._even_size):
                 return _NVENC, {"rc": "constqp", "qp": str(crf), "preset": "p5"}
-            warn(f"{self.path}: no NVIDIA card here encodes it; the processor does")
+            warn(f"{self.path}: no NVIDIA card here can encode it; encoding on the CPU")
         return "libx264", {"crf": str(crf), "preset": preset}
 
     def _open_stream(self, encoder: str, options: dict[str, str]) -> None:
@@ -154,8 +150,8 @@ class VideoWriter(BackgroundWriter):
         context.time_base = self._time_base
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
-        context.thread_type = "AUTO"  # PyAV's own choice, slices, keeps fewer cores busy
-        context.thread_count = min(_MOST_THREADS, 3 * usable_cores() // 2)
+        context.thread_type = "AUTO"  # PyAV's default, slices, uses fewer cores
+        context.thread_count = min(_MAX_ENCODER_THREADS, 3 * usable_cores() // 2)
         self._stream = stream
 
     def _clock(
@@ -171,35 +167,35 @@ class VideoWriter(BackgroundWriter):
         frames = to_host_levels(frames)
         height, width = frames.shape[2:]
         if frames.shape[1] == 4:
-            raise ValueError(f"{self.path}: H.264 holds no alpha; expected 1 or 3 channels, not 4")
+            raise UsageError(f"{self.path}: H.264 holds no alpha; expected 1 or 3 channels, not 4")
         if (height, width) != self.size:
-            raise ValueError(
+            raise UsageError(
                 f"{self.path}: a frame of {width}x{height} in a video of "
                 f"{self.size[1]}x{self.size[0]}"
             )
         for frame in frames:
-            converting = self._converters.submit(self._picture, frame.permute(1, 2, 0).numpy())
-            self._submit(self._add_frame, converting, next(self._times))
+            converted = self._converters.submit(self._to_yuv, frame.permute(1, 2, 0).numpy())
+            self._submit(self._add_frame, converted, next(self._times))
 
-    def _add_frame(self, converting: Future[av.VideoFrame], time: Fraction) -> None:
-        """Encode a picture, when it is there, to be shown at ``time`` (seconds)."""
+    def _add_frame(self, converted: Future[av.VideoFrame], time: Fraction) -> None:
+        """Encode a frame with its presentation time in seconds, once it is converted."""
         if self._error is not None:
             return
-        picture = converting.result()
-        picture.pts = round(time / self._time_base)
-        picture.time_base = self._time_base
-        picture.duration = round(1 / self._rate / self._time_base)
+        frame = converted.result()
+        frame.pts = round(time / self._time_base)
+        frame.time_base = self._time_base
+        frame.duration = round(1 / self._rate / self._time_base)
         self._end = time + 1 / self._rate
         with os_errors_as(WriteError, self.path, FFmpegError):
             for track in self._audio:
                 track.feed(until=self._end)
-            self._container.mux(self._stream.encode(picture))
+            self._container.mux(self._stream.encode(frame))
         self._frames += 1
 
     def _finalize(self, *, aborted: bool) -> None:
-        """Finish the file under its own name; after an error, as far as that can be done."""
+        """Close the file and give it its final name, after an error, too, if that is possible."""
         self._converters.shutdown()
-        # Each of these may fail, and the first error is kept; the file is closed all the same.
+        # Each step may fail. The first error is kept, and the file is closed in any case.
         if self._frames:
             self._run(self._drain, aborted=aborted)
         for track in self._audio:
@@ -212,26 +208,26 @@ class VideoWriter(BackgroundWriter):
                 self._partial.unlink()
 
     def _drain(self, *, aborted: bool) -> None:
-        """Write what the encoder holds back, and the rest of the sound."""
+        """Write the frames that the encoder still holds, and the rest of the audio."""
         with os_errors_as(WriteError, self.path, FFmpegError):
             self._container.mux(self._stream.encode(None))
             for track in self._audio:
                 track.feed(until=self._end if aborted else None)
 
-    def _picture(self, image: np.ndarray) -> av.VideoFrame:
-        """Turn (H, W, 1 or 3), uint8, into a picture that H.264 can hold."""
+    def _to_yuv(self, image: np.ndarray) -> av.VideoFrame:
+        """Convert (H, W, 1 or 3), uint8, to a yuv420p frame of even size."""
         height, width, channels = image.shape
         image = np.broadcast_to(image, (height, width, 3)) if channels == 1 else image
         if height % 2 or width % 2:
             image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        if not hasattr(self._converting, "to_yuv"):
-            self._converting.to_yuv = ToYuv(self._even_size)  # each thread has its own
-        converted: av.VideoFrame = self._converting.to_yuv(image)
+        if not hasattr(self._of_thread, "to_yuv"):
+            self._of_thread.to_yuv = ToYuv(self._even_size)
+        converted: av.VideoFrame = self._of_thread.to_yuv(image)
         return converted
 
 
 def open_writer(output: Output, root: Path, clip: Clip, *, crf: int, hwaccel: str) -> FrameWriter:
-    """Open the sink for an output below ``root``."""
+    """Open the writer for an output in ``root``."""
     height, width = clip.size
     return VideoWriter(
         root / output.path,

@@ -1,4 +1,4 @@
-"""From RGB to the pictures that H.264 holds."""
+"""Converts RGB to the frames that H.264 holds."""
 
 import av
 import numpy as np
@@ -10,12 +10,11 @@ from media import LeftSited
 class ToYuv:
     """Converts to yuv420p, BT.709, limited range. Each thread needs its own.
 
-    Chroma is sampled on the left pixel of two, where H.264 has it unless it says otherwise, and
-    where decoders look for it. FFmpeg's own choice for RGB is the middle between both: its colours
-    would come back half a pixel too far left.
+    Chroma is sampled on the left one of two pixels, the default of H.264 and of its decoders.
+    FFmpeg's default for RGB is midway between both, which would shift colours left by half a pixel.
 
     Args:
-        size: (height, width) of the pictures, even.
+        size: (height, width) of the frames, both even.
     """
 
     def __init__(self, size: tuple[int, int]):
@@ -25,9 +24,9 @@ class ToYuv:
 
     def __call__(self, image: np.ndarray) -> av.VideoFrame:
         """Convert (H, W, 3), uint8."""
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
         return self._reformatter.reformat(
-            self._tag(picture),
+            self._tag(frame),
             format="yuv420p",
             dst_colorspace=Colorspace.ITU709,
             src_color_range=ColorRange.JPEG,

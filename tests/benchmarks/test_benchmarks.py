@@ -1,4 +1,4 @@
-"""The benchmarks run, and what they compare with says the same as the program."""
+"""The benchmarks run, and the baseline gives the same result as the program."""
 
 import json
 from pathlib import Path
@@ -16,13 +16,13 @@ from benchmarks.tables import scaling
 from benchmarks.weights import random_network
 
 
-def pictures(folder: Path) -> np.ndarray:
+def images(folder: Path) -> np.ndarray:
     """All PNGs of a folder: (N, H, W, 4), BGRA."""
     paths = sorted(folder.iterdir())
     return np.stack([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths]).astype(int)
 
 
-def test_the_command_runs_and_both_programs_say_the_same(tmp_path, capsys):
+def test_the_command_runs_and_both_programs_agree(tmp_path, capsys):
     command = "network whole --sizes 192x96 --frames 4 --pairs 1 --repeats 1 --precisions fp32"
     options = ["--exact", "--backbones", "mobilenetv2", "--device", "cpu", "--outputs", "com png"]
     files = {"--folder": ".", "--json": "report.json", "--save": "results.md"}
@@ -31,7 +31,7 @@ def test_the_command_runs_and_both_programs_say_the_same(tmp_path, capsys):
     text = (tmp_path / "results.md").read_text()
     assert text.strip() in capsys.readouterr().out
     assert "### Network" in text and "### Whole runs" in text and "### Stages" in text
-    assert "--outputs 'com png'" in text  # the command can be typed again
+    assert "--outputs 'com png'" in text  # the command can be repeated
     report = json.loads((tmp_path / "report.json").read_text())
     (row,) = report["whole"]
     assert row["ratio"] == row["baseline"]["run_s"] / row["ours"]["run_s"]
@@ -39,21 +39,21 @@ def test_the_command_runs_and_both_programs_say_the_same(tmp_path, capsys):
     assert set(row["alone_ms"]) == set(row["busy"]) == {"read", "network", "write"}
     assert {entry["path"] for entry in report["network"]} == {"plain", "fast"}
 
-    ours, theirs = pictures(tmp_path / "ours/com"), pictures(tmp_path / "baseline/com")
+    ours, theirs = images(tmp_path / "ours/com"), images(tmp_path / "baseline/com")
     assert ours.shape == theirs.shape == (4, 96, 192, 4)
-    assert 0.02 < (ours[..., 3] > 128).mean() < 0.9  # there is a subject, and not all is
+    assert 0.02 < (ours[..., 3] > 128).mean() < 0.9  # there is a subject, and a background
     assert np.abs(ours[..., 3] - theirs[..., 3]).max() <= 1
-    seen = (ours[..., 3] > 1) & (theirs[..., 3] > 1)  # where alpha is 0 in one, colours are black
+    seen = (ours[..., 3] > 1) & (theirs[..., 3] > 1)  # colours are black where alpha is 0
     assert np.abs(ours - theirs)[seen].max() <= 1
 
 
-def test_a_size_that_is_none_is_refused(capsys):
+def test_an_invalid_size_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["--sizes", "big"])
     assert "--sizes big: expected hd, 4k or WIDTHxHEIGHT" in capsys.readouterr().err
 
 
-def test_random_weights_see_a_subject_and_refine_as_many_patches_as_are_asked_for():
+def test_random_weights_see_a_subject_and_refine_as_many_patches_as_requested():
     network = random_network("mobilenetv2")
     network.refiner.sample_pixels = 16 * 100
     bgr = torch.rand(1, 3, 96, 192)

@@ -3,10 +3,13 @@
 import argparse
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import footage
 import pytest
+from conftest import ROOT
 from footage import make_clip, make_plate
 from PIL import Image
 
@@ -194,3 +197,38 @@ def test_alignment_takes_a_mode_or_none():
         Settings(video_src="a", video_bgr="b", preprocess_alignment="tripod")
     for given, meant in ((False, None), (True, "frame"), ("frame", "frame"), ("static", "static")):
         assert Settings(video_src="a", video_bgr="b", preprocess_alignment=given).align == meant
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["--crf", "x"]])
+def test_an_answer_does_not_wait_for_heavy_packages(argv):
+    """``main`` loads PyTorch, OpenCV and the like only after it has read the command line."""
+    code = (
+        "import sys, inference_video\n"
+        "try:\n"
+        f"    inference_video.main({argv})\n"
+        "except SystemExit:\n"
+        "    print(*{'torch', 'numpy', 'cv2', 'av', 'PIL', 'tqdm'} & {*sys.modules}, sep='!')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "", done.stderr
+
+
+def test_what_others_import_is_there():
+    import inference_video
+
+    for name in inference_video.__all__:
+        assert getattr(inference_video, name) is not None
+    with pytest.raises(AttributeError):
+        _ = inference_video.matte_videos
+
+
+@pytest.mark.parametrize("short", ["--start", "--match", "--dev", "--over"])
+def test_only_flags_of_the_paper_may_be_shortened(short, capsys):
+    if short == "--dev":
+        assert parse_args([*NEEDED, short, "cpu"]).device == "cpu"
+        return
+    with pytest.raises(SystemExit):
+        parse_args([*NEEDED, short, "1"])
+    assert "unrecognized arguments" in capsys.readouterr().err

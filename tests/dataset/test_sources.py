@@ -140,7 +140,7 @@ def test_oddities_of_a_clip_are_told(tmp_path):
     assert len(told) == 1 and "PQ" in told[0] and str(path) in told[0]
     make_clip(path, 2, tags={"colorspace": 8})  # YCgCo
     assert VideoSource(path, told.append).size == footage.SIZE
-    assert len(told) == 2 and "matrix that is not known (8)" in told[1]
+    assert len(told) == 2 and "unknown colour matrix (8)" in told[1]
     make_clip(path, 2, tags={"color_primaries": 9})
     assert VideoSource(path, told.append).size == footage.SIZE
     assert len(told) == 3 and "primaries of BT.2020" in told[2]

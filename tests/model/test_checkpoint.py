@@ -155,6 +155,10 @@ MISFITS: dict[str, tuple[Callable[[State], object], str]] = {
         ),
         "decoder.conv4.bias is quantised",
     ),
+    "integers": (
+        lambda s: s.update({"decoder.conv4.bias": torch.zeros(37, dtype=torch.int64)}),
+        "decoder.conv4.bias is int64; save the weights as floats",
+    ),
     "another module": (lambda s: s.update({"head.weight": torch.zeros(1)}), "has head.weight"),
 }
 
@@ -168,6 +172,44 @@ def test_what_does_not_fit_is_named(tmp_path, state, name):
     torch.save(changed, tmp_path / "weights.pth")
     with pytest.raises(CheckpointError, match=f"weights.pth: .*{message}"):
         load_network(tmp_path / "weights.pth")
+
+
+def test_a_path_that_no_file_can_have_is_named():
+    with pytest.raises(CheckpointError, match="embedded null byte"):
+        load_network("weights\0.pth")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"data.pkl", b"data\xff\xff\xff\xff"),  # a name that is not UTF-8, so marked
+        (b"PK\x01\x02\0\0\0\0", b"PK\x01\x02\0\0\xff\0"),  # a later version of the format
+        (b"PK\x06\x07\0\0\0\0", b"PK\x06\x07\1\0\0\0"),  # on another disk
+    ],
+    ids=["name", "version", "disks"],
+)
+def test_a_damaged_archive_is_named(tmp_path, state, old, new):
+    torch.save(state, tmp_path / "weights.pth")
+    data = (tmp_path / "weights.pth").read_bytes()
+    entry = data.index(b"PK\x01\x02")  # of the index at the end
+    index = bytearray(data[entry:])
+    index[8:10] = (int.from_bytes(index[8:10], "little") | 0x800).to_bytes(2, "little")  # UTF-8
+    assert old in index
+    (tmp_path / "weights.pth").write_bytes(data[:entry] + bytes(index).replace(old, new, 1))
+    with pytest.raises(CheckpointError, match=r"weights\.pth: damaged"):
+        load_network(tmp_path / "weights.pth")
+
+
+def test_a_damaged_file_of_the_old_format_is_named(tmp_path, state):
+    torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    data = (tmp_path / "old.pth").read_bytes()
+    keys = data.rindex(b"X", 0, data.rindex(b"e.", 0, len(data)))
+    assert keys
+    start = next(i for i in range(len(data)) if data[i : i + 3] == b"cpu") - 40
+    key = next(part for part in data[start : start + 40].split(b"\0") if part[:8].isdigit())
+    (tmp_path / "old.pth").write_bytes(data.replace(key[:8], b"99999999", 1))
+    with pytest.raises(CheckpointError, match=r"old\.pth: damaged"):
+        load_network(tmp_path / "old.pth")
 
 
 def test_a_truncated_safetensors_file_is_named(tmp_path, state):

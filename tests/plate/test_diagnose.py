@@ -15,7 +15,7 @@ from footage import KnownNetwork, make_clip, read_number
 from dataset import SampledFrames, evenly_spaced, open_source, thumbnails
 from inference_video import main, matte_video
 from plate import diagnose
-from training.shots import FAULTS, make_shots
+from drawing.shots import FAULTS, make_shots
 
 SEED, SIZE = 9, (216, 384)
 
@@ -203,7 +203,7 @@ def test_frames_that_cannot_be_sought_are_counted(tmp_path, monkeypatch):
     def refuse(*of: object, **more: object) -> None:
         raise av.error.PermissionError(1, "cannot be sought")
 
-    monkeypatch.setattr(sys.modules["dataset.sampled"], "_from_before", refuse)
+    monkeypatch.setattr(sys.modules["dataset.sampled"], "_decode_from", refuse)
     assert [read_number(f.image) for f in SampledFrames(source, [4, 20])] == [4, 20]
     assert [read_number(f.image) for f in SampledFrames(source, [4, 50])] == [4, 29]
 

@@ -203,7 +203,7 @@ def test_what_some_moments_confirm_is_no_patch():
     for confirmed, patched in ((2, True), (3, False)):
         seen[:confirmed] = room()
         found = find_patches(room(), seen, np.zeros(seen.shape[:3], np.uint8), lambda: None)
-        assert found.patches.any() == patched and found.sure.all()
+        assert found.patched.any() == patched and found.sure.all()
 
 
 @pytest.mark.parametrize("mode", ["frame", "static"])

@@ -1,4 +1,4 @@
-"""The trainer."""
+"""The network, the losses and the trainer."""
 
 import json
 import os
@@ -13,17 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-import training.sample
 import training.trainer
+from drawing.sample import make_sample
 from model import MattingBase, MattingRefine, load_network
 from model.weights import BUILTIN
 from training.__main__ import main
-from training.data import VALIDATION_SEED, resized, to_tensors
+from training.data import VALIDATION_SEED, to_tensors
 from training.losses import matting_loss
 from training.muon import ConvolutionMuon
 from training.network import Prediction, Trainee, clamp, run
 from training.recipe import Recipe, Stage
-from training.sample import make_sample
 from training.trainer import CHECKPOINT, Trainer
 from training.validation import Validation
 from training.weights import export, mean_state, network_from, read_state, share_mean
@@ -39,7 +38,7 @@ def test_clamp_pulls_back_from_outside() -> None:
     assert x.grad is not None and x.grad.tolist() == [-1, -1, 0]
 
 
-def test_the_loss_is_what_a_hand_works_out() -> None:
+def test_the_loss_equals_a_hand_computed_value() -> None:
     pha = torch.tensor([0.0, 0, 1, 1]).expand(1, 1, 4, 4)  # its gradient is 1/2 in two columns
     predicted = Prediction(0 * pha, torch.full((1, 3, 4, 4), 0.2), 0 * pha)
     fgr = torch.full((1, 3, 4, 4), 0.4)
@@ -94,21 +93,11 @@ def test_training_learns(tmp_path: Path) -> None:
     batch = {name: torch.stack([x[name] for x in batch]).float() / 255 for name in batch[0]}
     losses = []
     for trainer.step in range(15):
-        losses.append(trainer._optimise(batch))
+        losses.append(trainer._train_step(batch))
     assert np.mean(losses[-3:]) < 0.7 * np.mean(losses[:3])
 
 
-def test_what_is_beyond_the_subject_does_not_darken_its_colours() -> None:
-    pha = torch.zeros(1, 1, 8, 16)
-    pha[..., :6] = 1  # the middle of the second four ends there
-    fgr = torch.full((1, 3, 8, 16), 0.8) * (pha > 0)
-    small = resized({"pha": pha, "fgr": fgr}, (2, 4))
-    assert small["pha"][0, 0, 0].tolist() == pytest.approx([1, 0.5, 0, 0])
-    assert small["fgr"][0, 0, 0].tolist() == pytest.approx([0.8, 0.8, 0, 0])
-    assert torch.equal(resized({"pha": pha, "fgr": fgr}, pha.shape[2:])["fgr"], fgr)
-
-
-def test_the_coarse_colours_are_compared_with_those_of_the_subject(
+def test_the_coarse_foreground_is_compared_with_the_subjects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
@@ -127,7 +116,7 @@ def test_the_coarse_colours_are_compared_with_those_of_the_subject(
     assert coarse_fgr[0, :, 0, 7].tolist() == pytest.approx([0.8] * 3)
 
 
-def test_muon_steps_as_far_in_all_directions_of_a_kernel() -> None:
+def test_muon_updates_all_directions_of_a_kernel_equally() -> None:
     torch.manual_seed(0)
     kernel = torch.nn.Parameter(torch.rand(8, 4, 3, 3).to(memory_format=torch.channels_last))
     before = kernel.detach().clone()
@@ -173,7 +162,7 @@ def test_the_refiner_starts_from_a_base(tmp_path: Path) -> None:
     assert after["refiner.bn1.num_batches_tracked"] == 2
 
 
-def test_the_refiner_learns_beside_a_base_that_stays(tmp_path: Path) -> None:
+def test_the_refiner_trains_while_the_base_is_frozen(tmp_path: Path) -> None:
     recipe = Recipe("refine", steps=2, batch=2, size=(64, 64), base_rate=0, precision="fp32")
     trainer = Trainer(recipe, tmp_path)
     before = {key: x.clone() for key, x in trainer.network.state_dict().items()}
@@ -187,21 +176,21 @@ def test_the_refiner_learns_beside_a_base_that_stays(tmp_path: Path) -> None:
     assert (new[5:] - old[5:]).abs().max() > 1e-5
 
 
-def test_another_recipe_does_not_go_on_with_a_checkpoint(tmp_path: Path) -> None:
+def test_another_recipe_does_not_resume_a_checkpoint(tmp_path: Path) -> None:
     Trainer(Recipe("base", steps=1, batch=2, size=(32, 32)), tmp_path).save()
     with pytest.raises(ValueError, match="another recipe"):
         Trainer(Recipe("base", steps=2, batch=2, size=(32, 32)), tmp_path)
 
 
 @pytest.mark.parametrize("stage", ["base", "refine"])
-def test_validation_measures_what_the_network_makes_of_held_out_samples(
+def test_validation_measures_the_network_on_held_out_samples(
     stage: Stage, tmp_path: Path, monkeypatch
 ) -> None:
     few = partial(Validation, size=(128, 192), count=4)
     monkeypatch.setattr(training.trainer, "Validation", few)
     recipe = Recipe(stage, steps=1, batch=2, size=(64, 64), precision="fp32")
     trainer = Trainer(recipe, tmp_path, init=BUILTIN)
-    if stage == "refine":  # few enough to tell
+    if stage == "refine":  # few enough to make a difference
         monkeypatch.setattr(trainer.network.refiner, "sample_pixels", 800)
     trainer.train(workers=0, validate_every=1)
     again = network_from(trainer.network.state_dict())
@@ -213,7 +202,7 @@ def test_validation_measures_what_the_network_makes_of_held_out_samples(
     for index in range(4):
         sample = to_tensors(make_sample(VALIDATION_SEED, index, 128, 192))
         src, bgr, pha = (sample[x][None] / 255 for x in ("src", "bgr", "pha"))
-        if stage == "base":  # as small as it sees them in the whole network
+        if stage == "base":  # shrunk as in the whole network
             whole = MattingRefine("mobilenetv2")
             src, bgr, pha = map(whole._shrink, (src, bgr, pha))
         with torch.no_grad():
@@ -238,7 +227,7 @@ def test_export_keeps_the_network(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded(src, bgr).pha, network(src, bgr).pha, atol=0.01, rtol=0)
 
 
-def test_after_its_own_training_a_base_is_joined_with_a_refiner(tmp_path: Path) -> None:
+def test_a_trained_base_is_joined_with_a_refiner(tmp_path: Path) -> None:
     trainer = Trainer(Recipe("base", steps=1, batch=2, size=(32, 32), seed=5), tmp_path / "base")
     trainer.save()
     joined = tmp_path / "joined.safetensors"
@@ -256,7 +245,7 @@ def test_after_its_own_training_a_base_is_joined_with_a_refiner(tmp_path: Path) 
     torch.testing.assert_close(new[key], base[key], rtol=1e-3, atol=1e-4)
 
 
-def test_what_does_not_go_together_is_not_mixed(tmp_path: Path, capsys) -> None:
+def test_weights_that_do_not_match_are_refused(tmp_path: Path, capsys) -> None:
     trainer = Trainer(Recipe("base", steps=1, batch=2, size=(32, 32)), tmp_path / "base")
     trainer.save()
     base, refine = str(tmp_path / "base" / CHECKPOINT), str(BUILTIN)
@@ -264,10 +253,10 @@ def test_what_does_not_go_together_is_not_mixed(tmp_path: Path, capsys) -> None:
     (tmp_path / "noise.pt").write_bytes(b"noise")
     out, noise = str(tmp_path / "out.safetensors"), str(tmp_path / "noise.pt")
     for argv, said in (
-        (["export", base, base], "give a .safetensors file"),
+        (["export", base, base], "must be a .safetensors file"),
         (["export", refine, base, out], "different networks"),
         (["export", refine, out, "--rest", refine], "without a refiner"),
-        (["export", noise, out], "noise.pt: holds no weights"),
+        (["export", noise, out], "noise.pt: no weights found"),
         (["mean", base, noise], "noise.pt"),
         (["base", str(tmp_path / "x"), "--device", "cuda:99"], "cuda:99"),
     ):
@@ -283,7 +272,7 @@ def test_mean_of_two_checkpoints() -> None:
     assert mean["w"].tolist() == [1.5, 4.0] and mean["n"] == 4
 
 
-def test_runs_side_by_side_go_on_from_their_mean(tmp_path: Path) -> None:
+def test_parallel_runs_continue_from_their_mean(tmp_path: Path) -> None:
     def trainer(seed: int, steps: int = 2) -> Trainer:
         recipe = Recipe("base", steps=steps, batch=2, size=(32, 32), precision="fp32", seed=seed)
         return Trainer(recipe, tmp_path / f"{seed}-{steps}")
@@ -301,7 +290,7 @@ def test_runs_side_by_side_go_on_from_their_mean(tmp_path: Path) -> None:
         assert torch.equal(weight(again), expected)
     other = trainer(3, steps=5)
     other.save()
-    with pytest.raises(ValueError, match="same place"):
+    with pytest.raises(ValueError, match="same step of the same recipe"):
         share_mean([*paths, other.folder / CHECKPOINT])
 
 
@@ -324,7 +313,7 @@ def _train(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
 
 
-def test_killed_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     uninterrupted = _train(whole)
     victim = _train(killed)

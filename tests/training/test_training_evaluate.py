@@ -22,9 +22,18 @@ def folder(tmp_path: Path) -> Path:
         alpha = np.zeros((64, 96), np.uint8)
         alpha[16:48, 32:64] = 255
         frame = np.where(alpha[..., None] > 0, np.uint8(180), plate)
-        for kind, picture in (("src", frame), ("bgr", plate), ("pha", alpha)):
-            cv2.imwrite(str(tmp_path / kind / f"{name}.png"), picture)
+        for kind, image in (("src", frame), ("bgr", plate), ("pha", alpha)):
+            cv2.imwrite(str(tmp_path / kind / f"{name}.png"), image)
     return tmp_path
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Random weights of a network with a refiner."""
+    torch.manual_seed(0)
+    path = tmp_path / "weights.safetensors"
+    export(MattingRefine("mobilenetv2").state_dict(), path)
+    return path
 
 
 def test_the_key_is_exact_where_it_can_be(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,24 +44,18 @@ def test_the_key_is_exact_where_it_can_be(folder: Path, capsys: pytest.CaptureFi
         assert f"{name} 0.00" in line
 
 
-def test_network_and_key_are_measured_on_the_same_pictures(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_network_and_key_are_measured_on_the_same_images(
+    folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.manual_seed(0)
-    weights = tmp_path / "weights.safetensors"
-    export(MattingRefine("mobilenetv2").state_dict(), weights)
     assert main([str(weights), str(folder)]) == 0
     network, key = capsys.readouterr().out.splitlines()
     assert network.startswith("network ") and "MAD 0.00" not in network
     assert key.startswith("difference > ") and "MAD 0.00" in key
 
 
-def test_the_base_sees_the_frame_at_the_scale_that_is_asked_for(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_base_sees_the_frame_at_the_requested_scale(
+    folder: Path, weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.manual_seed(0)
-    weights = tmp_path / "weights.safetensors"
-    export(MattingRefine("mobilenetv2").state_dict(), weights)
     command = [str(weights), str(folder), "--only", "network"]
     lines = []
     for more in ([], ["--backbone-scale", "0.25"], ["--backbone-scale", "0.5"]):
@@ -61,24 +64,24 @@ def test_the_base_sees_the_frame_at_the_scale_that_is_asked_for(
     assert lines[0] == lines[1] != lines[2]
 
 
-def test_without_any_bit_of_alpha_the_whole_subject_is_missed(folder: Path) -> None:
+def test_removing_every_component_removes_the_subject(folder: Path) -> None:
     triples = list(folder_triples(folder))
-    found, clean = evaluate(triples, load_network(None), baselines=False, speck=100)
+    found, clean = evaluate(triples, load_network(None), baselines=False, despeckle=100)
     assert (found[0], clean[0]) == ("network", "network, despeckled")
     missed = 1000 * 32 * 32 / (64 * 96)
     assert found[1]["MAD"] < missed / 2 and clean[1]["MAD"] == pytest.approx(missed, rel=0.02)
 
 
-def test_the_first_frames_of_a_clip_have_the_figures_of_a_clip_of_them() -> None:
+def test_the_first_frames_have_the_figures_of_a_clip_of_them() -> None:
     torch.manual_seed(0)
     network = MattingRefine("mobilenetv2").eval()
     triples = list(generated_triples(3, (64, 96)))
-    _, first = evaluate(triples, network, baselines=False, closed=2, clip=True)
+    _, first = evaluate(triples, network, baselines=False, closed_form_count=2, clip=True)
     (alone,) = evaluate(triples[:2], network, baselines=False, clip=True)
     assert first[0] == "network, first 2" and first[1] == alone[1] and first[1]["dtSSD"] > 0
 
 
-def test_a_picture_without_its_plate_is_named(
+def test_an_image_without_its_plate_is_named(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "bgr" / "b.png").unlink()

@@ -1,4 +1,4 @@
-"""The metrics against values worked out by hand."""
+"""The metrics against hand-computed values."""
 
 import numpy as np
 import pytest
@@ -22,8 +22,8 @@ def test_metrics_of_the_truth_are_zero() -> None:
 
 
 def test_grad_of_a_ramp() -> None:
-    # Where alpha grows by 0.01 a pixel, the derivative filter answers 0.01 * sum(t * t * g(t)) /
-    # |t g| across, times sum(g) / |g| down; against a constant that squared is each pixel's error.
+    # Where alpha grows by 0.01 per pixel, the derivative filter gives 0.01 * sum(t * t * g(t)) /
+    # |t g| across, times sum(g) / |g| down. Against a constant, each pixel's error is its square.
     sigma = 1.4
     t = np.arange(-4, 5)
     g = np.exp(-(t**2) / (2 * sigma**2))

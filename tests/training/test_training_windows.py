@@ -1,4 +1,4 @@
-"""Windows for the refiner: what it sees in them, how they are kept, and what it learns."""
+"""Windows for the refiner: their content, their files, and training on them."""
 
 from pathlib import Path
 
@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from drawing import plate_defects
+from drawing.sample import make_sample
 from model.weights import BUILTIN
-from training import ahead, spoil, windows
+from training import pools, windows
 from training.__main__ import main
 from training.data import VALIDATION_SEED, Batch, to_tensors
 from training.network import run
 from training.recipe import Recipe
-from training.sample import make_sample
 from training.trainer import Trainer
 from training.weights import export, network_from, read_state
 from training.windows import WindowPool, cut_features, cut_windows, refine_windows
@@ -42,7 +43,7 @@ def batch_of(cut: list[Batch]) -> Batch:
 
 
 def place_of(window: Batch, sample: Batch) -> tuple[int, int]:
-    """Row and column of a window in its sample."""
+    """Row and column of a window in its sample, in pixels."""
     for row in range(0, HEIGHT - 63, 4):
         for column in range(0, WIDTH - 63, 4):
             found = sample["src"][:, row : row + 64, column : column + 64]
@@ -52,7 +53,7 @@ def place_of(window: Batch, sample: Batch) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.5])
-def test_in_a_window_the_refiner_sees_what_it_sees_in_the_frame(sample, scale):
+def test_the_refiner_gives_the_same_result_in_a_window_as_in_the_frame(sample, scale):
     network = refining(scale)
     cut = cut_windows(network, sample, 3, np.random.default_rng(0))
     assert len(cut) == 3
@@ -101,8 +102,8 @@ def test_features_are_cut_as_slices_are_with_their_gradients():
 
 @pytest.fixture
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(windows, "SIZES", ((HEIGHT, WIDTH),))
-    monkeypatch.setattr(ahead, "A_FILE", 2)
+    monkeypatch.setattr(windows, "SAMPLE_SIZES", ((HEIGHT, WIDTH),))
+    monkeypatch.setattr(pools, "ITEMS_PER_FILE", 2)
     assert main(cutting(tmp_path / "pool", 4)) == 0
     return tmp_path / "pool"
 
@@ -112,10 +113,10 @@ def cutting(folder: Path, samples: int) -> list[str]:
     return ["windows", str(folder), *init, "--samples", str(samples), "--seed", "3"]
 
 
-def test_windows_may_be_cut_out_of_samples_that_were_drawn_ahead(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(ahead, "A_FILE", 2)
-    monkeypatch.setattr(spoil, "SHORT", 0)
-    monkeypatch.setattr(spoil, "PAINTED", 0)
+def test_windows_can_be_cut_out_of_samples_drawn_ahead(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pools, "ITEMS_PER_FILE", 2)
+    monkeypatch.setattr(plate_defects, "EDGE_SHARE", 0)
+    monkeypatch.setattr(plate_defects, "SPOT_SHARE", 0)
     size = f"--size {WIDTH}x{HEIGHT}"
     assert main(["samples", str(tmp_path / "drawn"), *f"{size} --samples 2 --seed 5".split()]) == 0
     command = [*cutting(tmp_path / "cut", 2), "--ahead", str(tmp_path / "drawn")]
@@ -132,15 +133,15 @@ def test_windows_may_be_cut_out_of_samples_that_were_drawn_ahead(tmp_path, monke
     for index, window in enumerate(expected):
         assert all(torch.equal(x, pool[index][name]) for name, x in window.items())
     assert main([*command, "--first", "2"]) == 1
-    assert "2 samples were drawn ahead, not 4" in capsys.readouterr().err
-    monkeypatch.setattr(spoil, "PAINTED", 1)
+    assert "2 samples were drawn ahead, 4 are needed" in capsys.readouterr().err
+    monkeypatch.setattr(plate_defects, "SPOT_SHARE", 1)
     painted = [*cutting(tmp_path / "painted", 2), "--ahead", str(tmp_path / "drawn")]
     assert main(painted) == 0
     plates = [
         torch.cat([x["bgr"].flatten() for x in map(WindowPool(tmp_path / cut).__getitem__, (0, 1))])
         for cut in ("cut", "painted")
     ]
-    assert not torch.equal(*plates), "something befell them"
+    assert not torch.equal(*plates), "plates with painted spots"
 
 
 def test_in_spots_base_and_refiner_learn_together(network, sample, tmp_path):
@@ -166,12 +167,12 @@ def test_in_spots_base_and_refiner_learn_together(network, sample, tmp_path):
     assert moved == {name for name, _ in trainer.network.named_parameters()}
 
 
-def test_learning_in_spots_goes_on_as_if_never_interrupted(sample, tmp_path):
+def test_training_in_spots_resumes_to_the_same_weights(sample, tmp_path):
     recipe = Recipe("refine", steps=3, size=(HEIGHT, WIDTH), batch=1, spots=3, precision="fp32")
     whole = Trainer(recipe, tmp_path / "whole", init=BUILTIN)
     whole.train(workers=0, validate_every=0)
     first = Trainer(recipe, tmp_path / "parts", init=BUILTIN)
-    first._optimise(next(first._supply(0)))
+    first._train_step(next(first._batches(0)))
     first.step += 1
     first.save()
     second = Trainer(recipe, tmp_path / "parts")
@@ -199,7 +200,7 @@ def test_windows_are_the_same_after_an_interruption(pool, capsys):
     assert "none.pth" in capsys.readouterr().err
 
 
-def test_the_refiner_learns_in_windows_and_the_base_shows_what_it_showed(pool, tmp_path, sample):
+def test_the_refiner_trains_in_windows_and_the_bases_output_stays(pool, tmp_path, sample):
     options = "--batch 8 --steps 16 --lr 2e-3 --precision fp32 --validate-every 0 --threads 1"
     start, state = tmp_path / "start.safetensors", read_state(BUILTIN)
     export({**state, "refiner.conv4.weight": state["refiner.conv4.weight"] / 2}, start)  # to learn
@@ -229,7 +230,7 @@ def test_the_windows_of_a_step_depend_on_the_seed_and_the_step_alone(pool):
     assert len(kept.batch(1, 0, len(kept) + 5)["pha"]) == len(kept) + 5
 
 
-def test_the_refiner_learns_from_one_pool_after_the_other(pool, tmp_path, capsys):
+def test_steps_cycle_through_the_pools(pool, tmp_path, capsys):
     finer = tmp_path / "finer"
     assert main([*cutting(finer, 4), "--scale", "0.5"]) == 0
     pools = WindowPool(pool), WindowPool(finer)
@@ -242,7 +243,7 @@ def test_the_refiner_learns_from_one_pool_after_the_other(pool, tmp_path, capsys
         "refine", batch=3, steps=4, precision="fp32", base_rate=0, windows=sum(map(len, pools))
     )
     trainer = Trainer(recipe, tmp_path / "other", init=BUILTIN, windows=pools)
-    seen = [len(batch["features"][0, 0]) for batch in trainer._supply(0)]
+    seen = [len(batch["features"][0, 0]) for batch in trainer._batches(0)]
     assert seen == [24, 40, 24, 40]
     assert main([*command[:-1], "0", "--windows", str(pool)]) == 1
     assert "another recipe" in capsys.readouterr().err
@@ -250,13 +251,13 @@ def test_the_refiner_learns_from_one_pool_after_the_other(pool, tmp_path, capsys
         cut_features(torch.zeros(1, 1, 99, 99), [(0, 4, 4)], 0.375)
 
 
-def test_what_does_not_go_together_is_refused(pool, tmp_path, capsys):
+def test_settings_that_exclude_each_other_are_refused(pool, tmp_path, capsys):
     assert main(["refine", str(tmp_path / "a"), "--windows", str(tmp_path)]) == 1
-    assert "nothing was drawn ahead" in capsys.readouterr().err
+    assert "no samples or windows found" in capsys.readouterr().err
     unseen = [*cutting(tmp_path / "c", 4)[:-1], str(VALIDATION_SEED)]
     assert main(unseen) == 1 and "validation" in capsys.readouterr().err
     with pytest.raises(ValueError, match="base rate of 0"):
         Recipe("refine", windows=8)
     recipe = Recipe("refine", windows=len(WindowPool(pool)) + 1, base_rate=0)
-    with pytest.raises(ValueError, match="windows, and the recipe has"):
+    with pytest.raises(ValueError, match="windows that the recipe expects"):
         Trainer(recipe, tmp_path / "b", windows=[WindowPool(pool)])

@@ -34,6 +34,7 @@ from writers.composite import error_map, over, refined_map
 from writers.quantize import to_host_levels
 
 SIZE = footage.SIZE
+PYTHONPATH = (ROOT, ROOT / "tests", Path(__file__).parent)
 
 
 def levels(count: int, channels: int = 3) -> torch.Tensor:
@@ -245,7 +246,7 @@ def run_program(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, PYTHONPATH))},
         capture_output=True,
         text=True,
         timeout=120,

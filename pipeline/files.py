@@ -1,0 +1,115 @@
+"""The files of a run: which outputs there are, the folder they go to, and the sinks that write."""
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import av
+import cv2
+import torch
+
+from model.weights import SHA256
+from writers import (
+    PLATE_NAME,
+    PREVIEW_NAME,
+    Clip,
+    FrameWriter,
+    Kind,
+    Output,
+    RunFolder,
+    listed_outputs,
+    plan_output,
+    read_report,
+)
+
+from .resume import check_resumable, made_from
+from .settings import Settings, as_dict
+from .version import __version__
+
+
+def plan_outputs(
+    settings: Settings, kinds: Sequence[Kind], size: tuple[int, int]
+) -> dict[Kind, Output]:
+    """The outputs by kind, for frames of ``size`` (height, width).
+
+    Raises:
+        WriteError: A format does not hold frames of that size.
+    """
+    outputs: dict[Kind, Output] = {}
+    for kind in kinds:
+        form = settings.format_of(kind)
+        output = plan_output(kind, form, size, settings.start_number)
+        if form.is_images:
+            output.made_from = made_from(settings, output)
+        outputs[kind] = output
+    return outputs
+
+
+def open_folder(
+    settings: Settings,
+    outputs: Mapping[Kind, Output],
+    *,
+    saves_plate: bool,
+    files_read: Sequence[Path],
+    device: torch.device,
+) -> RunFolder:
+    """The folder of a run, with room for its outputs.
+
+    Args:
+        settings: With what the checkpoint, the clip and the device decided.
+        outputs: What the run writes.
+        saves_plate: Whether it writes a plate, too.
+        files_read: What the run reads, which must not be removed.
+        device: Where the network runs.
+
+    Raises:
+        UsageError: The frames of an earlier run, which this one is to resume, are others.
+        OutputsExistError, WriteError: As :class:`writers.RunFolder`.
+    """
+    root = Path(settings.output_dir or "")
+    planned = list(outputs.values())
+    if settings.resume:
+        check_resumable(root, planned, listed_outputs(read_report(root)))
+    side = [Output("preview", PREVIEW_NAME)]
+    if saves_plate:
+        side.append(Output("plate", PLATE_NAME))
+    facts = {"settings": as_dict(settings), "device": str(device), "versions": _versions()}
+    return RunFolder(
+        root,
+        [*planned, *side],
+        overwrite=settings.overwrite,
+        resume=settings.resume,
+        inputs=files_read,
+        facts=facts,
+    )
+
+
+def open_sinks(
+    settings: Settings, outputs: Mapping[Kind, Output], root: Path, clip: Clip, *, skip: int
+) -> Iterator[tuple[Kind, FrameWriter]]:
+    """The sinks by kind, each opened when it is taken.
+
+    Args:
+        settings: They have the options of the formats.
+        outputs: What the sinks write.
+        root: The run's folder.
+        clip: What the sinks need to know of the clip.
+        skip: Frames that an earlier run has written.
+    """
+    for kind, output in outputs.items():
+        form = settings.format_of(kind)
+        options = {name: getattr(settings, name) for name in form.options}
+        if skip:  # only images can be resumed, and they are numbered
+            options["start_number"] += skip
+        yield kind, form.open(output, root, clip, options)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "bgmv2": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "av": av.__version__,
+        "opencv": cv2.__version__,
+        "built-in weights": SHA256,
+    }
