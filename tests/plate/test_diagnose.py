@@ -13,9 +13,9 @@ import pytest
 from footage import KnownNetwork, make_clip, read_number
 
 from dataset import SampledFrames, evenly_spaced, open_source, thumbnails
+from drawing.shots import FAULTS, make_shots
 from inference_video import main, matte_video
 from plate import diagnose
-from drawing.shots import FAULTS, make_shots
 
 SEED, SIZE = 9, (216, 384)
 
