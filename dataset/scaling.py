@@ -48,7 +48,7 @@ def check_shape(
     """Check the shape of an image that will be resized to the frames.
 
     Args:
-        what: Noun for the image, such as "the plate".
+        what: Noun for the image in messages.
         name: Its path in messages.
         size: Its (height, width).
         frames: (height, width) of the frames.

@@ -85,7 +85,7 @@ def refined_map(ref: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _refined_map(matte: Matte) -> Tensor:
     if matte.ref is None:
-        raise UsageError("ref needs a network with a refiner")
+        raise UsageError("ref needs refined patches: mattingrefine")
     return refined_map(matte.ref, matte.padded_size)
 
 

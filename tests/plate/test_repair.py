@@ -291,7 +291,7 @@ def test_what_cannot_be_mended_is_refused_before_anything_is_written(tmp_path):
     matte_video(**flags, video_bgr=tmp_path / "one", mend_plate=True, preview_only=True)
     flags["output_dir"] = tmp_path / "other"
     square = footage.make_plate(tmp_path / "square.png", (60, 60))
-    with pytest.raises(ValueError, match=r"another shape; crop the plate"):
+    with pytest.raises(ValueError, match=r"another aspect ratio; crop the plate"):
         matte_video(**flags, video_bgr=square, mend_plate=True, preflight=False)
     assert not (tmp_path / "other").exists()
 
