@@ -1,11 +1,10 @@
 """Loads a network from a checkpoint file."""
 
 import hashlib
-import pickle
 import struct
-import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from media import MattingError, os_errors_as
 
+from .archive import ArchiveError, StoredTensor, open_archive
 from .matting import MattingBase, MattingRefine
 from .names import Backbone, ModelType, RefineMode
 from .weights import BUILTIN, SHA256
@@ -29,8 +29,14 @@ _DAMAGE_ERRORS = (
 _MODULES = ("backbone.", "aspp.", "decoder.", "refiner.")
 #: Keys under which training programs store the state dict.
 _WRAPPER_KEYS = ("state_dict", "model_state_dict", "model")
+#: Wrappers within wrappers.
+_MAX_WRAPPERS = 8
 #: Prefixes that DataParallel, a wrapping module and torch.compile put before every key.
 _PREFIXES = ("module.", "model.", "_orig_mod.")
+
+
+#: A tensor, or where it is in a file.
+Stored = Tensor | StoredTensor
 
 
 class CheckpointError(MattingError, OSError):
@@ -73,7 +79,36 @@ def load_network(
         path = BUILTIN
         _check_builtin()
     path = Path(path)
-    state = read_state_dict(path)
+    with _open_state(path) as state:
+        network = _build(
+            path,
+            state,
+            model_type=model_type,
+            backbone=backbone,
+            backbone_scale=backbone_scale,
+            refine_mode=refine_mode,
+            refine_sample_pixels=refine_sample_pixels,
+            refine_threshold=refine_threshold,
+            refine_kernel_size=refine_kernel_size,
+        )
+        weights = _load_weights(path, state, network)
+    network.load_state_dict(weights, assign=True)
+    return network.float().eval().requires_grad_(False)
+
+
+def _build(
+    path: Path,
+    state: Mapping[str, Stored],
+    *,
+    model_type: ModelType | None,
+    backbone: Backbone | None,
+    backbone_scale: float,
+    refine_mode: RefineMode,
+    refine_sample_pixels: int,
+    refine_threshold: float,
+    refine_kernel_size: int | None,
+) -> MattingBase:
+    """The network that a state dict fits, without weights yet; see :func:`load_network`."""
     found_backbone, found_kernel = _backbone_of(state), _kernel_size_of(state)
     _check_expected(path, "--model-backbone", backbone, found_backbone)
     if model_type is None:
@@ -81,7 +116,6 @@ def load_network(
     network: MattingBase
     with torch.device("meta"):  # the weights are replaced, so they are not initialized
         if model_type == "mattingbase":
-            state = {key: value for key, value in state.items() if not key.startswith("refiner.")}
             network = MattingBase(found_backbone)
         else:
             if found_kernel is None:
@@ -98,14 +132,24 @@ def load_network(
                 refine_threshold,
                 found_kernel,
             )
+    if model_type == "mattingbase":
+        state = {key: value for key, value in state.items() if not key.startswith("refiner.")}
     _check_fit(path, state, network)
+    return network
+
+
+def _load_weights(
+    path: Path, state: Mapping[str, Stored], network: MattingBase
+) -> dict[str, Tensor]:
+    """The weights of a network that a state dict fits, on the CPU."""
+    weights = {}
     for key, wanted in network.state_dict().items():
-        value = state[key]
-        if wanted.is_floating_point() and not value.is_floating_point():
-            kind = "quantised" if value.is_quantized else str(value.dtype).removeprefix("torch.")
+        stored = state[key]
+        if wanted.is_floating_point() and not stored.dtype.is_floating_point:
+            kind = "quantised" if stored.is_quantized else str(stored.dtype).removeprefix("torch.")
             raise CheckpointError(f"{path}: {key} is {kind}; save the weights as floats")
-    network.load_state_dict(state, assign=True)
-    return network.float().eval().requires_grad_(False)
+        weights[key] = stored if isinstance(stored, Tensor) else stored.load()
+    return weights
 
 
 def _check_builtin() -> None:
@@ -117,24 +161,47 @@ def _check_builtin() -> None:
         raise CheckpointError(f"{BUILTIN}: the built-in weights are damaged; reinstall the program")
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint, on the CPU, under their published names.
+@contextmanager
+def _open_state(path: Path) -> Iterator[dict[str, Stored]]:
+    """The tensors of a checkpoint under their published names, as long as it is open.
 
-    Python code in the file is never run: only tensors are unpickled, and TorchScript has an
-    interpreter of its own.
+    Nothing in the file is run, and a tensor of a pickle takes memory only when it is loaded.
 
     Raises:
         CheckpointError: The file cannot be read, or is not a checkpoint of this network.
     """
-    content = _read_file(path)
-    while isinstance(content, Mapping):
-        inner = next((content[name] for name in _WRAPPER_KEYS if name in content), None)
+    kind = _kind_of(path)
+    try:
+        if kind == "safetensors":
+            yield _state_in(path, load_file(path))
+            return
+        with open_archive(path) as content:
+            yield _state_in(path, content)
+    except MattingError:
+        raise
+    except ArchiveError as error:
+        if not error.is_foreign:
+            raise CheckpointError(f"{path}: damaged or cut short; download it again") from error
+        raise CheckpointError(
+            f"{path}: not a state dict, or one with other objects than tensors, which are not read "
+            f"because they could run code ({error}); save only the state_dict() of the network"
+        ) from error
+    except _DAMAGE_ERRORS as error:
+        raise CheckpointError(f"{path}: damaged or cut short; download it again") from error
+
+
+def _state_in(path: Path, content: Any) -> dict[str, Stored]:
+    """The state dict within the content of a checkpoint, without wrappers and prefixes."""
+    for _ in range(_MAX_WRAPPERS):
+        wrapped = isinstance(content, Mapping)
+        keys = (name for name in _WRAPPER_KEYS if wrapped and name in content)
+        inner = next((content[name] for name in keys), None)
         if not isinstance(inner, Mapping):
             break
         content = inner
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
-    state = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+    state = {str(key): x for key, x in content.items() if isinstance(x, Tensor | StoredTensor)}
     while prefix := next(
         (p for p in _PREFIXES if state and all(k.startswith(p) for k in state)), ""
     ):
@@ -148,28 +215,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _read_file(path: Path) -> Any:
-    kind = _kind_of(path)
-    try:
-        if kind == "safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TorchScript is deprecated, pickles may be unusual
-            if kind == "torchscript":
-                return torch.jit.load(path, map_location="cpu").state_dict()
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "truncated" in str(error):
-            raise CheckpointError(f"{path}: cut short; download it again") from error
-        raise CheckpointError(
-            f"{path}: not a state dict, or one with Python objects, which are not loaded because "
-            "they could run code; save only the state_dict() of the network"
-        ) from error
-    except _DAMAGE_ERRORS as error:
-        raise CheckpointError(f"{path}: damaged or cut short; download it again") from error
-
-
-def _kind_of(path: Path) -> Literal["pickle", "torchscript", "safetensors"]:
+def _kind_of(path: Path) -> Literal["pickle", "safetensors"]:
     """The kind of a checkpoint by its first bytes.
 
     Raises:
@@ -194,13 +240,11 @@ def _kind_of(path: Path) -> Literal["pickle", "torchscript", "safetensors"]:
     if head.startswith(b"PK"):
         try:
             is_whole = zipfile.is_zipfile(path)
-            names = zipfile.ZipFile(path).namelist() if is_whole else []
         except _DAMAGE_ERRORS as error:
             raise CheckpointError(f"{path}: damaged; download it again") from error
         if not is_whole:
             raise CheckpointError(f"{path}: cut short; download it again")
-        is_script = any(name.endswith("/constants.pkl") for name in names)
-        return "torchscript" if is_script else "pickle"
+        return "pickle"
     if head[:1] == b"\x80":
         return "pickle"
     if head[8:9] == b"{":
@@ -208,13 +252,13 @@ def _kind_of(path: Path) -> Literal["pickle", "torchscript", "safetensors"]:
     raise CheckpointError(f"{path}: not a checkpoint; expected .pth, .safetensors or TorchScript")
 
 
-def _backbone_of(state: Mapping[str, Tensor]) -> Backbone:
+def _backbone_of(state: Mapping[str, Stored]) -> Backbone:
     if "backbone.features.0.0.weight" in state:
         return "mobilenetv2"
     return "resnet101" if "backbone.layer3.22.conv1.weight" in state else "resnet50"
 
 
-def _kernel_size_of(state: Mapping[str, Tensor]) -> int | None:
+def _kernel_size_of(state: Mapping[str, Stored]) -> int | None:
     """1 or 3; None without a refiner."""
     weight = state.get("refiner.conv1.weight")
     return None if weight is None else (1 if weight.shape[-1:] == (1,) else 3)
@@ -225,7 +269,7 @@ def _check_expected(path: Path, flag: str, given: object, found: object) -> None
         raise CheckpointError(f"{path}: holds {found}, not {given}, which {flag} asks for")
 
 
-def _check_fit(path: Path, state: Mapping[str, Tensor], network: MattingBase) -> None:
+def _check_fit(path: Path, state: Mapping[str, Stored], network: MattingBase) -> None:
     wanted = {key: value.shape for key, value in network.state_dict().items()}
     given = {key: value.shape for key, value in state.items()}
     problems = (
