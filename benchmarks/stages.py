@@ -34,7 +34,7 @@ def time_stages(flags: dict[str, Any], frames: int, network_frames: int) -> dict
     """
     settings = Settings(**flags)
     kinds = settings.output_types
-    inputs = open_inputs(settings, _ignore)
+    inputs = open_inputs(settings, kinds, _ignore)
     device = resolve_device(settings.device)
 
     def loader() -> PairLoader:
@@ -81,7 +81,6 @@ def _matte(
         sinks=iter(sinks.items()),
         keeps_alpha=settings.keeps_alpha,
         result=result,
-        expected=None,
         progress=_ignore_progress,
     ).matte()
     return result.seconds
@@ -146,5 +145,5 @@ def _ignore(message: str) -> None:
     """Discard a warning."""
 
 
-def _ignore_progress(done: int, expected: int | None) -> None:
-    """Discard progress."""
+def _ignore_progress(done: int) -> None:
+    """Nobody watches."""

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any, NoReturn, get_args
 
-from pipeline.flag import Group, Setting
-from pipeline.settings import Settings, declared
+from pipeline.declaration import Group, Setting
+from pipeline.settings import Settings, declared_settings
 
 #: The flags of the paper's script. Any abbreviation that was unambiguous among them stays so; no
 #: other flag can be abbreviated.
@@ -50,7 +50,7 @@ def read_flags(argv: Sequence[str], *, version: str) -> argparse.Namespace:
     )
     for name in get_args(Group):
         group = parser.add_argument_group(name)
-        for setting in declared(Settings).values():
+        for setting in declared_settings(Settings).values():
             if setting.flag.group == name:
                 _add(group, setting)
     return parser.parse_args([_unabbreviated(argument) for argument in argv])
@@ -125,7 +125,7 @@ def _unabbreviated(argument: str) -> str:
 def flag_table() -> str:
     """The flags as a table in Markdown, for the docs."""
     lines = ["| flag | values | default | what |", "| --- | --- | --- | --- |"]
-    for setting in declared(Settings).values():
+    for setting in declared_settings(Settings).values():
         if setting.is_switch:
             values = ""
         elif setting.choices:

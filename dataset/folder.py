@@ -99,6 +99,7 @@ class ImageFolder(FrameSource):
 
     def __init__(self, paths: Sequence[Path], *, name: str):
         self.paths = list(paths)
+        self._threads = spare_threads()  # now: a run changes PyTorch's number
         self.name = name
         self.length_hint = len(self.paths)
         self.size = read_image(self.paths[0]).shape[:2]
@@ -136,7 +137,7 @@ class ImageFolder(FrameSource):
         return cls(paths, name=str(folder))
 
     def __iter__(self) -> Iterator[Frame]:
-        images = prefetch(read_image, self.paths, spare_threads(), name="read")
+        images = prefetch(read_image, self.paths, self._threads, name="read")
         for number, (path, image) in enumerate(zip(self.paths, images, strict=True)):
             if image.shape[:2] != self.size:
                 height, width = self.size

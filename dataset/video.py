@@ -63,6 +63,7 @@ class VideoSource(FrameSource):
         self.name = str(path)
         self._warn = warn
         self._on_card = on_card
+        self._threads = spare_threads()  # now: a run changes PyTorch's number
         with open_video(path, on_card=on_card) as (container, stream):
             if on_card and not decodes_on_card(container, stream):
                 warn(f"{path}: no NVIDIA card here can decode it; decoding on the CPU")
@@ -126,9 +127,7 @@ class VideoSource(FrameSource):
         start: Fraction | None = None
         previous: Frame | None = None
         lost_at_start: list[Fraction] = []  # times of frames before the first that can be decoded
-        images = prefetch(
-            self._converted, enumerate(self._decode()), spare_threads(), name="convert"
-        )
+        images = prefetch(self._converted, enumerate(self._decode()), self._threads, name="convert")
         for number, (image, pts) in enumerate(images):
             if start is None:
                 start = Fraction(0) if pts is None else pts * self._tick

@@ -16,7 +16,8 @@ _MAX_JOIN_SECONDS = 5.0
 #: Seconds between calls of ``waiting``.
 _POLL_SECONDS = 0.5
 
-_Task = Callable[[], None]
+#: Does its work, unless the thread could not be prepared.
+_Task = Callable[[BaseException | None], None]
 
 
 def prefetch(
@@ -53,9 +54,9 @@ def prefetch(
         Thread(target=_serve, args=(tasks, prepare), name=f"{name} {n}", daemon=True)
         for n in range(threads)
     ]
-    for worker in workers:
-        worker.start()
     try:
+        for worker in workers:
+            worker.start()
         started = (_start(tasks, work, item) for item in items)
         for future in delayed(started, max(2, 2 * threads - 1) if ahead is None else ahead):
             while not future.done():
@@ -67,7 +68,8 @@ def prefetch(
             tasks.put(None)
         deadline = time.monotonic() + _MAX_JOIN_SECONDS
         for worker in workers:
-            worker.join(max(0, deadline - time.monotonic()))
+            if worker.ident is not None:  # it was started
+                worker.join(max(0, deadline - time.monotonic()))
 
 
 def delayed(items: Iterable[T], by: int) -> Iterator[T]:
@@ -85,17 +87,23 @@ def delayed(items: Iterable[T], by: int) -> Iterator[T]:
 
 
 def _serve(tasks: SimpleQueue[_Task | None], prepare: Callable[[], None]) -> None:
-    prepare()
+    failure: BaseException | None = None
+    try:
+        prepare()
+    except BaseException as error:  # raised where a result is requested
+        failure = error
     while (task := tasks.get()) is not None:
-        task()
+        task(failure)
         del task  # its result may be large, and the next task may not come soon
 
 
 def _start(tasks: SimpleQueue[_Task | None], work: Callable[[S], T], item: S) -> Future[T]:
     future: Future[T] = Future()
 
-    def task() -> None:
+    def task(failure: BaseException | None) -> None:
         try:
+            if failure is not None:
+                raise failure
             future.set_result(work(item))
         except BaseException as error:  # raised where the result is requested
             future.set_exception(error)

@@ -7,9 +7,9 @@ from .inputs import open_network as open_network
 from .loader import FrameBatch as FrameBatch
 from .loader import PairLoader as PairLoader
 from .matte import matte_video as matte_video
+from .plate_repair import repaired_plate as repaired_plate
 from .preview import PREVIEW_FRAMES as PREVIEW_FRAMES
 from .preview import Preview as Preview
-from .repair import repaired_plate as repaired_plate
 from .result import MattingResult as MattingResult
 from .run import Run as Run
 from .settings import Settings as Settings

@@ -1,9 +1,10 @@
 """What a run works with: the clip, its plate, a new background, and the network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dataset import (
     FlatColour,
@@ -23,8 +24,11 @@ from model import (
     load_network,
 )
 from plate import open_plate
+from writers import Kind
 
 from .settings import Settings
+
+S = TypeVar("S", bound=Settings)
 
 #: Default frame rate of an image folder.
 _IMAGE_RATE = 30
@@ -53,8 +57,13 @@ class Inputs:
     frame_rate: Fraction
 
 
-def open_inputs(settings: Settings, warn: Warn) -> Inputs:
+def open_inputs(settings: Settings, kinds: Sequence[Kind], warn: Warn) -> Inputs:
     """Open the clip, the plate and the target.
+
+    Args:
+        settings: Name them.
+        kinds: The outputs, of which only a composited ``com`` shows the target.
+        warn: Told of what has no effect, and more.
 
     Raises:
         UsageError: The target is neither a file nor a colour.
@@ -67,14 +76,14 @@ def open_inputs(settings: Settings, warn: Warn) -> Inputs:
     bgr = open_plate(settings.video_bgr, src, warn)
     if src.frame_rate and settings.frame_rate:
         warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")
-    for flag in settings.idle():
+    for flag in settings.flags_without_effect():
         warn(f"{flag} has no effect on --output-format {settings.output_format}")
     size = src.size
     if settings.video_resize:
         width, height = settings.video_resize
         size = height, width
     rate = src.frame_rate or Fraction(settings.frame_rate or _IMAGE_RATE)
-    target = _open_target(settings, size, warn)
+    target = _open_target(settings, kinds, size, warn)
     if target is not None and target.frame_rate:
         difference = abs(target.frame_rate / rate - 1)
         if difference > _MAX_RATE_DIFFERENCE:
@@ -93,11 +102,16 @@ def pick_frames(inputs: Inputs, count: int) -> Inputs:
     return replace(inputs, src=SampledFrames(inputs.src, numbers), bgr=bgr, target=None)
 
 
-def _open_target(settings: Settings, size: tuple[int, int], warn: Warn) -> FrameSource | None:
+def _open_target(
+    settings: Settings, kinds: Sequence[Kind], size: tuple[int, int], warn: Warn
+) -> FrameSource | None:
     value = settings.video_target_bgr
-    if settings.keeps_alpha:
+    if settings.keeps_alpha or "com" not in kinds:
         if value is not None:
-            warn("--video-target-bgr has no effect on image sequences, which keep their alpha")
+            reason = "without com"
+            if settings.keeps_alpha:
+                reason = "on image sequences, which keep their alpha"
+            warn(f"--video-target-bgr has no effect {reason}")
         return None
     if value is None:
         return FlatColour(_GREEN, size)
@@ -114,7 +128,7 @@ def _open_target(settings: Settings, size: tuple[int, int], warn: Warn) -> Frame
     return FlatColour(colour, size)
 
 
-def open_network(settings: Settings, *, longer_side: int) -> tuple[Settings, MattingBase]:
+def open_network(settings: S, *, longer_side: int) -> tuple[S, MattingBase]:
     """Load the network; the settings come back with what the checkpoint and the size decided.
 
     Args:
@@ -142,7 +156,6 @@ def open_network(settings: Settings, *, longer_side: int) -> tuple[Settings, Mat
         kernel = network.refiner.kernel_size
     settings = replace(
         settings,
-        model_checkpoint=settings.model_checkpoint or "built-in",
         model_type="mattingrefine" if isinstance(network, MattingRefine) else "mattingbase",
         model_backbone=network.backbone_name,
         model_backbone_scale=scale,

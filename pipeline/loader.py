@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import repeat
@@ -123,6 +124,8 @@ class PairLoader:
         """Stop reading; a read that is stuck ends by itself. Harmless a second time."""
         self._is_closed = True
         self._prefetched.close()
+        with suppress(ValueError):  # a read that is stuck still uses it
+            self._batches.close()
 
     def __enter__(self) -> Self:
         return self
@@ -149,7 +152,7 @@ class PairLoader:
             self._is_closed = True  # so that the thread ends, which is waited for
             raise
 
-    def _group(self) -> Iterator[FrameBatch]:
+    def _group(self) -> Generator[FrameBatch]:
         """Pairs as batches; an error is raised only after the frames before it."""
         group: list[_Pair] = []
         try:

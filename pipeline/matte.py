@@ -15,16 +15,16 @@ from plate import AutoPlate, RepairedPlate
 from writers import KINDS, PLATE_NAME, Clip, FrameWriter, Kind, RunFolder, save_png
 
 from .alpha_filters import alpha_filters
-from .call import keywords_of
-from .files import open_folder, open_sinks, plan_outputs
 from .inputs import Inputs, open_inputs, open_network, pick_frames
 from .loader import PairLoader
+from .outputs import open_folder, open_sinks, plan_outputs
+from .plate_repair import with_repaired_plate
 from .preflight import preflight
 from .preview import PREVIEW_FRAMES, Preview
-from .repair import with_repaired_plate
 from .result import MattingResult, logger
 from .run import Progress, Run
 from .settings import Settings
+from .typed_call import keywords_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,8 @@ class Job(Settings):
         if unknown := [kind for kind in self.writers or () if kind not in KINDS]:
             expected = ", ".join(KINDS)
             raise UsageError(f"writers for {', '.join(unknown)}: expected some of {expected}")
+        if self.writers is not None and not self.writers:
+            raise UsageError(f"writers is empty: expected some of {', '.join(KINDS)}")
 
 
 @keywords_of(Job)
@@ -59,8 +61,8 @@ def matte_video(job: Job) -> MattingResult:
             of :class:`model.MattingRefine` or :class:`model.MattingBase`.
         writers: Sinks by kind, used instead of files in ``output_dir``, and closed once the run has
             begun. Unless ``output_format`` is ``video``, ``com`` comes with alpha, as 4 channels.
-        progress: Called before anything is removed or written, after every batch, and now and then
-            while one is waited for, with the frames done and the frames expected, if known.
+        progress: Called before files are removed, after every batch, and now and then while one is
+            waited for, with the frames done and the frames expected, if known.
             What it raises stops the run; everything written until then is closed and stays.
 
     Raises:
@@ -73,76 +75,71 @@ def matte_video(job: Job) -> MattingResult:
         DeviceError: The device is missing or too small (a ``RuntimeError``).
     """
     result = MattingResult()
-    inputs = open_inputs(job, result.warn)
-    settings, predictor = _open_predictor(job, inputs, result)
-    kinds: list[Kind] = list(job.writers or dict.fromkeys(job.output_types))
+    kinds: list[Kind] = list(job.output_types if job.writers is None else job.writers)
+    inputs = open_inputs(job, kinds, result.warn)
+    job, predictor = _open_predictor(job, inputs, result)
     if "ref" in kinds and type(predictor.plain) is MattingBase:
         raise UsageError("--output-types ref needs a network with a refiner (mattingrefine)")
-    inputs = with_repaired_plate(settings, inputs, predictor, result.warn)
-    filters = alpha_filters(settings, inputs.size, result.warn)
-    if settings.preview_only:
+    inputs = with_repaired_plate(job, inputs, predictor, result.warn)
+    filters = alpha_filters(job, inputs.size, result.warn)
+    if job.preview_only:
         kinds, inputs = [], pick_frames(inputs, PREVIEW_FRAMES)
-    expected = inputs.src.length_hint
 
-    def tell_progress(done: int, expected: int | None) -> None:
+    def progress(done: int, expected: int | None = inputs.src.length_hint) -> None:
         if job.progress is not None:
             job.progress(done, expected)
 
-    loader = _open_loader(
-        settings, inputs, predictor, result, lambda: tell_progress(result.frames, expected)
-    )
-    clip = _clip_of(settings, inputs, loader, result)
-    if not settings.resume:
-        tell_progress(0, expected)  # the last moment to stop before files are removed
+    loader = _open_loader(job, inputs, predictor, result, lambda: progress(result.frames))
+    clip = _clip_of(job, inputs, loader, result)
+    if not job.resume:
+        progress(0)  # the last moment to stop before files are removed
     if job.writers is not None:
         sinks: Iterator[tuple[Kind, FrameWriter]] = iter(job.writers.items())
         folder = preview = None
     else:
-        settings = replace(settings, frame_rate=clip.frame_rate, precision=predictor.precision)
-        outputs = plan_outputs(settings, kinds, inputs.size)
-        saves_plate = isinstance(inputs.bgr, AutoPlate | RepairedPlate)
+        outputs = plan_outputs(job, kinds, inputs.size)
         folder = open_folder(
-            settings,
+            job,
             outputs,
-            saves_plate=saves_plate,
-            files_read=job.files_read(),
+            saves_plate=isinstance(inputs.bgr, AutoPlate | RepairedPlate),
+            frame_rate=clip.frame_rate,
             device=predictor.device,
         )
-        result.frames = result.resumed = folder.done // settings.batch_size * settings.batch_size
-        named = [o for o in folder.outputs if settings.preview_only or o.kind != "preview"]
-        result.outputs = [folder.root / output.path for output in named]
-        sinks = open_sinks(settings, outputs, folder.root, clip, skip=result.resumed)
+        result.frames = result.resumed = folder.done // job.batch_size * job.batch_size
+        shown = [o for o in folder.outputs if job.preview_only or o.kind != "preview"]
+        result.outputs = [folder.root / output.path for output in shown]
+        sinks = open_sinks(job, outputs, folder.root, clip, skip=result.resumed)
         preview = _preview_of(inputs, result)
-    prepare = partial(_find_plate, inputs.bgr, folder, result, tell_progress, expected)
     Run(
         loader=loader,
         predictor=predictor,
         filters=filters,
         sinks=sinks,
-        keeps_alpha=settings.keeps_alpha,
+        keeps_alpha=job.keeps_alpha,
         result=result,
-        expected=expected,
-        progress=tell_progress,
+        progress=progress,
         folder=folder,
         preview=preview,
-        prepare=prepare,
+        prepare=partial(_prepare_plate, inputs.bgr, folder, result, progress),
     ).matte()
     return result
 
 
-def _open_predictor(job: Job, inputs: Inputs, result: MattingResult) -> tuple[Settings, Predictor]:
-    """Load the network and run the preflight, side by side: they take about as long."""
-    settings: Settings = job
+def _open_predictor(job: Job, inputs: Inputs, result: MattingResult) -> tuple[Job, Predictor]:
+    """Load the network and run the preflight, side by side: each takes about as long.
+
+    The settings come back with what the checkpoint, the size and the device decided.
+    """
     device = resolve_device(job.device)
     with ThreadPoolExecutor(1) as aside:
         looking = aside.submit(preflight, job, inputs, result.warn)
         network = job.network
         if network is None:
-            settings, network = open_network(job, longer_side=max(inputs.size))
+            job, network = open_network(job, longer_side=max(inputs.size))
         predictor = Predictor(network, device, precision=job.precision, warn=result.warn)
     result.preflight = looking.result()
     logger.debug("network: the %s path, %s, on %s", predictor.path, predictor.precision, device)
-    return settings, predictor
+    return replace(job, precision=predictor.precision), predictor
 
 
 def _open_loader(
@@ -183,12 +180,11 @@ def _preview_of(inputs: Inputs, result: MattingResult) -> Preview:
     return Preview((inputs.src.length_hint or result.resumed) - result.resumed, names)
 
 
-def _find_plate(
+def _prepare_plate(
     plate: FrameSource,
     folder: RunFolder | None,
     result: MattingResult,
-    progress: Progress,
-    expected: int | None,
+    progress: Callable[[int], None],
 ) -> None:
     """Make or repair the plate, if it is one of those, and save it to the run's folder.
 
@@ -196,7 +192,7 @@ def _find_plate(
     """
     if not isinstance(plate, AutoPlate | RepairedPlate):
         return
-    found = plate.find(lambda: progress(result.resumed, expected))
+    found = plate.find(lambda: progress(result.resumed))
     if isinstance(plate, RepairedPlate):
         result.mending = {"share": round(plate.share, 4)}
     path = folder.root / PLATE_NAME if folder is not None else None

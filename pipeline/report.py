@@ -21,7 +21,8 @@ class Times:
         started: When it began, by ``time.perf_counter``.
         preparing: Making or repairing the plate.
         network: The device at work.
-        waited: The loop waiting for the loader, and for frames, which includes the loader.
+        waited: Waiting for the loader (``read``) and for mattes (``network``, which contains
+            ``read``).
     """
 
     started: float = field(default_factory=time.perf_counter)
@@ -63,7 +64,8 @@ def report(
     waited = {stage: spent / seconds for stage, spent in times.waited.items()}
     waited["network"] -= waited["read"]  # the loader is waited for within
     waited["read"] += times.preparing / seconds
-    waited["write"] = 1 - sum(waited.values())  # handing over, and closing
+    # what is left: handing frames to sinks, and closing these
+    waited["write"] = 1 - sum(waited.values())
     result.waited = {stage: round(share, 3) for stage, share in waited.items()}
     fits = loader.fitter.report()
     result.alignment, result.matching = fits["alignment"], fits["matching"]
@@ -77,9 +79,9 @@ def report(
         written=folder.written() if folder is not None else (),
     )
     if result.repeated_frames:
+        where = "run.json lists them" if folder is not None else "the result lists them"
         result.warn(
-            f"{len(result.repeated_frames)} damaged frames repeat their neighbours; "
-            "run.json lists them"
+            f"{len(result.repeated_frames)} damaged frames repeat their neighbours; {where}"
         )
     if folder is not None:
         folder.finish(given, _facts(result, status))

@@ -12,7 +12,7 @@ from media import UsageError
 from model.weights import SHA256
 from writers import Output
 
-from .settings import Settings, declared
+from .settings import Settings, declared_settings
 
 #: Hexadecimal digits of a file's fingerprint.
 _DIGITS = 8
@@ -27,7 +27,7 @@ def made_from(settings: Settings, output: Output) -> dict[str, Any]:
     """
     deciding = {
         name: setting
-        for name, setting in declared(type(settings)).items()
+        for name, setting in declared_settings(type(settings)).items()
         if setting.flag.affects == "frames"
     }
     flags = {name: getattr(settings, name) for name in deciding}
@@ -40,7 +40,8 @@ def made_from(settings: Settings, output: Output) -> dict[str, Any]:
         for path in paths.values()
         if path is not None and path.exists()
     }
-    weights = SHA256 if settings.model_checkpoint == "built-in" else None
+    flags["model_checkpoint"] = flags["model_checkpoint"] or "built-in"
+    weights = SHA256 if settings.model_checkpoint is None else None
     facts = {"flags": flags, "files": files, "weights": weights}
     return dict(json.loads(json.dumps(facts, default=str)))
 
@@ -84,16 +85,18 @@ def _compare(before: dict[str, Any], now: dict[str, Any], frames: int) -> None:
         raise UsageError(
             "--resume: run.json does not say what its frames were made from; --overwrite?"
         )
+    defaults = {name: setting.default for name, setting in declared_settings(Settings).items()}
     for name, value in now["flags"].items():
-        if name not in flags or flags[name] != value:
+        earlier = flags.get(name, defaults.get(name))  # an earlier version may not have had it
+        if earlier != value and not (earlier in (None, False) and value in (None, False)):
             raise UsageError(
                 f"--resume: --{name.replace('_', '-')} is {_in_words(value)}, and was "
-                f"{_in_words(flags.get(name))} in the earlier run; give that again, or --overwrite"
+                f"{_in_words(earlier)} in the earlier run; give that again, or --overwrite"
             )
     each_from_all = (
-        flags["video_bgr"] == "auto"
-        or flags["preprocess_alignment"] == "static"
-        or flags["mend_plate"]
+        now["flags"]["video_bgr"] == "auto"
+        or now["flags"]["preprocess_alignment"] == "static"
+        or now["flags"]["mend_plate"]
     )
     end = None if each_from_all else _DIGITS * max(frames, 1)
     for path, fingerprint in now["files"].items():

@@ -49,7 +49,7 @@ class _Numbered(NamedTuple):
 class _Matted:
     """A batch on its way to the sinks, and when the device started and finished it.
 
-    Its source frames are released: several batches wait here for those before them.
+    Finished batches wait here for earlier ones, so that they must not hold their source frames.
     """
 
     count: int
@@ -66,11 +66,10 @@ class Run:
         loader: Gives batches of frames with their plates.
         predictor: Mattes them.
         filters: Applied to alpha, batch by batch.
-        sinks: The sinks by kind, opened as they are taken.
+        sinks: Pairs of kind and sink; taking a pair opens its sink.
         keeps_alpha: Whether ``com`` keeps its alpha, rather than being composited.
         result: Filled in as the run goes on.
-        expected: Frames to expect, if known.
-        progress: Called after every batch, and now and then while one is waited for.
+        progress: Told of the frames done after every batch.
         folder: Where ``run.json`` goes; None where the sinks are the caller's.
         preview: Collects frames for the contact sheet, which goes to the folder.
         prepare: Called before the first frame: makes or repairs the plate.
@@ -82,8 +81,7 @@ class Run:
     sinks: Iterable[tuple[Kind, FrameWriter]]
     keeps_alpha: bool
     result: MattingResult
-    expected: int | None
-    progress: Progress
+    progress: Callable[[int], None]
     folder: RunFolder | None = None
     preview: Preview | None = None
     prepare: Callable[[], None] = lambda: None
@@ -95,7 +93,7 @@ class Run:
         given: dict[Kind, int] = {}  # frames that each sink was given
         try:
             with ExitStack() as stack:
-                if self.folder is None:  # the caller's, which are open already
+                if self.folder is None:  # the caller's: to be closed even if the plate fails
                     self._open(open_sinks, stack)
                 self.prepare()
                 times.preparing = time.perf_counter() - times.started
@@ -110,7 +108,7 @@ class Run:
                     raise
                 self.result.warn(f"{error}; the frames are whole without it")
         except BaseException as error:
-            with suppress(OSError):  # what ended the run matters more
+            with suppress(Exception):  # what ended the run matters more
                 self._save_sheet()
             with suppress(OSError):
                 status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
@@ -148,7 +146,7 @@ class Run:
                     sink.add_batch(frames[kind])
                 self.result.frames = done
                 self.result.repeated_frames += matted.repeated
-                self.progress(done, self.expected)
+                self.progress(done)
 
     def _finished(
         self, composers: Mapping[Kind, Composer], times: Times
@@ -184,7 +182,7 @@ class Run:
                 yield _Numbered(next(numbers), frames, batch)
             else:  # read for what carries over from one frame to the next
                 self.result.repeated_frames += batch.repeated
-                self.progress(self.result.frames, self.expected)
+                self.progress(self.result.frames)
             frames += len(batch.src)
 
     def _matte(
@@ -197,8 +195,8 @@ class Run:
     ) -> _Matted:
         """From a batch to its frames of each kind; on CUDA they may not be ready yet."""
         number, first, batch = item
-        start = now(feed.device)
         try:
+            start = now(feed.device)
             frames = feed(batch)
             matte = self.predictor(frames.src, frames.bgr)
         except BaseException:

@@ -26,7 +26,7 @@ from writers.formats import (
     default_extension,
 )
 
-from .flag import A_NUMBER, Rule, Setting, between, flag, matching
+from .declaration import A_NUMBER, Rule, Setting, flag, matching, within
 
 _input, _network = partial(flag, "input"), partial(flag, "network")
 _output, _machine = partial(flag, "output"), partial(flag, "machine")
@@ -43,7 +43,7 @@ def _parse_rate(text: str) -> Fraction:
 class Settings:
     """One field for each flag of the command line; a field's metadata describes it.
 
-    Where None stands, the clip, the checkpoint or the kind of output decides.
+    None means that the clip, the checkpoint or the kind of output decides.
 
     Raises:
         UsageError: A value is out of its range, or two do not go together.
@@ -76,7 +76,7 @@ class Settings:
     video_resize: tuple[int, int] | None = field(
         default=None,
         metadata=_input(
-            "resize the clip and the plate first", metavar=("WIDTH", "HEIGHT"), rule=between(1)
+            "resize the clip and the plate first", metavar=("WIDTH", "HEIGHT"), rule=within(1)
         ),
     )
     preprocess_alignment: bool | AlignMode = field(
@@ -165,7 +165,7 @@ class Settings:
             "pixels to refine in a frame",
             metavar="N",
             default=f"80000 up to a longer side of {HD_LIMIT} px, 320000 above",
-            rule=between(0),
+            rule=within(0),
         ),
     )
     model_refine_threshold: float = field(
@@ -211,14 +211,14 @@ class Settings:
     )
     start_number: int = field(
         default=0,
-        metadata=_output("number of the first image", metavar="N", rule=between(0)),
+        metadata=_output("number of the first image", metavar="N", rule=within(0)),
     )
     crf: int = field(
         default=18,
         metadata=_output(
             "quality of videos, from 0 (lossless) to 51 (worst)",
             metavar="N",
-            rule=between(0, 51),
+            rule=within(0, 51),
             affects="video",
         ),
     )
@@ -229,7 +229,7 @@ class Settings:
             "number is given)",
             metavar="PERCENT",
             bare=0.1,
-            rule=between(0, 100, " percent of the frame"),
+            rule=within(0, 100, " percent of the frame"),
         ),
     )
     smooth_alpha: bool = field(
@@ -279,7 +279,7 @@ class Settings:
         metadata=_machine(
             "frames that pass the network together",
             metavar="N",
-            rule=between(1),
+            rule=within(1),
             affects="nothing",
         ),
     )
@@ -293,7 +293,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for name, setting in declared(type(self)).items():
+        for name, setting in declared_settings(type(self)).items():
             object.__setattr__(self, name, setting.checked(getattr(self, name)))
         self._check_together()
 
@@ -318,15 +318,15 @@ class Settings:
         """Whether ``com`` keeps its alpha, rather than being composited over a target."""
         return self.format_of("com").alpha
 
-    def idle(self) -> list[str]:
-        """Flags that were given and change nothing in the chosen format."""
+    def flags_without_effect(self) -> list[str]:
+        """Flags that differ from their defaults and have no effect in the chosen format."""
         images = {"image_extension"}
         known = images.union(*(form.options for form in FORMATS.values()))
         taken = images if self.output_format == IMAGE_SEQUENCES else set()
         taken = taken.union(*(self.format_of(kind).options for kind in self.output_types))
         return [
             setting.option
-            for name, setting in declared(type(self)).items()
+            for name, setting in declared_settings(type(self)).items()
             if name in known - taken
             and setting.flag.affects != "nothing"
             and getattr(self, name) != setting.default
@@ -339,7 +339,7 @@ class Settings:
     @classmethod
     def file_settings(cls) -> list[str]:
         """Names of the settings that may name a file."""
-        return [name for name, setting in declared(cls).items() if setting.flag.reads]
+        return [name for name, setting in declared_settings(cls).items() if setting.flag.reads]
 
     def file_of(self, name: str) -> Path | None:
         """The file or folder that a setting names; None without one."""
@@ -384,7 +384,7 @@ class Settings:
             )
 
 
-def declared(kind: Any) -> dict[str, Setting]:
+def declared_settings(kind: Any) -> dict[str, Setting]:
     """The settings declared in a class, by name."""
     hints = get_type_hints(kind)
     return {f.name: Setting(f, hints[f.name]) for f in fields(kind) if "flag" in f.metadata}
@@ -392,7 +392,7 @@ def declared(kind: Any) -> dict[str, Setting]:
 
 def as_dict(settings: Settings) -> dict[str, Any]:
     """The values of all settings, by name."""
-    return {name: getattr(settings, name) for name in declared(type(settings))}
+    return {name: getattr(settings, name) for name in declared_settings(type(settings))}
 
 
 def _same(one: str | Path, other: str | Path) -> bool:

@@ -43,9 +43,10 @@ class DeviceFeed:
         self._sent: dict[str, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, batch: FrameBatch) -> DeviceBatch:
-        bgr = self._send_once("bgr", batch.bgr)
+        is_fitted = batch.homography is not None or batch.colour is not None
+        bgr = self._send_once("bgr", batch.bgr, _to_float if is_fitted else lambda x: x)
         if batch.homography is not None:
-            bgr = warp_plates(_to_float(bgr), batch.homography)
+            bgr = warp_plates(bgr, batch.homography)
         if batch.colour is not None:
             bgr = _recoloured(bgr, batch.colour.to(self.device, torch.float32, non_blocking=True))
         target = None
@@ -73,8 +74,7 @@ class DeviceFeed:
 
 
 def _recoloured(bgr: Tensor, colour: Tensor) -> Tensor:
-    """Plates (1 or B, 3, H, W), float or integer, with gain and offset (B, 2, 3): (B, 3, H, W)."""
-    bgr = bgr if bgr.is_floating_point() else _to_float(bgr)
+    """Plates (1 or B, 3, H, W), float in [0, 1], with gain and offset (B, 2, 3): (B, 3, H, W)."""
     gain, offset = colour[..., None, None].unbind(1)
     return torch.addcmul(offset, bgr, gain).clamp_(0, 1)
 

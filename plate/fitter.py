@@ -1,7 +1,7 @@
 """Fitting the plate to each frame: where it lies, and in which light."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class PlateFit(NamedTuple):
 
 
 class PlateFitter:
-    """Aligns the plate with the frames of a clip and matches its colours, as far as wanted.
+    """Aligns the plate with the frames of a clip and matches its colours, if asked to.
 
     Args:
         src: The clip.
@@ -100,20 +100,19 @@ class PlateFitter:
             return _SAME_LIGHT
         return colour
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> dict[str, dict[str, float] | None]:
         """What was aligned and matched, as ``run.json`` has it."""
-        aligner, matcher = self.aligner, self.matcher
-        return {
-            "alignment": aligner
-            and {
+        found: dict[str, dict[str, float] | None] = {"alignment": None, "matching": None}
+        if (aligner := self.aligner) is not None:
+            found["alignment"] = {
                 "aligned": aligner.solved,
                 "unaligned": aligner.failed,
                 "largest_uncovered_share": round(aligner.uncovered, 4),
-            },
-            "matching": matcher
-            and {
+            }
+        if (matcher := self.matcher) is not None:
+            found["matching"] = {
                 "matched": matcher.matched,
                 "unmatched": matcher.failed,
                 "largest_change": round(255 * matcher.widest, 1),
-            },
-        }
+            }
+        return found

@@ -1,8 +1,8 @@
 from .base import FrameWriter as FrameWriter
 from .base import WriteError as WriteError
-from .composite import Composer as Composer
-from .composite import composer as composer
-from .composite import error_map as error_map
+from .compose import Composer as Composer
+from .compose import composer as composer
+from .compose import error_map as error_map
 from .folder import OutputsExistError as OutputsExistError
 from .folder import RunFolder as RunFolder
 from .folder import listed_outputs as listed_outputs

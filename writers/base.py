@@ -1,6 +1,7 @@
 """The frame writer: the base class of everything that takes frames."""
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -62,4 +63,5 @@ class FrameWriter(ABC):
         if error is None:
             self.close()
         else:
-            self.abort()
+            with suppress(Exception):  # what ended the work matters more
+                self.abort()

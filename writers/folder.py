@@ -102,16 +102,16 @@ class RunFolder:
         with ExitStack() as on_failure:
             on_failure.callback(self._lock.release)
             kept = prepare_folder(root, outputs, overwrite=overwrite, resume=resume, inputs=inputs)
+            self._lock.take()  # the folder exists now
+            self._other_outputs = [o for o in kept if not any(map(o.is_at, outputs))]
+            begun = [o for o in kept if o not in self._other_outputs and o.extension]
+            whole = {output.kind: output.finished(root) for output in begun}
+            self._existing_frames = {output.kind: output.reach(root) for output in begun}
+            sequences = [output.kind for output in outputs if output.extension is not None]
+            self.done = min((whole.get(kind, 0) for kind in sequences), default=0)
+            self._facts, self._claimed = facts, 0
+            self.claim(self.done + 1)  # before a writer creates a file
             on_failure.pop_all()
-        self._lock.take()  # the folder exists now
-        self._other_outputs = [o for o in kept if not any(map(o.is_at, outputs))]
-        begun = [o for o in kept if o not in self._other_outputs and o.extension]
-        whole = {output.kind: output.finished(root) for output in begun}
-        self._existing_frames = {output.kind: output.reach(root) for output in begun}
-        sequences = [output.kind for output in outputs if output.extension is not None]
-        self.done = min((whole.get(kind, 0) for kind in sequences), default=0)
-        self._facts, self._claimed = facts, 0
-        self.claim(self.done + 1)  # before a writer creates a file
 
     def claim(self, frames: int) -> None:
         """List at least this many frames in the report before they are written."""

@@ -116,6 +116,7 @@ FORMATS = {
                 encoder="jpeg",
                 options=_IMAGE_OPTIONS,
                 ending=b"\xff\xd9",
+                max_side=65500,
             )
             for name in ("jpg", "jpeg")
         ),

@@ -12,18 +12,18 @@ from torch import Tensor
 from media import UsageError, os_errors_as
 
 from . import png
-from .background import BackgroundWriter, usable_cores
 from .base import FrameWriter, WriteError
 from .encoded import Encoded
 from .formats import FORMATS, IMAGE_EXTENSIONS, Clip, Depth
 from .outputs import Output, file_name, partial_name
 from .quantize import to_host_levels
+from .threaded import ThreadedWriter, usable_cores
 
 #: Limits memory on machines with many cores, as two frames wait for each worker.
 _MAX_WORKERS = 16
 
 
-class ImageSequenceWriter(BackgroundWriter):
+class ImageSequenceWriter(ThreadedWriter):
     """Saves frames as ``00000.png``, ``00001.png``, ... on a pool of threads.
 
     Frames are numbered in the order of arrival. Each file is complete or absent.

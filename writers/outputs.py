@@ -108,9 +108,9 @@ def plan_output(kind: Kind, form: Format, size: tuple[int, int], start_number: i
     height, width = size
     if form.max_side is not None and max(size) > form.max_side:
         raise WriteError(
-            f"{kind}.{form.extension}: {width}x{height} is too large for {form.holds}, which holds "
-            f"{form.max_side} pixels a side; give a smaller --video-resize, or "
-            "--output-format image_sequences"
+            f"{kind}: {width}x{height} is too large for {form.name}, which holds {form.max_side} "
+            "pixels a side; give a smaller --video-resize, or --output-format image_sequences "
+            "--image-extension png"
         )
     if form.is_images:
         return Output(kind, kind, form.extension, start_number)

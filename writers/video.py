@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -18,11 +19,11 @@ from torch import Tensor
 from media import UsageError, Warn, exact_rate, os_errors_as
 
 from .audio import open_tracks
-from .background import BackgroundWriter, usable_cores
 from .base import FrameWriter, WriteError
 from .formats import Clip
 from .outputs import Output, partial_name
 from .quantize import to_host_levels
+from .threaded import ThreadedWriter, usable_cores
 from .yuv import ToYuv
 
 logger = logging.getLogger("bgmv2")
@@ -60,7 +61,7 @@ def _container_options(time_base: Fraction) -> dict[str, str]:
     }
 
 
-class VideoWriter(BackgroundWriter):
+class VideoWriter(ThreadedWriter):
     """Encodes frames as H.264 (yuv420p, BT.709, limited range) in MP4.
 
     The file is called ``NAME.mp4.part`` until it is closed; the one that a killed program leaves
@@ -75,8 +76,8 @@ class VideoWriter(BackgroundWriter):
             default, times follow from the frame rate.
         time_base: Tick in seconds; every timestamp is a multiple of it. By default 1 / frame rate.
         origin: Time at which the video begins, in seconds, on the clock of timestamps and audio.
-        audio: A media file whose audio is copied up to the last frame, or re-encoded to AAC if MP4
-            cannot hold it. It may have no audio; damaged audio is left out.
+        audio: A media file whose audio is copied, or re-encoded to AAC if MP4 cannot hold it; after
+            an error it ends with the last frame. It may have no audio; damaged audio is left out.
         crf: x264's constant rate factor: 0 is lossless, 18 visually lossless, 51 the worst.
         preset: x264's preset, from ``ultrafast`` to ``veryslow``.
         on_card: Encode on an NVIDIA card if there is one that can, with a constant quantizer of
@@ -114,19 +115,21 @@ class VideoWriter(BackgroundWriter):
         self._frames = 0
         self._end = Fraction(0)
         self._of_thread = local()
-        with os_errors_as(WriteError, self.path, FFmpegError, ValueError):  # a NUL character
+        with (
+            os_errors_as(WriteError, self.path, FFmpegError, ValueError),  # a NUL character
+            ExitStack() as on_failure,
+        ):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._container = av.open(
-                str(self._partial),
-                "w",
-                format="mp4",
-                options=_container_options(self._time_base),
-            )
+            options = _container_options(self._time_base)
+            self._container = av.open(str(self._partial), "w", format="mp4", options=options)
+            on_failure.callback(self._partial.unlink, missing_ok=True)
+            on_failure.callback(self._container.close)
             self._open_stream(*self._choose_encoder(crf, preset, on_card=on_card, warn=warn))
             self._audio = []
             if audio is not None:
                 self._audio = open_tracks(audio, self._container, warn, origin)
             self._container.start_encoding()
+            on_failure.pop_all()
         threads = max(1, min(4, usable_cores() // 4))
         self._converters = ThreadPoolExecutor(threads, thread_name_prefix="convert")
         super().__init__(workers=1, queue_size=2 + 2 * threads)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cli.flags import flag_table
 from inference_video import main, parse_args
-from pipeline.settings import Settings, declared
+from pipeline.settings import Settings, declared_settings
 from writers.formats import format_table
 
 README = ROOT / "README.md"
@@ -132,7 +132,7 @@ def test_flags_of_the_common_jobs_can_be_added_to_their_command():
     assert len(rows) == 6
     for flags in re.findall(r"`([^`]+)`", " ".join(rows)):
         values = vars(parse_args(shlex.split(f"{base} {flags}")[1:]))
-        Settings(**{name: values[name] for name in declared(Settings)})
+        Settings(**{name: values[name] for name in declared_settings(Settings)})
 
 
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))

@@ -58,6 +58,16 @@ def test_an_error_comes_after_what_is_before_it_and_nothing_after_it(threads):
         assert done == list(range(count))
 
 
+def test_a_thread_that_cannot_be_prepared_says_so():
+    def refuse():
+        raise OSError("no thread for you")
+
+    for threads in (1, 3):
+        with pytest.raises(OSError, match="no thread for you"):
+            next(prefetch(lambda n: n, range(9), threads, name="test", prepare=refuse))
+    assert not [t for t in threading.enumerate() if t.name.startswith("test")]
+
+
 def test_delayed_hands_everything_on():
     taken = []
     late = delayed((taken.append(n) or n for n in range(5)), 2)

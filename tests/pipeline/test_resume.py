@@ -365,3 +365,18 @@ def test_files_of_others_are_not_gone_on_with(folder):
     with pytest.raises(FileExistsError, match=r"com/00000.png was not written by an earlier run"):
         matte(folder, resume=True)
     assert (folder / "out/com/00000.png").read_text() == "mine"
+
+
+def test_a_setting_that_an_earlier_version_did_not_have_is_at_its_default(folder):
+    """As if that version had written the report; the frames are what they were."""
+    stopped(folder, 5)
+    path = folder / "out/run.json"
+    written = json.loads(path.read_text())
+    for output in written["outputs"]:
+        if output["made_from"]:
+            del output["made_from"]["flags"]["mend_plate"]
+            del output["made_from"]["flags"]["bit_depth"]
+    path.write_text(json.dumps(written))
+    with pytest.raises(UsageError, match="--bit-depth is 16, and was 8 in the earlier run"):
+        matte(folder, resume=True, bit_depth=16)
+    assert matte(folder, resume=True).resumed == 5

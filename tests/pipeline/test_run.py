@@ -29,8 +29,7 @@ def make_run(src, plate, *, network=None, **more):
         sinks=[("com", com)],
         keeps_alpha=True,
         result=result,
-        expected=None,
-        progress=lambda done, expected: None,
+        progress=lambda done: None,
         **more,
     )
     return run, result, com

@@ -15,7 +15,7 @@ from cli.flags import read_flags
 from inference_video import matte_video
 from media import MattingError, UsageError
 from pipeline import MattingResult, Settings
-from pipeline.settings import as_dict, declared
+from pipeline.settings import as_dict, declared_settings
 from writers import FORMATS
 
 NEEDED = {"video_src": "clip.mp4", "video_bgr": "plate.png"}
@@ -26,8 +26,8 @@ def settings(**flags) -> Settings:
 
 
 def test_every_field_is_declared_with_a_help_text():
-    assert list(declared(Settings)) == [f.name for f in fields(Settings)]
-    for setting in declared(Settings).values():
+    assert list(declared_settings(Settings)) == [f.name for f in fields(Settings)]
+    for setting in declared_settings(Settings).values():
         assert (setting.flag.help and setting.expected != "") or setting.is_switch, setting.name
 
 
@@ -81,6 +81,14 @@ def test_an_empty_path_is_not_the_current_folder(name):
         settings(**{name: ""})
 
 
+def test_numbers_of_a_choice_are_of_its_type():
+    given = settings(bit_depth=np.int64(16), output_format="image_sequences")
+    assert type(given.bit_depth) is int
+    for name, value in (("bit_depth", 8.0), ("model_refine_kernel_size", True)):
+        with pytest.raises(UsageError, match="expected one of"):
+            settings(**{name: value})
+
+
 def test_a_path_that_cannot_be_looked_at_is_refused(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     for name in ("video_src", "video_bgr", "output_dir", "video_target_bgr"):
@@ -118,15 +126,17 @@ def test_what_a_run_reads_is_what_the_declarations_say():
 
 
 def test_flags_without_effect_in_a_format_are_named():
-    assert settings(crf=3, start_number=0).idle() == []
+    assert settings(crf=3, start_number=0).flags_without_effect() == []
     images = {"output_format": "image_sequences"}
-    assert settings(crf=3, start_number=4, hwaccel="auto", **images).idle() == ["--crf"]
+    assert settings(crf=3, start_number=4, hwaccel="auto", **images).flags_without_effect() == [
+        "--crf"
+    ]
     given = settings(crf=3, image_extension="png", start_number=4)
-    assert given.idle() == ["--image-extension", "--start-number"]
+    assert given.flags_without_effect() == ["--image-extension", "--start-number"]
 
 
 def test_every_option_of_a_format_is_a_setting():
-    names = set(declared(Settings))
+    names = set(declared_settings(Settings))
     assert all(names >= set(form.options) for form in FORMATS.values())
 
 

@@ -16,8 +16,8 @@ from runs import assert_error, matte, numbers, report, run
 
 from dataset import read_image
 from writers import FrameWriter
-from writers.background import BackgroundWriter
 from writers.folder import FolderLock
+from writers.threaded import ThreadedWriter
 
 # Output that cannot be written
 
@@ -129,7 +129,7 @@ def test_output_without_permission_is_named(folder, form):
 # Sinks
 
 
-class FailingSink(BackgroundWriter):
+class FailingSink(ThreadedWriter):
     """Fails in its thread at frame 3."""
 
     def __init__(self):

@@ -30,7 +30,7 @@ from writers import (
     WriteError,
     composer,
 )
-from writers.composite import error_map, over, refined_map
+from writers.compose import error_map, over, refined_map
 from writers.quantize import to_host_levels
 
 SIZE = footage.SIZE

@@ -12,7 +12,7 @@ from threading import BoundedSemaphore, Lock
 from .base import FrameWriter
 
 
-class BackgroundWriter(FrameWriter):
+class ThreadedWriter(FrameWriter):
     """A writer whose tasks run on a pool of threads.
 
     If the program ends without ``close``, the tasks are finished at exit and an error is printed.

@@ -9,7 +9,7 @@ from functools import cached_property
 from math import inf, isfinite
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, NoReturn, Union, get_args, get_origin
 
 from media import MattingError, UsageError
 
@@ -23,7 +23,7 @@ class Rule(NamedTuple):
     expected: str
 
 
-def between(least: float, most: float = inf, unit: str = "") -> Rule:
+def within(least: float, most: float = inf, unit: str = "") -> Rule:
     """The numbers from ``least`` to ``most``."""
     text = f"{least} or more" if most == inf else f"{least} to {most}"
     return Rule(lambda value: least <= value <= most, text + unit)
@@ -45,11 +45,11 @@ class Flag:
         group: Heading in ``--help``.
         help: Its text there.
         metavar: What stands for the value there.
-        default: Text for the default there, where it depends on other things.
+        default: The default in words, where it depends on other things.
         choices: The values that fit; by default those that a ``Literal`` type names.
         rule: Which values fit; by default all of the type.
-        parse: From the text of a command line to the value, where the type does not tell.
-        bare: The value of a flag that is given without one; the setting's type includes ``bool``.
+        parse: Converts the text of a command line, where the type alone cannot.
+        bare: What the flag means without a value; the setting's type then includes ``bool``.
         affects: What changes with it: ``frames`` (the bytes of images, so that ``--resume``
             compares it), ``video`` (videos alone), or ``nothing`` of the output.
         reads: Its value may name a file that the run reads.
@@ -131,8 +131,8 @@ class Setting:
         """The value as the program uses it.
 
         Raises:
-            UsageError: It does not fit.
-            MattingError: It is a path, and there is no access to it.
+            UsageError: The value does not fit.
+            MattingError: The value is a path, and there is no access to it.
         """
         if value is None and None in self._types:
             return None
@@ -142,8 +142,9 @@ class Setting:
             is_one = isinstance(value, Iterable) and not isinstance(value, str)
             items = tuple(map(self._whole, value)) if is_one else ()
             wrong = [item for item in items if not self._fits(item)]
-            fits = bool(items) and self.count in ("+", len(items)) and not wrong
-            return items if fits else self._refuse(wrong or value)
+            if wrong or not items or self.count not in ("+", len(items)):
+                self._refuse(wrong or value)
+            return items
         if isinstance(value, str) and self.flag.parse is not None:
             try:
                 value = self.flag.parse(value)
@@ -152,11 +153,13 @@ class Setting:
         if Path in self._types and isinstance(value, str | Path):
             _check_path(self.option, value)
         value = self._whole(value)
-        return value if self._fits(value) else self._refuse(value)
+        if not self._fits(value):
+            self._refuse(value)
+        return value
 
     @cached_property
     def _sequence(self) -> Any:
-        return next((t for t in self._types if get_origin(t) in (tuple, Sequence_)), None)
+        return next((t for t in self._types if get_origin(t) in (tuple, Sequence)), None)
 
     @cached_property
     def _items(self) -> list[Any]:
@@ -167,18 +170,19 @@ class Setting:
     def _whole(self, value: Any) -> Any:
         """Whole numbers of any type, NumPy's too, as Python's."""
         is_whole = isinstance(value, Integral) and not isinstance(value, bool)
-        return int(value) if is_whole and int in self._items else value
+        takes_whole = int in self._items or any(type(choice) is int for choice in self.choices)
+        return int(value) if is_whole and takes_whole else value
 
     def _fits(self, value: Any) -> bool:
         if self.choices:
-            return value in self.choices
+            return any(type(value) is type(choice) and value == choice for choice in self.choices)
         numbers = {int: Integral, float: Real}
         kinds = tuple(numbers.get(kind, kind) for kind in self._items)
         if isinstance(value, bool) or not isinstance(value, kinds):
             return False
         return self.flag.rule is None or bool(self.flag.rule.fits(value))
 
-    def _refuse(self, value: Any) -> Any:
+    def _refuse(self, value: Any) -> NoReturn:
         text = " ".join(map(str, value)) if isinstance(value, tuple | list) else value
         raise UsageError(f"{self.option} {text}: expected {self.expected}")
 
@@ -205,9 +209,6 @@ def _check_path(option: str, path: str | Path) -> None:
         raise UsageError(f"{option} {path!r}: {error}") from error
     except OSError as error:
         raise MattingError(f"{path}: {error.strerror}") from error
-
-
-Sequence_ = get_origin(Sequence[int])
 
 
 def _alternatives(annotation: Any) -> list[Any]:

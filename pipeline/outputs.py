@@ -1,7 +1,8 @@
-"""The files of a run: which outputs there are, the folder they go to, and the sinks that write."""
+"""The outputs of a run: which there are, the folder they go to, and the sinks that write them."""
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -50,7 +51,7 @@ def open_folder(
     outputs: Mapping[Kind, Output],
     *,
     saves_plate: bool,
-    files_read: Sequence[Path],
+    frame_rate: Fraction,
     device: torch.device,
 ) -> RunFolder:
     """The folder of a run, with room for its outputs.
@@ -59,11 +60,11 @@ def open_folder(
         settings: With what the checkpoint, the clip and the device decided.
         outputs: What the run writes.
         saves_plate: Whether it writes a plate, too.
-        files_read: What the run reads, which must not be removed.
+        frame_rate: Frames per second of the outputs.
         device: Where the network runs.
 
     Raises:
-        UsageError: The frames of an earlier run, which this one is to resume, are others.
+        UsageError: The run is to resume another one, whose frames were made from something else.
         OutputsExistError, WriteError: As :class:`writers.RunFolder`.
     """
     root = Path(settings.output_dir or "")
@@ -73,13 +74,18 @@ def open_folder(
     side = [Output("preview", PREVIEW_NAME)]
     if saves_plate:
         side.append(Output("plate", PLATE_NAME))
-    facts = {"settings": as_dict(settings), "device": str(device), "versions": _versions()}
+    resolved = {
+        **as_dict(settings),
+        "frame_rate": frame_rate,
+        "model_checkpoint": settings.model_checkpoint or "built-in",
+    }
+    facts = {"settings": resolved, "device": str(device), "versions": _versions()}
     return RunFolder(
         root,
         [*planned, *side],
         overwrite=settings.overwrite,
         resume=settings.resume,
-        inputs=files_read,
+        inputs=settings.files_read(),
         facts=facts,
     )
 
@@ -90,7 +96,7 @@ def open_sinks(
     """The sinks by kind, each opened when it is taken.
 
     Args:
-        settings: They have the options of the formats.
+        settings: Give each format its options.
         outputs: What the sinks write.
         root: The run's folder.
         clip: What the sinks need to know of the clip.
