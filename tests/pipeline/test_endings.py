@@ -15,7 +15,8 @@ from dataset import MediaError, open_source
 from media import UsageError
 from pipeline import PairLoader
 from pipeline.preview import Preview
-from writers import MemoryWriter, VideoWriter, WriteError
+from writers import MemoryWriter, OutputsExistError, VideoWriter, WriteError
+from writers.folder import FolderLock
 
 
 @pytest.mark.parametrize("rate", [Fraction(2000), Fraction(1, 2000)])
@@ -52,6 +53,20 @@ def test_the_lock_is_released_when_the_first_report_cannot_be_written(folder):
     assert not (folder / "out/.run.lock").exists()
     (folder / "out/run.json.part").rmdir()
     assert matte(folder, folder / "clip.mp4").frames == 5, raised
+
+
+def test_the_folder_is_locked_as_long_as_the_run_goes_on(folder):
+    refused = []
+
+    def look(done: int, expected: int | None) -> None:
+        if done:
+            with pytest.raises(OutputsExistError, match="another run"):
+                FolderLock(folder / "out")
+            refused.append(done)
+
+    matte(folder, folder / "clip.mp4", progress=look)
+    assert refused
+    FolderLock(folder / "out").release()
 
 
 class Sticky(MemoryWriter):

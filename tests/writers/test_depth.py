@@ -94,3 +94,12 @@ def test_sinks_of_a_program_get_the_depth_that_they_name(tmp_path):
     assert sinks["pha"].frames.dtype == torch.uint8
     alpha = sinks["com"].frames[0, 3].numpy().astype(int)
     assert np.abs(alpha - frame[..., 0]).max() <= 1
+
+
+def test_8_bits_in_and_16_out_keep_what_the_network_says(folder):
+    """The one pass over memory that rounds to 8 bits is not for deeper sinks."""
+    sinks = {"com": MemoryWriter(16)}
+    given = dict(model_checkpoint=folder / "half.pth", network=None, output_dir=None)
+    matte(folder, folder / "clip.mp4", writers=sinks, precision="fp32", **given)
+    alpha = sinks["com"].frames[:, 3].int()
+    assert ((alpha - 32768).abs() <= 8).all(), "an alpha of 0.5, and not 128 of 255"
