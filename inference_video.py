@@ -60,19 +60,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for a failure, 2 for settings that do not go together, 130 after
         Ctrl-C and 143 after SIGTERM.
     """
-    with _ended_by_ctrl_c():
+    with _ended_by_ctrl_c(for_good=argv is None):
         args = vars(parse_args(argv))
         # Before PyTorch loads OpenMP, whose idle threads otherwise spin, and take the cores from
         # those that decode and encode.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from cli.program import run
 
-    return run(args)
+        return run(args)
 
 
 @contextmanager
-def _ended_by_ctrl_c() -> Iterator[None]:
-    """Until the program listens to Ctrl-C, it ends there and then, without a traceback."""
+def _ended_by_ctrl_c(*, for_good: bool) -> Iterator[None]:
+    """Unless the program listens to Ctrl-C, it ends there and then, without a traceback.
+
+    Args:
+        for_good: Leave it so afterwards, for a process that does nothing else.
+    """
     try:
         before = signal.getsignal(signal.SIGINT)
         if before is signal.default_int_handler:
@@ -82,7 +86,7 @@ def _ended_by_ctrl_c() -> Iterator[None]:
     try:
         yield
     finally:
-        if before is signal.default_int_handler:
+        if before is signal.default_int_handler and not for_good:
             signal.signal(signal.SIGINT, before)
 
 

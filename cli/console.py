@@ -1,23 +1,33 @@
 """Progress and warnings on stderr, and a Ctrl-C that closes every file."""
 
 import logging
+import os
 import signal
 import sys
 import threading
 import time
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import Self
 
 from tqdm import tqdm
 
 from pipeline.result import logger
+from pipeline.run import abandon_runs
+
+from .visible import visible
+
+#: Seconds that a run has to close its files after a second Ctrl-C, and to report after that.
+_GRACE, _LAST_WORDS = 2.0, 1.0
 
 
 class Console(logging.Handler):
     """Shows a run on stderr, and stops it on a signal.
 
-    The first Ctrl-C or SIGTERM lets the current batch finish; a second one does not.
+    The first Ctrl-C or SIGTERM lets the current frames finish. A second one ends the program within
+    seconds: at once if the files are closed by then. No signal raises an error where it arrives,
+    as that might be where files are closed.
 
     Args:
         line_interval: Seconds between two lines of progress where stderr is not a terminal.
@@ -31,6 +41,7 @@ class Console(logging.Handler):
         super().__init__(level)
         self._line_interval = line_interval
         self.signal: int | None = None
+        self._again: SimpleQueue[int | None] = SimpleQueue()  # further signals; None at the end
         self._bar: tqdm | None = None
         self._last_line = time.monotonic()
         self._last_done = 0
@@ -60,10 +71,13 @@ class Console(logging.Handler):
             self.say(_line(done, expected, frames / (now - started) if frames else 0))
 
     def say(self, message: str) -> None:
-        """Print a line on stderr, above the bar if there is one; a closed stderr is no error."""
+        """Print a line on stderr, above the bar if there is one; a closed stderr is no error.
+
+        Control characters in it are made visible.
+        """
         if sys.stderr is not None:
             with suppress(OSError, ValueError):
-                tqdm.write(message, file=sys.stderr)
+                tqdm.write(visible(message), file=sys.stderr)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.say(f"{record.levelname.lower()}: {record.getMessage()}")
@@ -77,6 +91,8 @@ class Console(logging.Handler):
             for number in (signal.SIGINT, signal.SIGTERM):
                 if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and & ignore signals
                     self._handlers[number] = signal.signal(number, self._stop)
+            # Before any signal: a handler may interrupt what starts a thread.
+            threading.Thread(target=self._end_at_once_if_asked, name="signals", daemon=True).start()
         return self
 
     def __exit__(
@@ -87,17 +103,45 @@ class Console(logging.Handler):
     ) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        self._again.put(None)
         logger.removeHandler(self)
         logger.setLevel(logging.NOTSET)
         logger.propagate = True
+        self.close_bar()
+
+    def close_bar(self) -> None:
+        """Leave the bar as it is; lines come below it from now on."""
         if self._bar is not None:
             self._bar.close()
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        """Only set a flag: the signal may arrive while a line is being printed."""
+        """Only take note: the signal may arrive while a line is printed or a file is closed."""
         if self.signal is not None:
-            raise KeyboardInterrupt
+            self._again.put(number)
+            return
         self.signal = number
+        again = "; press Ctrl-C again to stop at once" if number == signal.SIGINT else ""
+        self._say_at_once(f"stopping after the current frames{again}")
+
+    def _end_at_once_if_asked(self) -> None:
+        """After a second signal, end the program, unless the run ends by itself soon."""
+        if self._again.get() is None:
+            return
+        with suppress(Empty):
+            if self._again.get(timeout=_GRACE) is None:
+                return
+        # Threads, as a disk that does not answer must not keep the program.
+        last_words = threading.Thread(target=abandon_runs, daemon=True)
+        last_words.start()
+        last_words.join(_LAST_WORDS)
+        self._say_at_once("stopped at once; what was written until now is kept")
+        os._exit(128 + (self.signal or signal.SIGINT))
+
+    def _say_at_once(self, message: str) -> None:
+        """Print a line without the locks of stderr, which the interrupted code may hold."""
+        with suppress(Exception):  # stderr may be closed, or no file
+            line = f"{message}\n" if self._bar is None else f"\n{message}\n"
+            os.write(sys.stderr.fileno(), line.encode())
 
 
 def _line(done: int, expected: int | None, speed: float) -> str:

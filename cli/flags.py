@@ -7,6 +7,8 @@ from typing import Any, NoReturn, get_args
 from pipeline.declaration import Group, Setting
 from pipeline.settings import Settings, declared_settings
 
+from .visible import visible
+
 #: The flags of the paper's script. Any abbreviation that was unambiguous among them stays so; no
 #: other flag can be abbreviated.
 _ORIGINAL_FLAGS = (
@@ -60,7 +62,7 @@ class _Parser(argparse.ArgumentParser):
     """Says in one line what is wrong."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message} (--help describes every flag)\n")
+        self.exit(2, f"error: {visible(message)} (--help describes every flag)\n")
 
 
 def _add(group: argparse._ArgumentGroup, setting: Setting) -> None:

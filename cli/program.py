@@ -1,9 +1,12 @@
 """The program behind the command line: it runs, shows progress, and says how it ended."""
 
+import atexit
 import logging
+import os
 import signal
 import traceback
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import cv2
@@ -21,13 +24,13 @@ def run(args: dict[str, Any]) -> int:
     Returns:
         The exit status; see :func:`inference_video.main`.
     """
+    _end_silently_on_ctrl_c()
     configure_allocator()
     # errors say in one line what is wrong with a file
     warnings.filterwarnings("ignore", module=r"PIL\.")
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     debug = args.pop("debug")
-    console = Console(level=logging.DEBUG if debug else logging.WARNING)
-    with console:
+    with Console(level=logging.DEBUG if debug else logging.WARNING) as console:
         try:
             result = matte_video(**args, progress=console.progress)
         except KeyboardInterrupt:
@@ -35,20 +38,34 @@ def run(args: dict[str, Any]) -> int:
             return 128 + (console.signal or signal.SIGINT)
         except Exception as error:
             if debug:
-                traceback.print_exc()
+                for line in traceback.format_exc().splitlines():
+                    console.say(line)
             console.say(f"error: {_one_line(error)}")
             return 2 if isinstance(error, UsageError) else 1
-    outputs = ", ".join(str(path) for path in result.outputs)
-    console.say(
-        f"{result.frames - result.resumed} frames in {result.seconds:.1f} s "
-        f"({result.speed:.1f} a second): {outputs}"
-    )
-    console.say(result.bottleneck)
+        console.close_bar()
+        outputs = ", ".join(str(path) for path in result.outputs)
+        console.say(
+            f"{result.frames - result.resumed} frames in {result.seconds:.1f} s "
+            f"({result.speed:.1f} a second): {outputs}"
+        )
+        console.say(result.bottleneck)
     return 0
 
 
+def _end_silently_on_ctrl_c() -> None:
+    """While the console does not listen, Ctrl-C has its status: nothing is open then.
+
+    ``inference_video.main`` has set the default action if this process is the command line's.
+    """
+    with suppress(ValueError):  # not the main thread
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+            # Python resets its handlers when it ends, which takes a moment.
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+
+
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
     if isinstance(error, MattingError):
-        return text
+        return str(error).strip()
+    text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}; this is a defect, --debug shows where"

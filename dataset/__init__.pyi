@@ -1,3 +1,4 @@
+from .animation import AnimatedWebp as AnimatedWebp
 from .clip_frame import ClipFrame as ClipFrame
 from .colour import FlatColour as FlatColour
 from .colour import parse_colour as parse_colour

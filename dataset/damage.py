@@ -63,6 +63,7 @@ class DamageTracker:
         frames: Frames so far, lost ones included.
         discarded: Packets that the file marks as not to be shown.
         last_time: Time of the last frame in ticks.
+        clock_shift: Ticks added to the times of the current recording.
 
     Args:
         stream: The stream to decode.
@@ -77,7 +78,7 @@ class DamageTracker:
         self._mid_stream = mid_stream
         self._timed = timed
         self._one_frame_per_packet = stream.codec_context.name in _ONE_FRAME_PER_PACKET
-        self._clock_shift = 0  # ticks to add to the times of the current recording
+        self.clock_shift = 0
         self._last_dts: int | None = None
         self.frames = 0
         self.discarded = 0
@@ -127,7 +128,7 @@ class DamageTracker:
         self._reset()
         rate, tick = self._stream.average_rate, self._stream.time_base
         if self.last_time is not None and packet.pts is not None and rate and tick:
-            self._clock_shift = self.last_time + round(1 / rate / tick) - packet.pts
+            self.clock_shift = self.last_time + round(1 / rate / tick) - packet.pts
 
     def finish(self) -> Iterator[Decoded]:
         """The frames held back, and the lost ones at the end.
@@ -139,6 +140,12 @@ class DamageTracker:
         for time in sorted(open_times - self._truncated_times):
             if self._one_frame_per_packet and self.frames:
                 yield self._emit_lost(time if self._timed else self._pop_expected())
+
+    def lost_at(self, times: list[int]) -> Iterator[Decoded]:
+        """Lost frames whose packets were skipped; they stand before the last frame given out."""
+        for time in times:
+            self.frames += 1
+            yield None, time
 
     def _expect(self, packet: Packet) -> None:
         """Note the time of a packet that should give a frame."""
@@ -236,5 +243,5 @@ class DamageTracker:
     def _emit(self, frame: av.VideoFrame | None, time: int | None) -> Decoded:
         self.frames += 1
         if time is not None:
-            self.last_time = time = time + self._clock_shift
+            self.last_time = time = time + self.clock_shift
         return frame, time

@@ -15,8 +15,12 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from media import Warn, open_media, os_errors_as
+from media.ffmpeg import ReferringFileError
 
 from .damage import DamagedError, DamageTracker, Decoded, may_start_mid_stream
+from .gaps import SkippedFrames
+from .gif import is_whole_gif
+from .mp4 import is_chain_broken
 from .sources import MediaError
 
 #: FFmpeg's names of formats whose packets may lack presentation times.
@@ -52,6 +56,8 @@ def open_video(
     with os_errors_as(MediaError, path, ValueError):  # ValueError: a NUL character in the name
         try:
             container = _open(path, on_card)
+        except ReferringFileError as error:
+            raise MediaError(str(error)) from error
         except FFmpegError as error:
             if isinstance(error, PermissionError):
                 raise
@@ -116,7 +122,8 @@ def _decode_pass(
     path: Path, warn: Warn, *, tolerant: bool, on_card: bool = False
 ) -> Iterator[Decoded]:
     with open_video(path, on_card=on_card) as (container, stream):
-        packets = _demux(container, stream)
+        skipped = SkippedFrames(container, stream)
+        packets = _demux(container, stream, skipped)
         first = list(islice(packets, _PROBED_PACKETS if stream.codec_context.has_b_frames else 0))
         timed = _are_timed(first)
         tolerant = tolerant or not timed  # damage is noticed too late to start a second pass
@@ -127,14 +134,43 @@ def _decode_pass(
             stream, tolerant, mid_stream=may_start_mid_stream(container), timed=timed
         )
         for packet in chain(first, packets):
-            yield from tracker.decode(packet)
-        yield from tracker.finish()
-        promised = _promised_frames(container, stream, tracker)
-        if tracker.frames < promised:
-            warn(
-                f"{path}: the header promises {promised} frames, {tracker.frames} could be read; "
-                "the file may be cut off"
-            )
+            for frame, time in tracker.decode(packet):
+                yield from tracker.lost_at(skipped.before(time, tracker.clock_shift))
+                yield frame, time
+        for frame, time in tracker.finish():
+            yield from tracker.lost_at(skipped.before(time, tracker.clock_shift))
+            yield frame, time
+        _warn_of_losses(path, container, skipped, tracker, warn)
+
+
+def _warn_of_losses(
+    path: Path,
+    container: InputContainer,
+    skipped: SkippedFrames,
+    tracker: DamageTracker,
+    warn: Warn,
+) -> None:
+    """Tell which frames the file has lost and nobody could count, when it has been read."""
+    if skipped.renumbered:
+        warn(
+            f"{path}: damaged; frames are missing, and the times of the others do not say how "
+            "many: those after them have lower numbers"
+        )
+    stream = container.streams.best("video")
+    assert isinstance(stream, VideoStream)
+    promised = _promised_frames(container, stream, tracker)
+    if tracker.frames < promised:
+        warn(
+            f"{path}: the header promises {promised} frames, {tracker.frames} could be read; "
+            "the file may be cut off"
+        )
+    elif (container.format.name == "gif" and not is_whole_gif(path)) or (
+        skipped.is_fragmented and is_chain_broken(path)
+    ):
+        warn(
+            f"{path}: cut off or damaged; it may have held more than the {tracker.frames} frames "
+            "that could be read"
+        )
 
 
 def _are_timed(packets: list[Packet]) -> bool:
@@ -146,10 +182,18 @@ def _are_timed(packets: list[Packet]) -> bool:
     return not times or any(x is None or y is None or y < x for x, y in pairwise(times))
 
 
-def _demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
+def _demux(
+    container: InputContainer, stream: VideoStream, skipped: SkippedFrames | None = None
+) -> Iterator[Packet]:
     """All packets, and an empty one at the end; an error in the file counts as its end."""
     try:
-        yield from container.demux(stream)
+        if skipped is None or not skipped.applies:
+            yield from container.demux(stream)
+            return
+        for packet in container.demux():
+            skipped.see(packet)
+            if packet.stream_index == stream.index:
+                yield packet
     except FFmpegError:
         yield Packet()
 

@@ -2,32 +2,45 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+
 from media import Warn, os_errors_as, prefetch
 
-from .images import IMAGE_EXTENSIONS, is_image_name, read_image
+from .images import is_frame_name, is_image_name, read_image
+from .names import Numbers, copies_in, in_order, overlap, sequences_in
+from .patterns import is_pattern, matching
 from .sources import Frame, FrameSource, MediaError
 from .threads import spare_threads
 
+#: Sequences to name at most in a message.
+_MAX_NAMED = 5
 
-def natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Sort key that puts ``2.png`` before ``10.png``."""
-    parts = re.split(r"(\d+)", path.name.lower())
-    return [(1, int(part), part) if part.isdecimal() else (0, 0, part) for part in parts]
+
+@dataclass
+class _Chosen:
+    """The frames of a folder, the images that the run uses otherwise, and what to tell the user."""
+
+    paths: list[Path]
+    excluded: list[Path]
+    told: list[str] = field(default_factory=list)
+    numbers: Sequence[int] = ()
 
 
 def _images_in(folder: Path) -> list[Path]:
-    """The images of a folder in natural order, without hidden files.
+    """The images of a folder without hidden files; GIF and AVIF only where there are no others.
 
     Raises:
         MediaError: The folder cannot be read, or an image is a broken link.
     """
     with os_errors_as(MediaError, folder, ValueError):
-        named = [path for path in folder.iterdir() if path.name[0] != "." and is_image_name(path)]
-        named.sort(key=natural_key)
+        named = [path for path in folder.iterdir() if path.name[0] != "." and is_frame_name(path)]
+        named = [path for path in named if is_image_name(path)] or named
         for path in named:
             if path.is_symlink() and not path.exists():
                 raise MediaError(
@@ -38,19 +51,124 @@ def _images_in(folder: Path) -> list[Path]:
 
 
 def frames_in(folder: Path, besides: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """The images of a folder that are frames, in natural order, and those that are not.
+    """The images of a folder that are frames, in order, and those that are used otherwise.
 
     Args:
-        folder: The folder.
+        folder: The folder, or a pattern of names in it, such as ``folder/shot.%04d.png``.
         besides: Images that the run uses for something else. One of these in the folder is not a
             frame, unless its name differs from that of another image in its last number alone.
 
     Raises:
-        MediaError: The folder cannot be read, or an image is a broken link.
+        MediaError: The folder cannot be read, an image is a broken link, or the folder holds
+            several sequences.
     """
-    paths = _images_in(folder)
-    excluded = _excluded(paths, besides)
-    return [path for path in paths if path not in excluded], excluded
+    chosen = _choose(folder, besides)
+    return chosen.paths, chosen.excluded
+
+
+def _choose(folder: Path, besides: Sequence[Path]) -> _Chosen:
+    with os_errors_as(MediaError, folder, ValueError):
+        as_pattern = is_pattern(folder) and not folder.exists()
+    if not as_pattern:
+        paths = _images_in(folder)
+        excluded = _excluded(paths, besides)
+        kept = [path for path in paths if path not in excluded]
+        return _of_one_sequence(folder, folder, kept, excluded)
+    folder, pattern = folder.parent, folder.name
+    with os_errors_as(MediaError, folder, ValueError):
+        if not folder.is_dir():
+            raise MediaError(f"{folder}: not found; expected the folder of {pattern}")
+        named = [x for x in folder.iterdir() if x.name[0] != "." and is_frame_name(x)]
+        paths, by_number = matching(pattern, [path for path in named if path.is_file()])
+    if not paths:
+        raise MediaError(f"{folder / pattern}: no image has such a name; {_held(folder)}")
+    if by_number:
+        numbers = [one.numbers for one in sequences_in(paths)[0] if one.paths == paths]
+        return _Chosen(paths, [], numbers=numbers[0] if numbers else ())
+    return _of_one_sequence(folder, folder / pattern, paths, [])
+
+
+def _of_one_sequence(
+    folder: Path, name: Path, paths: Sequence[Path], excluded: list[Path]
+) -> _Chosen:
+    """The images that are plainly the clip; all of them if they have no common numbering.
+
+    Raises:
+        MediaError: There are several sequences with the same numbers.
+    """
+    copies = copies_in(paths)
+    originals = [path for path in paths if path not in copies]
+    sequences, rest = sequences_in(originals)
+    ordered, doubt = in_order(originals)
+    told = [f"{name}: {doubt}"] if doubt else []
+    if copies:
+        told.append(
+            f"{name}: {_listed(copies)} left out, as named like a copy of another image; rename "
+            "what is a frame"
+        )
+    if not sequences:
+        return _Chosen(ordered, excluded, told)
+    first, *others = sequences
+    count = len(first.paths)
+    if not others and not rest:
+        return _Chosen(first.paths if not doubt else ordered, excluded, told, first.numbers)
+    if count >= max(3, 2 * len(rest) + 4 * sum(len(other.paths) for other in others)):
+        left = in_order(set(originals) - set(first.paths))[0]
+        told.append(
+            f"{name}: {first} is read as the clip; {_listed(left)} left out, as named otherwise"
+        )
+        told = [text for text in told if doubt is None or doubt not in text]
+        ordered, doubt = in_order(first.paths)
+        told += [f"{name}: {doubt}"] if doubt else []
+        return _Chosen(ordered, excluded, told, first.numbers)
+    if len(rest) <= sum(len(one.paths) for one in sequences) and overlap(sequences):
+        raise MediaError(
+            f"{name}: holds several sequences: {_named(sequences)}; give the pattern of one of "
+            f"them, such as {folder / first.pattern}"
+        )
+    if count > 2:
+        told.append(
+            f"{name}: all of its {len(ordered)} images are read, in the order of their names; to "
+            f"read only the {count} of {first.pattern}, give {folder / first.pattern}"
+        )
+    return _Chosen(ordered, excluded, told)
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - 1} more are" if len(paths) > 1 else " is"
+    return f"{paths[0].name}{more}"
+
+
+def _named(sequences: Sequence[Numbers]) -> str:
+    more = [f"{len(sequences) - _MAX_NAMED} more"] if len(sequences) > _MAX_NAMED else []
+    return ", ".join([*map(str, sequences[:_MAX_NAMED]), *more])
+
+
+def _held(folder: Path) -> str:
+    """What a folder holds, for a message that it does not hold what was looked for."""
+    with os_errors_as(MediaError, folder, ValueError):
+        entries = [path for path in folder.iterdir() if path.name[0] != "."]
+        suffixes = [path.suffix.lower() for path in entries if not path.is_dir()]
+    sequences, _ = sequences_in([path for path in entries if is_frame_name(path)])
+    if sequences:
+        return f"the folder holds {_named(sequences)}"
+    kinds = [
+        f"{count} {suffix} file{'s' * (count > 1)}" if suffix else f"{count} without extension"
+        for suffix, count in Counter(suffixes).most_common(3)
+    ]
+    folders = len(entries) - len(suffixes)
+    kinds += [f"{folders} folder{'s' * (folders > 1)}"] if folders else []
+    return f"the folder holds {', '.join(kinds)}" if kinds else "the folder is empty"
+
+
+def beside(path: Path) -> Numbers | None:
+    """The sequence in a file's folder to which the file belongs, if there is one."""
+    try:
+        paths = _images_in(path.parent)
+    except MediaError:
+        return None
+    sequences, _ = sequences_in(paths)
+    return next((one for one in sequences if path.name in {x.name for x in one.paths}), None)
 
 
 def _excluded(paths: Sequence[Path], besides: Sequence[Path]) -> list[Path]:
@@ -74,19 +192,28 @@ def _same_stem(paths: Sequence[Path]) -> list[Path]:
     return next((list(x) for x in pairwise(paths) if x[0].stem == x[1].stem), [])
 
 
-def _missing_numbers(paths: Sequence[Path]) -> list[int]:
-    """Gaps in a numbered sequence.
+def _missing_numbers(numbers: Sequence[int]) -> list[int]:
+    """Gaps in a numbered sequence; empty unless at least half of the numbers are there."""
+    if not numbers or numbers[-1] - numbers[0] >= 2 * len(numbers):
+        return []
+    return sorted(set(range(numbers[0], numbers[-1])) - set(numbers))
 
-    Empty unless the names differ in their last number alone and at least half of the numbers are
-    there.
-    """
-    parts = [re.fullmatch(r"(.*?)(\d+)(\D*)", path.name) for path in paths]
-    if None in parts or len({(p[1], p[3]) for p in parts if p}) != 1:
-        return []
-    present = {int(part[2]) for part in parts if part}
-    if max(present) - min(present) >= 2 * len(present):
-        return []
-    return sorted(set(range(min(present), max(present))) - present)
+
+def _ignore_warning(message: str) -> None:
+    """For callers that need no warnings."""
+
+
+def _once_a_kind(warn: Warn) -> Warn:
+    """Warn once of what is told of several files."""
+    told: set[str] = set()
+
+    def warn_once(message: str) -> None:
+        kind = message.rpartition(": ")[2]
+        if kind not in told:
+            told.add(kind)
+            warn(message)
+
+    return warn_once
 
 
 class ImageFolder(FrameSource):
@@ -95,49 +222,59 @@ class ImageFolder(FrameSource):
     Args:
         paths: At least one file.
         name: Name in messages.
+        warn: Called once for each kind of colour profile that cannot be applied.
     """
 
-    def __init__(self, paths: Sequence[Path], *, name: str):
+    def __init__(self, paths: Sequence[Path], *, name: str, warn: Warn = _ignore_warning):
+        self._warn = _once_a_kind(warn)
         self.paths = list(paths)
         self._threads = spare_threads()  # now: a run changes PyTorch's number
         self.name = name
         self.length_hint = len(self.paths)
-        self.size = read_image(self.paths[0]).shape[:2]
+        self.size = read_image(self.paths[0], self._warn).shape[:2]
 
     @classmethod
     def open(cls, folder: Path, warn: Warn, besides: Sequence[Path] = ()) -> "ImageFolder":
-        """The images of a folder in natural order.
+        """The images of a folder in the order of their numbers.
 
         Args:
-            folder: The folder.
+            folder: The folder, or a pattern of names in it, as for :func:`frames_in`.
             warn: Called for gaps in a numbered sequence, and for images that may not be frames.
             besides: As in :func:`frames_in`.
 
         Raises:
-            MediaError: The folder holds no images.
+            MediaError: The folder holds no images, or several sequences.
         """
-        paths, excluded = frames_in(folder, besides)
+        chosen = _choose(folder, besides)
+        paths = chosen.paths
         if not paths:
-            known = " ".join(sorted(IMAGE_EXTENSIONS))
-            raise MediaError(f"{folder}: no images in this folder; looked for {known}")
-        for path in excluded:
+            raise MediaError(
+                f"{folder}: no images in this folder that can be read; {_held(folder)}; convert "
+                "the frames to PNG, or name a video"
+            )
+        for path in chosen.excluded:
             warn(f"{path}: is used for something else, and is not read as a frame of {folder}")
+        for text in chosen.told:
+            warn(text)
         if pair := _same_stem(paths):
             warn(
                 f"{folder}: {pair[0].name} and {pair[1].name} are two frames; if they are one "
                 "image in two formats, move one of the formats to another folder"
             )
-        missing = _missing_numbers(paths)
+        missing = _missing_numbers(chosen.numbers)
         if missing:
             more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
             warn(
                 f"{folder}: number {missing[0]}{more} missing; the frames are used without a gap, "
                 "and the output is numbered without a gap"
             )
-        return cls(paths, name=str(folder))
+        return cls(paths, name=str(folder), warn=warn)
+
+    def _read(self, path: Path) -> np.ndarray:
+        return read_image(path, self._warn)
 
     def __iter__(self) -> Iterator[Frame]:
-        images = prefetch(read_image, self.paths, self._threads, name="read")
+        images = prefetch(self._read, self.paths, self._threads, name="read")
         for number, (path, image) in enumerate(zip(self.paths, images, strict=True)):
             if image.shape[:2] != self.size:
                 height, width = self.size

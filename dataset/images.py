@@ -6,30 +6,42 @@ from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from zlib import crc32
 
 import cv2
 import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms
 
+from media import Warn
+
+from .deep import find_exif, is_deep, read_deep
+from .limits import check_file_size, check_pixels
+from .png import SIGNATURE, PngChunks
+from .profiles import ProfileError, deep_to_srgb, transform_to_srgb
 from .sources import Frame, FrameSource, MediaError, refuse_pipe
 
-#: Pixels up to which Pillow opens an image without a warning, instead of its own lower limit, which
-#: photos of phones exceed. Twice as many are an error.
+#: Pixels up to which Pillow opens an image without a warning; check_pixels has the real limit.
 _MAX_PIXELS = 2**30
 _max_pixels_lock = Lock()
 #: Pillow's names of formats that hold animations or pages.
-_MULTI_IMAGE_FORMATS = ("PNG", "TIFF", "WEBP")
+_MULTI_IMAGE_FORMATS = ("PNG", "TIFF", "WEBP", "GIF", "AVIF")
 #: What decoders raise for damaged files.
-_DAMAGE_ERRORS = (
-    *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error),
+DAMAGE_ERRORS = (
+    *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, IndexError, struct.error),
     *(Image.DecompressionBombError, cv2.error),
 )
+#: Rows to convert to RGB at a time: a large image should not be in memory three times.
+_ROWS = 512
 
 IMAGE_EXTENSIONS = frozenset(
-    (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif")
+    (
+        *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".dib"),
+        *(".heic", ".heif", ".tga", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".j2c"),
+        *(".jpc", ".jpf", ".jpx", ".pcx", ".qoi"),
+    )
 )
+#: Extensions of formats that are videos more often than images.
+_MOVING_EXTENSIONS = frozenset((".gif", ".apng", ".avif", ".avifs"))
 
 
 def is_image_name(path: Path) -> bool:
@@ -37,45 +49,76 @@ def is_image_name(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_EXTENSIONS
 
 
-def read_image(path: Path) -> np.ndarray:
+def is_frame_name(path: Path) -> bool:
+    """Whether a file with this extension may be a frame in a folder."""
+    return is_image_name(path) or path.suffix.lower() in _MOVING_EXTENSIONS
+
+
+def is_moving_name(path: Path) -> bool:
+    """Whether the extension is one of a format that holds an image or an animation."""
+    return path.suffix.lower() in _MOVING_EXTENSIONS
+
+
+def _ignore_warning(message: str) -> None:
+    """For callers that need no warnings."""
+
+
+def read_image(path: Path, warn: Warn = _ignore_warning) -> np.ndarray:
     """Read an image upright (EXIF orientation applied), without its alpha.
 
-    An image of 8 bits with an embedded profile is converted to sRGB.
+    An image with an embedded colour profile is converted to sRGB.
+
+    Args:
+        path: The file.
+        warn: Called if the profile cannot be applied.
 
     Returns:
-        (H, W, 3), RGB: uint16 for files with 16 bits a channel, else uint8.
+        (H, W, 3), RGB: uint16 for files with more than 8 bits a channel, else uint8.
 
     Raises:
         MediaError: The file is missing, or does not hold an image that can be read.
     """
     refuse_pipe(path)
     try:
-        data = path.read_bytes()
-        with _open(data) as image:
-            if _is_deep(image):
-                if _tag(image, _PLANES) == 2 and len(image.getbands()) > 1:
-                    raise MediaError(
-                        f"{path}: 16 bits with one channel after the other; save it with "
-                        "interleaved channels"
-                    )
-                if (deep := _read_deep(image, data)) is not None:
-                    return deep
-                image.load()  # raises if it is damaged
-                kind = "/".join(image.getbands())
-                raise MediaError(
-                    f"{path}: 16 bits a channel as {kind}, which cannot be read; save it as RGB"
-                )
-            if image.mode in ("F", "I"):
-                raise MediaError(f"{path}: 32 bits a channel; save it with 8 or 16")
-            image.load()  # before the EXIF block is read, whose errors are ignored
-            return turn(np.array(_to_srgb(image)), *_turn_of(image))
+        check_file_size(path)
+        return _decode(path, path.read_bytes(), warn)
     except MediaError:
         raise
     except MemoryError as error:
         raise MediaError(f"{path}: there is not enough memory to read this image") from error
-    except _DAMAGE_ERRORS as error:
+    except DAMAGE_ERRORS as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else None
         raise MediaError(f"{path}: {reason or 'not a readable image'}") from error
+
+
+def _decode(path: Path, data: bytes, warn: Warn) -> np.ndarray:
+    with open_image(data) as image:
+        deep, form = is_deep(image, data), image.format or ""
+        check_pixels(path, image.size, len(data), deep=deep, form=form)
+        chunks = PngChunks(data) if data.startswith(SIGNATURE) else None
+        if deep:
+            if chunks:
+                find_exif(image, chunks)
+            profile, grey = image.info.get("icc_profile"), len(image.getbands()) < 3
+            pixels, turned = read_deep(path, image, data)
+            if profile:
+                try:
+                    pixels = deep_to_srgb(pixels, profile, grey=grey)
+                except ProfileError as error:
+                    warn(f"{path}: {error}; {_KEPT}")
+            return turn(pixels, *((0, 0, 0) if turned else _turn_of(image)))
+        if image.mode in ("F", "I"):
+            raise MediaError(f"{path}: 32 bits a channel; save it with 8 or 16")
+        image.load()  # before the EXIF block is read, whose errors are ignored
+        if chunks and _may_lack_rows(image, chunks) and not chunks.is_whole():
+            raise ValueError("truncated")
+        return turn(to_rgb(image, path, warn), *_turn_of(image))
+
+
+def _may_lack_rows(image: Image.Image, chunks: PngChunks) -> bool:
+    """Whether a PNG may be shorter than its header says: Pillow leaves lacking rows at 0."""
+    corner = image.getpixel((image.width - 1, image.height - 1))
+    return chunks.interlaced or not np.any(corner)
 
 
 def count_images(path: Path) -> int:
@@ -84,7 +127,8 @@ def count_images(path: Path) -> int:
     It is 1 for formats without animations or pages; phones store thumbnails in these.
     """
     try:
-        with _open(path.read_bytes()) as image:
+        check_file_size(path)
+        with open_image(path.read_bytes()) as image:
             return getattr(image, "n_frames", 1) if image.format in _MULTI_IMAGE_FORMATS else 1
     except Exception:  # read_image raises the error with a message
         return 1
@@ -92,20 +136,17 @@ def count_images(path: Path) -> int:
 
 def is_opaque(path: Path) -> bool:
     """Whether a readable image has no alpha, or an alpha of 255 everywhere."""
-    with _open(path.read_bytes()) as image:
+    with open_image(path.read_bytes()) as image:
         if not image.has_transparency_data:
             return True
         return image.convert("RGBA").getchannel("A").getextrema()[0] == 255
 
 
 _ORIENTATION = 0x0112
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-#: TIFF tags: bits a channel, meaning of 0, planar or interleaved, meaning of extra channels.
-_BITS, _PHOTOMETRIC, _PLANES, _EXTRA = 258, 262, 284, 338
-_WHITE_IS_ZERO, _PREMULTIPLIED = 0, 1
+_KEPT = "its colours are used as if they were sRGB"
 
 
-def _open(data: bytes) -> Image.Image:
+def open_image(data: bytes) -> Image.Image:
     pillow_heif.register_heif_opener()
     with _max_pixels_lock:  # Pillow's limit is one for the whole process
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, _MAX_PIXELS
@@ -113,55 +154,6 @@ def _open(data: bytes) -> Image.Image:
             return Image.open(io.BytesIO(data))
         finally:
             Image.MAX_IMAGE_PIXELS = before
-
-
-def _is_deep(image: Image.Image) -> bool:
-    """Whether an image is a PNG or TIFF with 16 bits a channel, which Pillow reduces to 8."""
-    if image.format == "TIFF":
-        return 16 in np.atleast_1d(_tag(image, _BITS) or 1)
-    tiles = getattr(image, "tile", None)
-    raw_mode = str(tiles[0][3]) if tiles else ""
-    return image.format == "PNG" and (image.mode.startswith("I;16") or ";16" in raw_mode)
-
-
-def _tag(image: Image.Image, number: int) -> Any:
-    """The value of a TIFF tag; None if it is missing or the image is not a TIFF."""
-    return getattr(image, "tag_v2", {}).get(number)
-
-
-def _read_deep(image: Image.Image, data: bytes) -> np.ndarray | None:
-    """Decode 16 bits a channel: (H, W, 3), uint16; None for a kind that OpenCV cannot decode."""
-    if image.format == "PNG" and not _is_intact_png(data):  # libpng would print to stderr
-        raise ValueError("damaged")
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None or decoded.dtype != np.uint16:
-        return None
-    if decoded.ndim == 2:
-        decoded = np.repeat(decoded[..., None], 3, axis=2)
-    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
-        decoded = 0xFFFF - decoded
-    colours = decoded[..., 2::-1]
-    if decoded.shape[2] == 4 and _PREMULTIPLIED in np.atleast_1d(_tag(image, _EXTRA) or ()):
-        colours = np.round(colours * (0xFFFF / np.maximum(decoded[..., 3:], 1)).clip(1))
-        colours = np.minimum(colours, 0xFFFF).astype(np.uint16)
-    is_turned = image.format == "TIFF"  # OpenCV applies the orientation
-    return turn(np.ascontiguousarray(colours), *((0, 0, 0) if is_turned else _turn_of(image)))
-
-
-def _is_intact_png(data: bytes) -> bool:
-    """Whether all chunks up to the last one are complete and have the right checksums."""
-    place = len(_PNG_SIGNATURE)
-    while place + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, place)
-        end = place + 8 + length
-        if end + 4 > len(data) or crc32(data[place + 4 : end]) != int.from_bytes(
-            data[end : end + 4]
-        ):
-            return False
-        if data[place + 4 : place + 8] == b"IEND":
-            return True
-        place = end + 4
-    return False
 
 
 def _turn_of(image: Image.Image) -> tuple[int, int, int]:
@@ -195,22 +187,41 @@ def turn(image: np.ndarray, transpose: int, mirror: int, flip: int) -> np.ndarra
     return np.ascontiguousarray(image)
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
-    """Convert to RGB through the embedded profile; photos of phones are often in Display P3."""
-    profile = image.info.get("icc_profile")
-    if image.mode in ("RGBA", "LA", "PA", "P"):
-        image = image.convert("RGBA").convert("RGB")  # drops alpha without blending
-    elif image.mode not in ("RGB", "CMYK"):
-        image = image.convert("RGB")
-    if profile:
+def to_rgb(image: Image.Image, path: Path, warn: Warn) -> np.ndarray:
+    """The pixels of an image of 8 bits as sRGB, through the embedded profile, without alpha.
+
+    Args:
+        image: The image.
+        path: Its path in messages.
+        warn: Called if the profile cannot be applied.
+
+    Returns:
+        (H, W, 3), uint8.
+    """
+    transform: Any = None
+    mode = _base_mode(image.mode)
+    if profile := image.info.get("icc_profile"):
         try:
-            embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            srgb = ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(image, embedded, srgb, outputMode="RGB")
-            image = converted or image
-        except (ImageCms.PyCMSError, OSError):  # a broken profile, or one for another mode
-            pass
-    return image if image.mode == "RGB" else image.convert("RGB")
+            mode, transform = transform_to_srgb(profile, mode)
+        except ProfileError as error:
+            warn(f"{path}: {error}; {_KEPT}")
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, _ROWS):
+        rows = image.crop((0, top, image.width, min(top + _ROWS, image.height)))
+        if rows.mode in ("RGBA", "LA", "PA", "P", "RGBa", "La"):
+            rows = rows.convert("RGBA")  # drops alpha without blending
+        rows = rows if rows.mode == mode else rows.convert(mode)
+        if transform is not None:
+            rows = ImageCms.applyTransform(rows, transform) or rows
+        pixels[top : top + _ROWS] = np.asarray(rows if rows.mode == "RGB" else rows.convert("RGB"))
+    return pixels
+
+
+def _base_mode(mode: str) -> str:
+    """The mode without alpha and palette."""
+    if mode in ("CMYK", "LAB"):
+        return mode
+    return "L" if mode in ("1", "L", "LA", "La") else "RGB"
 
 
 class StillImage(FrameSource):
@@ -218,9 +229,9 @@ class StillImage(FrameSource):
 
     still = True
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, warn: Warn = _ignore_warning):
         self.name = str(path)
-        self._frame = Frame(read_image(path))
+        self._frame = Frame(read_image(path, warn))
         self.size = self._frame.image.shape[:2]
 
     def __iter__(self) -> Iterator[Frame]:

@@ -1,12 +1,23 @@
 """Opens the source for a path."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from media import Warn, os_errors_as
 
-from .folder import ImageFolder
-from .images import StillImage, count_images, is_image_name, is_opaque
+from .animation import AnimatedWebp
+from .folder import ImageFolder, beside
+from .images import (
+    StillImage,
+    count_images,
+    is_frame_name,
+    is_image_name,
+    is_moving_name,
+    is_opaque,
+)
+from .patterns import is_pattern
+from .png import SIGNATURE
 from .sources import FrameSource, MediaError, refuse_pipe
 from .video import VideoSource
 
@@ -25,10 +36,10 @@ def open_source(
     on_card: bool = False,
     besides: Sequence[Path] = (),
 ) -> FrameSource:
-    """Open a video file, a folder of images or an image.
+    """Open a video file, a folder of images, a sequence of images, or an image.
 
     Args:
-        path: The file or folder.
+        path: The file or folder, or a pattern such as ``folder/shot.%04d.png``.
         warn: Called with one sentence for each oddity that the user should know about.
         hold: An image file stands for every frame; otherwise it is a clip of one frame.
         on_card: Decode a video on an NVIDIA card if there is one that can.
@@ -38,16 +49,57 @@ def open_source(
         MediaError: There is nothing that can be read.
     """
     path = Path(path)
-    with os_errors_as(MediaError, path):
+    with os_errors_as(MediaError, path, ValueError):
         if path.is_dir():
             return ImageFolder.open(path, warn, besides)
         if not path.exists():
-            raise MediaError(f"{path}: not found; expected a video, an image or a folder of images")
+            if is_pattern(path) and (is_frame_name(path) or path.suffix in ("", ".*")):
+                return ImageFolder.open(path, warn, besides)
+            raise _not_found(path)
         refuse_pipe(path)
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: the file is empty; expected a video or an image")
-    if is_image_name(path):
-        if (count := count_images(path)) > 1:
-            warn(f"{path}: holds {count} images, and only the first is used")
-        return StillImage(path) if hold else ImageFolder([path], name=str(path))
+    count = count_images(path) if is_frame_name(path) else 0
+    if is_image_name(path) or (is_moving_name(path) and count == 1):
+        return _open_image(path, count, warn, hold)
     return VideoSource(path, warn, on_card=on_card)
+
+
+def _open_image(path: Path, count: int, warn: Warn, hold: bool) -> FrameSource:
+    """An image, or an animation in a format of images."""
+    if count > 1 and not hold:
+        kind = path.read_bytes()[:12]
+        if kind.startswith(SIGNATURE):
+            return VideoSource(path, warn)
+        if kind[8:] == b"WEBP":
+            return AnimatedWebp(path, warn)
+    if count > 1:
+        warn(f"{path}: holds {count} images, and only the first is used")
+    if hold:
+        return StillImage(path, warn)
+    if sequence := beside(path):
+        pattern = path.with_name(sequence.pattern)
+        warn(
+            f"{path}: only this image is read, though it is one of {len(sequence.paths)} that are "
+            f"numbered as {sequence.pattern}; to read all of them, give {pattern}"
+        )
+    return ImageFolder([path], name=str(path), warn=warn)
+
+
+def _not_found(path: Path) -> MediaError:
+    """The error for a path that is not there, with what works instead."""
+    if str(path) == "-":
+        return MediaError(
+            "-: standard input cannot be read, as a clip is read more than once; save it to a file"
+        )
+    if url := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+(?=[^/])", str(path)):
+        rest = str(path)[url.end() :]
+        return MediaError(f"{url[1]}://{rest}: a URL cannot be read; download it to a file first")
+    if is_pattern(path) and path.suffix:
+        return MediaError(
+            f"{path}: not found, and {path.suffix} is no format of images that can be read; "
+            "convert the images to PNG, or give a pattern such as shot.%04d.png"
+        )
+    if is_pattern(path.parent):
+        return MediaError(f"{path}: not found; only the name of the file may be a pattern")
+    return MediaError(f"{path}: not found; expected a video, an image or a folder of images")

@@ -1,6 +1,7 @@
 """Converts decoded frames to RGB."""
 
 import threading
+from functools import cache
 
 import av
 import numpy as np
@@ -20,12 +21,31 @@ MATRICES = {
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
 }
-_FULL_RANGE = 2
+_LIMITED_RANGE, _FULL_RANGE = 1, 2
+#: FFmpeg's names of grey formats, with and without alpha, begin so.
+_GREY_FORMATS = ("gray", "ya8", "ya16")
+#: Codecs whose grey video is of limited range unless it is tagged, as their colour video is.
+_LIMITED_GREY = ("h264", "hevc", "vvc", "vp9", "libvpx-vp9", "av1", "libdav1d", "libaom-av1")
 _ACCURATE = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 #: Decoders that do not report where 4:2:0 chroma is sampled.
 _NO_CHROMA_LOCATION = ("vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d", "ffv1", "rawvideo")
 #: JPEG decoders: chroma is midway between two pixels, which is also FFmpeg's default.
 _MIDWAY_CHROMA = ("mjpeg",)
+
+
+@cache
+def _expanded(bits: int, limited: bool) -> np.ndarray:
+    """The level over the full range for each level that FFmpeg makes of a grey one.
+
+    FFmpeg takes every grey format as full range. Of ``bits`` bits it makes 8 or 16 by a shift, so
+    that white stays below the highest level.
+    """
+    kind = np.uint8 if bits == 8 else np.uint16
+    most, unit = np.iinfo(kind).max, 2 ** (bits - 8)
+    given = np.arange(most + 1) / ((most + 1) / 2**bits)  # in levels of the frame
+    low, high = (16 * unit, 235 * unit) if limited else (0, 2**bits - 1)
+    full: np.ndarray = ((given - low) / (high - low)).clip(0, 1) * most
+    return full.round().astype(kind)
 
 
 class ToRgb:
@@ -49,12 +69,14 @@ class ToRgb:
         Returns:
             (H, W, 3): uint16 for more than 8 bits a component, else uint8.
         """
-        deep = max(component.bits for component in frame.format.components) > 8
+        bits = max(component.bits for component in frame.format.components)
+        deep = bits > 8
         # FFmpeg's bilinear scaling is wrong for more than 8 bits.
         scaling = Interpolation.BICUBIC if deep else Interpolation.BILINEAR
         untagged = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
         full = frame.color_range == _FULL_RANGE
-        full = full or frame.format.name.startswith(("yuvj", "gray"))
+        is_grey = frame.format.name.startswith(_GREY_FORMATS)
+        full = full or is_grey or frame.format.name.startswith("yuvj")
         if frame.format.is_rgb:
             full = frame.color_range != ColorRange.MPEG
         height, width = size or (frame.height, frame.width)
@@ -74,7 +96,15 @@ class ToRgb:
         if deep and not full:  # FFmpeg scales limited range to 255/256 of the full one
             image = np.minimum(image, 0xFF00)
             image += image >> 8
+        if is_grey and ((limited := self._is_limited(frame)) or bits not in (8, 16)):
+            image = _expanded(bits, limited)[image]
         return image
+
+    def _is_limited(self, frame: av.VideoFrame) -> bool:
+        """Whether a grey frame has black at 16 and white at 235, at 8 bits."""
+        if frame.color_range == _LIMITED_RANGE:
+            return True
+        return frame.color_range != _FULL_RANGE and self._codec in _LIMITED_GREY
 
     def _with_chroma_location(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The frame, tagged with left-sited chroma if its decoder reports no location."""

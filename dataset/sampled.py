@@ -89,7 +89,7 @@ def sample_evenly(
             step *= 2
             if number % step:
                 continue
-        image = frame.image
+        image = resize(frame.image, src.size)  # of a clip that changes size
         kept[count] = image if image.dtype == np.uint8 else image >> 8
         count += 1
     return kept[:count]
@@ -225,4 +225,4 @@ def _keyframe_before(stream: VideoStream, pts: int) -> int:
 
 
 def _has_size_of(source: VideoSource, frame: av.VideoFrame) -> bool:
-    return (frame.height, frame.width) == source.as_coded(source.size)
+    return source.any_size or (frame.height, frame.width) == source.as_coded(source.size)

@@ -7,6 +7,10 @@ from torch.nn import functional as F
 
 from media import MattingError, Warn
 
+#: Relative difference of two aspect ratios up to which an image is resized without asking, and up
+#: to which the error advises to stretch it.
+_MAX_STRETCH, _MAX_ADVISED_STRETCH = 0.01, 1.1
+
 
 class ShapeError(MattingError, ValueError):
     """An image whose shape differs from the frames'; the message says what to do."""
@@ -56,15 +60,34 @@ def check_shape(
         warn: Called if the image will be resized.
 
     Raises:
-        ShapeError: The aspect ratios differ by more than 1 %, and ``stretch`` is off.
+        ShapeError: The aspect ratios differ by more than 1 %, and ``stretch`` is off. The message
+            says whether a quarter turn, a crop or a slight stretch makes them alike.
     """
     if size == frames or stretch:
         return
     sizes = f"{what} is {size[1]}x{size[0]}, the source {frames[1]}x{frames[0]}"
-    ratio = (size[1] / size[0]) / (frames[1] / frames[0])
-    if abs(ratio - 1) > 0.01:
-        raise ShapeError(
-            f"{name}: {sizes}, which is another aspect ratio; crop {what} to match, "
-            "or stretch both with --video-resize WIDTH HEIGHT"
-        )
+    ratio = _relative_shape(size, frames)
+    if abs(ratio - 1) > _MAX_STRETCH:
+        remedy = _remedy(what, size, frames)
+        raise ShapeError(f"{name}: {sizes}, which is another aspect ratio; {remedy}")
     warn(f"{name}: {sizes}; {what} is resized")
+
+
+def _relative_shape(size: tuple[int, int], frames: tuple[int, int]) -> float:
+    """By how much wider an image of ``size`` is than the frames, for its height."""
+    return (size[1] / size[0]) / (frames[1] / frames[0])
+
+
+def _remedy(what: str, size: tuple[int, int], frames: tuple[int, int]) -> str:
+    """What gives an image of another aspect ratio that of the frames."""
+    height, width = size
+    if abs(_relative_shape((width, height), frames) - 1) <= _MAX_STRETCH:
+        return f"turn {what} by a quarter turn"
+    ratio = _relative_shape(size, frames)
+    crop = (width, max(1, round(width * frames[0] / frames[1])))
+    if ratio > 1:
+        crop = (max(1, round(height * frames[1] / frames[0])), height)
+    remedy = f"crop {what} to {crop[0]}x{crop[1]}"
+    if max(ratio, 1 / ratio) <= _MAX_ADVISED_STRETCH:
+        remedy += ", or stretch both with --video-resize WIDTH HEIGHT"
+    return remedy

@@ -25,6 +25,10 @@ from .threads import spare_threads
 
 #: FFmpeg's names of formats that round times: Matroska and WebM, Flash, Windows Media.
 _ROUNDING_FORMATS = ("matroska", "flv", "asf")
+#: Tags of WebM videos whose alpha is a picture of its own in each packet.
+_ALPHA_TAGS = ("alpha_mode", "ALPHA_MODE")
+#: Frames whose times are kept.
+MAX_TIMES = 100_000
 #: FFmpeg's numbers for transfer functions.
 _LINEAR_TRANSFER = 8
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
@@ -51,6 +55,9 @@ class VideoSource(FrameSource):
     Attributes:
         path: The file.
         start: Time in seconds of the first frame that can be decoded; None without a clock.
+        any_size: Frames may change size, as the reader resizes each of them; otherwise that is an
+            error.
+        times: Times in seconds of the frames that the last reading has given, up to a limit.
 
     Raises:
         MediaError: The file holds no video that can be decoded.
@@ -61,6 +68,8 @@ class VideoSource(FrameSource):
     def __init__(self, path: Path, warn: Warn, *, on_card: bool = False):
         self.path = path
         self.name = str(path)
+        self.any_size = False
+        self.times: list[Fraction] = []
         self._warn = warn
         self._on_card = on_card
         self._threads = spare_threads()  # now: a run changes PyTorch's number
@@ -77,6 +86,8 @@ class VideoSource(FrameSource):
                 self.origin = _earliest_start(container, stream)
             self._tick = stream.time_base or 1 / self.frame_rate
             aspect = stream.sample_aspect_ratio
+            has_alpha = any(stream.metadata.get(tag) == "1" for tag in _ALPHA_TAGS)
+            is_gif = stream.codec_context.name == "gif"
             self._to_rgb = ToRgb(stream.codec_context)
         self._choose_time_base(rounds)
         frames = (frame for frame, _ in decode(path, _ignore_warning) if frame)
@@ -94,6 +105,11 @@ class VideoSource(FrameSource):
         self._turn = _turn_of(first)
         self._coded_size = (first.height, first.width)
         self.size = self._coded_size[::-1] if self._turn[0] else self._coded_size
+        if has_alpha or _shows_alpha(first, is_gif):
+            warn(
+                f"{path}: has an alpha channel, which is ignored, so hidden colours are used; if "
+                "transparent parts hide some, put the clip over a background first"
+            )
         if aspect not in (None, 0, 1):
             warn(f"{path}: pixels are not square ({aspect}); they are read as square")
         if first.interlaced_frame:
@@ -126,6 +142,7 @@ class VideoSource(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         start: Fraction | None = None
         previous: Frame | None = None
+        self.times = times = []  # another reading of the same clip has its own
         lost_at_start: list[Fraction] = []  # times of frames before the first that can be decoded
         images = prefetch(self._converted, enumerate(self._decode()), self._threads, name="convert")
         for number, (image, pts) in enumerate(images):
@@ -134,6 +151,8 @@ class VideoSource(FrameSource):
             time = self._time(number, pts, start)
             if previous is not None and previous.time is not None and time <= previous.time:
                 time = previous.time + self._tick  # a broken clock; players need it to advance
+            if number < MAX_TIMES:
+                times.append(time)
             if image is not None:
                 previous = Frame(image, time)
                 for lost_time in lost_at_start:
@@ -190,11 +209,11 @@ class VideoSource(FrameSource):
         return constant if self._rounded and abs(constant - time) <= self._tick else time
 
     def _check_size(self, number: int, frame: av.VideoFrame) -> None:
-        if (frame.height, frame.width) != self._coded_size:
+        if not self.any_size and (frame.height, frame.width) != self._coded_size:
             height, width = self._coded_size
             raise MediaError(
-                f"{self.path}: frame {number} is {frame.width}x{frame.height}, "
-                f"the frames before it are {width}x{height}"
+                f"{self.path}: frame {number} is {frame.width}x{frame.height}, the frames before "
+                f"it are {width}x{height}; give one size to all with --video-resize WIDTH HEIGHT"
             )
 
 
@@ -206,6 +225,16 @@ def _earliest_start(container: InputContainer, stream: VideoStream) -> Fraction:
         if one is not None and one.start_time is not None and one.time_base is not None
     ]
     return min(starts, default=Fraction(0))
+
+
+def _shows_alpha(frame: av.VideoFrame, is_gif: bool) -> bool:
+    """Whether frames have alpha. FFmpeg gives it to those of every GIF: there, its levels count."""
+    if not any(component.is_alpha for component in frame.format.components):
+        return False
+    if not is_gif:
+        return True
+    levels = np.frombuffer(bytes(frame.planes[0]), np.uint8).reshape(frame.height, -1)
+    return bool((levels[:, 3 : 4 * frame.width : 4] < 255).any())
 
 
 def _ignore_warning(message: str) -> None:

@@ -6,6 +6,9 @@ from typing import Literal, get_args
 Stage = Literal["read", "network", "write"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
+#: Advice is given for runs longer than this, in seconds, if a stage took more than this share.
+_MIN_SECONDS, _MIN_SHARE = 10.0, 0.5
+
 
 def bottleneck(waited: Mapping[Stage, float]) -> Stage:
     """The stage that a run waited for longest; of equals, the first."""
@@ -60,3 +63,27 @@ def explain(
         remedies.insert(0, "fewer --output-types")
     what = f"writing {' and '.join(extensions)}" if extensions else "writing"
     return f"{what} {share}; {', '.join(remedies[:-1])} or {remedies[-1]} would help"
+
+
+def last_words(
+    explained: str,
+    waited: Mapping[Stage, float],
+    *,
+    seconds: float,
+    matted: int,
+    resumed: int,
+) -> str:
+    """What :func:`explain` said, with its advice only where following it would be worth it.
+
+    Args:
+        explained: What it said.
+        waited: As for :func:`explain`.
+        seconds: Duration of the run.
+        matted: Frames that this run matted.
+        resumed: Frames that an earlier run had matted.
+    """
+    if resumed and not matted:
+        return f"all {resumed} frames were there already"
+    if seconds > _MIN_SECONDS and max(waited.values()) > _MIN_SHARE:
+        return explained
+    return explained.partition(";")[0]

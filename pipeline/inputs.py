@@ -9,8 +9,11 @@ from typing import Any, TypeVar
 from dataset import (
     FlatColour,
     FrameSource,
+    ImageFolder,
     SampledFrames,
+    VideoSource,
     evenly_spaced,
+    is_opaque,
     open_source,
     parse_colour,
     warn_if_transparent,
@@ -32,6 +35,8 @@ S = TypeVar("S", bound=Settings)
 
 #: Default frame rate of an image folder.
 _IMAGE_RATE = 30
+#: Images of a folder that are looked at for alpha.
+_IMAGES_LOOKED_AT = 3
 #: Relative difference of frame rates from which a target plays at another speed.
 _MAX_RATE_DIFFERENCE = 0.005
 #: Flat background of composited videos.
@@ -73,6 +78,10 @@ def open_inputs(settings: Settings, kinds: Sequence[Kind], warn: Warn) -> Inputs
     src = open_source(
         settings.video_src, warn, hold=False, on_card=settings.on_card, besides=besides
     )
+    if isinstance(src, VideoSource) and settings.video_resize:
+        src.any_size = True  # each frame is resized from its own
+    if isinstance(src, ImageFolder):
+        _warn_of_alpha(src, warn)
     bgr = open_plate(settings.video_bgr, src, warn)
     if src.frame_rate and settings.frame_rate:
         warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")
@@ -93,6 +102,22 @@ def open_inputs(settings: Settings, kinds: Sequence[Kind], warn: Warn) -> Inputs
                 f"which plays at {float(rate / target.frame_rate):.2g} times its speed"
             )
     return Inputs(src, bgr, target, size, rate)
+
+
+def _warn_of_alpha(folder: ImageFolder, warn: Warn) -> None:
+    """Warn if images of a clip, of which a few are looked at, have transparent pixels."""
+    for number in evenly_spaced(len(folder.paths), _IMAGES_LOOKED_AT):
+        path = folder.paths[number]
+        try:
+            is_transparent = not is_opaque(path)
+        except Exception:  # a damaged image; reading it says so
+            continue
+        if is_transparent:
+            warn(
+                f"{path}: is transparent in parts; the alpha of {folder.name} is ignored, so "
+                "hidden colours are used; put the images over a background first"
+            )
+            return
 
 
 def pick_frames(inputs: Inputs, count: int) -> Inputs:

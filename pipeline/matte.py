@@ -8,20 +8,21 @@ from pathlib import Path
 
 from torch import nn
 
-from dataset import FrameSource, SampledFrames
+from dataset import FrameSource, SampledFrames, check_shape
 from media import UsageError
 from model import MattingBase, Predictor, resolve_device
-from plate import AutoPlate, RepairedPlate
+from plate import REPAIR_WORK, AutoPlate, RepairedPlate, check_repairable
 from writers import KINDS, PLATE_NAME, Clip, FrameWriter, Kind, RunFolder, save_png
 
 from .alpha_filters import alpha_filters
+from .bottleneck import last_words
 from .inputs import Inputs, open_inputs, open_network, pick_frames
 from .loader import PairLoader
 from .outputs import open_folder, open_sinks, plan_outputs
 from .plate_repair import with_repaired_plate
 from .preflight import preflight
 from .preview import PREVIEW_FRAMES, Preview
-from .result import MattingResult, logger
+from .result import NOTE, MattingResult, logger
 from .run import Progress, Run
 from .settings import Settings
 from .typed_call import keywords_of
@@ -77,6 +78,7 @@ def matte_video(job: Job) -> MattingResult:
     result = MattingResult()
     kinds: list[Kind] = list(job.output_types if job.writers is None else job.writers)
     inputs = open_inputs(job, kinds, result.warn)
+    _check_plate(job, inputs, result)
     job, predictor = _open_predictor(job, inputs, result)
     if "ref" in kinds and type(predictor.plain) is MattingBase:
         raise UsageError("--output-types ref needs a network with a refiner (mattingrefine)")
@@ -122,7 +124,23 @@ def matte_video(job: Job) -> MattingResult:
         preview=preview,
         prepare=partial(_prepare_plate, inputs.bgr, folder, result, progress),
     ).matte()
+    result.bottleneck = last_words(
+        result.bottleneck,
+        result.waited,
+        seconds=result.seconds,
+        matted=result.frames - result.resumed,
+        resumed=result.resumed,
+    )
     return result
+
+
+def _check_plate(job: Job, inputs: Inputs, result: MattingResult) -> None:
+    """Refuse a plate that cannot be used, before the network is loaded."""
+    src, bgr = inputs.src, inputs.bgr
+    if job.mend_plate:
+        check_repairable(bgr)
+    stretch = job.video_resize is not None
+    check_shape("the plate", bgr.name, bgr.size, src.size, stretch=stretch, warn=result.warn)
 
 
 def _open_predictor(job: Job, inputs: Inputs, result: MattingResult) -> tuple[Job, Predictor]:
@@ -192,9 +210,24 @@ def _prepare_plate(
     """
     if not isinstance(plate, AutoPlate | RepairedPlate):
         return
+    logger.log(NOTE, _work_of(plate))
     found = plate.find(lambda: progress(result.resumed))
     if isinstance(plate, RepairedPlate):
-        result.mending = {"share": round(plate.share, 4)}
+        result.mending = {
+            "share": round(plate.share, 4),
+            "differing_before": round(plate.before, 4),
+            "differing_after": round(plate.after, 4),
+        }
+        if summary := plate.summary():
+            logger.log(NOTE, summary)
     path = folder.root / PLATE_NAME if folder is not None else None
     if path is not None and not path.exists():
         save_png(path, found)
+
+
+def _work_of(plate: AutoPlate | RepairedPlate) -> str:
+    """What is done before the first frame, as a sentence."""
+    if isinstance(plate, AutoPlate):
+        return "making the plate from the clip, before the first frame"
+    first = "making the plate from the clip, then " if plate.is_made else ""
+    return f"{first}repairing the plate, before the first frame: {REPAIR_WORK}"

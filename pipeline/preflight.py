@@ -3,7 +3,7 @@
 from typing import Any
 
 from media import Warn
-from plate import PlateError, inspect_plate
+from plate import AutoPlate, PlateError, inspect_plate
 
 from .inputs import Inputs
 from .settings import Settings
@@ -25,7 +25,8 @@ def preflight(settings: Settings, inputs: Inputs, warn: Warn) -> dict[str, Any] 
     if bgr.size != src.size and not settings.video_resize:
         found.faults.append("size")
     corrected = {
-        "camera": settings.align is not None,
+        # a plate made from a camera that moves is no plate, however it is aligned
+        "camera": settings.align is not None and not isinstance(bgr, AutoPlate),
         "exposure": settings.match_plate,
         "size": not settings.strict,  # the run warns of it by itself
     }

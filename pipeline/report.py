@@ -3,9 +3,14 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from statistics import median
 
 import torch
 
+from dataset import VideoSource
+from dataset.video import MAX_TIMES
 from writers import FrameWriter, Kind, RunFolder
 
 from .bottleneck import Stage, bottleneck, explain
@@ -83,11 +88,45 @@ def report(
         result.warn(
             f"{len(result.repeated_frames)} damaged frames repeat their neighbours; {where}"
         )
+    writes_images = folder is not None and any(o.extension is not None for o in folder.outputs)
+    if writes_images and isinstance(clip := loader._src, VideoSource):
+        _tell_times(result, clip)
     if folder is not None:
         folder.finish(given, _facts(result, status))
 
 
+def _tell_times(result: MattingResult, clip: VideoSource) -> None:
+    """Warn if the images come from a clip whose frame rate varies, and list its times.
+
+    Args:
+        result: Its ``times`` are set then.
+        clip: A source that has been read.
+    """
+    times = clip.times[: result.frames]
+    if not _varies(times):
+        return
+    told = f"{clip.name}: its frame rate varies, and images have no times; "
+    if result.frames <= MAX_TIMES:
+        result.times = [round(float(time - times[0]), 6) for time in times]
+        result.warn(told + "run.json lists the time of each frame (times)")
+    else:
+        result.warn(told + "write a video to keep the times")
+
+
+def _varies(times: list[Fraction]) -> bool:
+    """Whether a frame is more than half a frame away from where a constant rate would have it."""
+    if len(times) < 3:
+        return False
+    usual = median(later - time for time, later in pairwise(times))
+    mean = (times[-1] - times[0]) / (len(times) - 1)
+    return any(
+        abs(later - time - usual) > usual / 2 or abs(time - times[0] - number * mean) > mean / 2
+        for number, (time, later) in enumerate(pairwise(times))
+    )
+
+
 def _facts(result: MattingResult, status: str) -> dict[str, object]:
+    times = {} if result.times is None else {"times": result.times}
     return {
         "status": status,
         "frames": result.frames,
@@ -102,5 +141,6 @@ def _facts(result: MattingResult, status: str) -> dict[str, object]:
         "matching": result.matching,
         "mending": result.mending,
         "repeated_frames": result.repeated_frames,
+        **times,
         "warnings": result.warnings,
     }

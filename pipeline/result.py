@@ -9,6 +9,10 @@ from .bottleneck import Stage
 
 logger = logging.getLogger("bgmv2")
 
+#: Level of what a run says it does or did, such as a long wait: shown, but no warning.
+NOTE = logging.WARNING + 1
+logging.addLevelName(NOTE, "NOTE")
+
 
 @dataclass
 class MattingResult:
@@ -22,6 +26,8 @@ class MattingResult:
         warnings: Everything that was repaired or assumed, one sentence each.
         repeated_frames: Numbers of frames that could not be decoded; each repeats the frame before,
             or at the start of the clip the first one that could be decoded.
+        times: With images of a clip whose frame rate varies, the time of each frame in seconds
+            since the first one. None otherwise, and for more than 100,000 frames.
         busy: Share of the time, in [0, 1], that each stage was at work: the thread that reads
             (``read``), the device from receiving a batch to returning its frames (``network``),
             and the threads of the busiest sink, on average (``write``). They overlap.
@@ -42,6 +48,7 @@ class MattingResult:
     outputs: list[Path] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     repeated_frames: list[int] = field(default_factory=list)
+    times: list[float] | None = None
     busy: dict[str, float] = field(default_factory=dict)
     waited: dict[Stage, float] = field(default_factory=dict)
     bottleneck: str = ""

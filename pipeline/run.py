@@ -23,6 +23,7 @@ from writers import (
     composer,
     save_png,
 )
+from writers.folder import folders_in_use
 
 from .alpha_filters import AlphaFilter
 from .bottleneck import Stage
@@ -236,6 +237,13 @@ class Run:
         sheet = self.preview.sheet() if self.preview is not None else None
         if sheet is not None and self.folder is not None:
             save_png(self.folder.root / PREVIEW_NAME, sheet)
+
+
+def abandon_runs() -> None:
+    """Let the report of each run in progress say that it was stopped: the program ends at once."""
+    for folder in folders_in_use():
+        with suppress(OSError):
+            folder.abandon()
 
 
 @contextmanager

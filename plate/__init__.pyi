@@ -12,5 +12,7 @@ from .fitter import PlateFitter as PlateFitter
 from .names import AlignMode as AlignMode
 from .names import plate_file as plate_file
 from .open import open_plate as open_plate
+from .repair import REPAIR_WORK as REPAIR_WORK
 from .repair import Look as Look
 from .repair import RepairedPlate as RepairedPlate
+from .repair import check_repairable as check_repairable

@@ -19,6 +19,12 @@ _MIN_AGREEMENT = 0.7
 _MIN_MOVING_SHARE, _UNCHANGED_SHARE = 0.001, 0.95
 #: A pixel was free if it showed the plate in this share of the frames, and in this many.
 _MIN_FREE_SHARE, _MIN_FREE_FRAMES = 0.03, 3
+#: A pixel is doubtful if fewer than this share of the frames agree on it. A warning says so if
+#: things with doubtful pixels take this share of the plate.
+_MIN_CERTAIN_SHARE, _MIN_DOUBTFUL = 0.5, 0.01
+#: Cells along the longer side in which these things are outlined, the share of doubtful pixels that
+#: makes a cell one of them, and the width, in cells, of gaps that are closed.
+_OUTLINE_CELLS, _MIN_DOUBTFUL_CELL, _GAP = 160, 0.3, 7
 #: Cells along the longer side in which something before the plate is looked for, and the
 #: difference in levels of 255 that shows it.
 _CELLS, _MIN_DIFFERENCE = 160, 10
@@ -39,6 +45,7 @@ class AutoPlate(FrameSource):
 
     Attributes:
         spots: (H, W), bool: what was filled; None before :meth:`find`.
+        doubtful: (H, W), bool: where fewer than half of the frames agree; likewise.
 
     Raises:
         MediaError: The clip is a single frame.
@@ -52,6 +59,7 @@ class AutoPlate(FrameSource):
         self.name = f"the plate made from {src.name}"
         self.size = src.size
         self.spots: np.ndarray | None = None
+        self.doubtful: np.ndarray | None = None
         self._src = src
         self._warn = warn
         self._plate: np.ndarray | None = None
@@ -83,7 +91,7 @@ class AutoPlate(FrameSource):
 
     def _make(self, frames: np.ndarray, between: Callable[[], None]) -> np.ndarray:
         plate, agreement = temporal_mode_of_frames(frames, between)
-        disputed = agreement < _MIN_AGREEMENT
+        disputed, self.doubtful = agreement < _MIN_AGREEMENT, agreement < _MIN_CERTAIN_SHARE
         if (agreement < _UNCHANGED_SHARE).mean() < _MIN_MOVING_SHARE:
             self._warn(
                 f"{self.name}: nothing moves in the clip, so that a subject is part of the plate"
@@ -105,25 +113,65 @@ class AutoPlate(FrameSource):
         self.spots = cv2.dilate(never_free, np.ones((3, 3), np.uint8)) > 0
         return filled(plate, self.spots) if self.spots.any() else plate
 
-    def tell(self, repaired: np.ndarray | None = None) -> None:
-        """Warn of what was filled, except for what has been ``repaired`` since, (H, W), bool."""
-        assert self.spots is not None
-        spots = self.spots if repaired is None else self.spots & ~repaired
+    def tell(self, settled: np.ndarray | None = None) -> None:
+        """Warn of what was filled and of what is doubtful.
+
+        Args:
+            settled: (H, W), bool: where a repair has found out since that the plate is right, or
+                made it so.
+        """
+        assert self.spots is not None and self.doubtful is not None
+        left = np.ones_like(self.spots) if settled is None else ~settled
+        spots = self.spots & left
         share = float(spots.mean())
+        things = _outlined(self.doubtful & left | spots)
+        doubtful = float(things.mean())
         if share > 0.2:
             self._warn(
                 f"{self.name}: {share:.0%} of it was never seen free; --video-bgr auto needs a "
                 "camera that stands still and a subject that moves about"
             )
-        elif share:
-            _, _, stats, centres = cv2.connectedComponentsWithStats(spots.astype(np.uint8))
-            x, y = centres[1 + stats[1:, cv2.CC_STAT_AREA].argmax()]
-            remedy = "try --mend-plate, or retouch" if repaired is None else "retouch"
-            self._warn(
-                f"{self.name}: {share:.2%} of it was never free and is filled from around (the "
-                f"largest spot is at x {x:.0f}, y {y:.0f}); {remedy} plate.png and give it as "
-                "--video-bgr"
+            return
+        found = []
+        if share:
+            found.append(f"{share:.2%} of it was never free and is filled from around")
+        if doubtful >= _MIN_DOUBTFUL:
+            found.append(
+                f"in {doubtful:.0%} of it something stayed or moved on the spot, so that fewer "
+                "than half of the frames agree: a subject that stays in one place becomes part of "
+                "the plate"
             )
+        if not found:
+            return
+        y, x = _largest(things if doubtful >= _MIN_DOUBTFUL else spots)
+        where = f"around x {x * self.size[1]:.0f}, y {y * self.size[0]:.0f}"
+        remedy = "try --mend-plate, or retouch" if settled is None else "retouch"
+        self._warn(
+            f"{self.name}: {', and '.join(found)}; look at plate.png, mainly {where}, and "
+            f"{remedy} it and give it as --video-bgr"
+        )
+
+
+def _outlined(doubtful: np.ndarray) -> np.ndarray:
+    """The things (h, w), bool, in cells, that doubtful pixels (H, W) belong to.
+
+    What stands on the spot is doubtful where it moves, and encloses what hardly does.
+    """
+    height, width = doubtful.shape
+    scale = min(1.0, _OUTLINE_CELLS / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    shares = cv2.resize(doubtful.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    cells = (shares >= _MIN_DOUBTFUL_CELL).astype(np.uint8)
+    closed = cv2.morphologyEx(cells, cv2.MORPH_CLOSE, np.ones((_GAP, _GAP), np.uint8))
+    outlines, _ = cv2.findContours(closed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(closed, outlines, -1, 1, cv2.FILLED) > 0)
+
+
+def _largest(mask: np.ndarray) -> tuple[float, float]:
+    """Centre (y, x) of the largest connected part of a mask, as shares of height and width."""
+    _, _, stats, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    x, y = centres[1 + stats[1:, cv2.CC_STAT_AREA].argmax()]
+    return (y + 0.5) / mask.shape[0], (x + 0.5) / mask.shape[1]
 
 
 def _too_short(src: FrameSource) -> MediaError:

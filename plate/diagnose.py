@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import cv2
@@ -13,6 +14,7 @@ from media import MattingError
 from .auto import AutoPlate
 from .compare import Likeness, compare, find_moves
 from .ghost import Ghost, find_ghost
+from .steadiness import camera_move
 
 #: What can be wrong with a plate, in the order of importance.
 Fault = Literal["scene", "size", "camera", "exposure", "subject"]
@@ -22,8 +24,10 @@ FAULTS: tuple[Fault, ...] = get_args(Fault)
 WORKING_SIZE = 384
 #: Pixels that the shorter side needs.
 _MIN_SIDE = 64
-#: Frames to compare.
+#: Frames to compare. For a plate made from the clip, each is compared with the next one, and with
+#: one that is this share of the clip later.
 _FRAMES = 5
+_NEAR_SHARE = 0.02
 #: Share of the plate's structure, or of its unchanged colours, that a frame has to show.
 _MIN_ALIKE, _MIN_SAME_COLOURS = 0.25, 0.25
 #: Distance in pixels, at working size, from which a camera moved, and by how much more the edges of
@@ -81,6 +85,15 @@ class Diagnosis:
     ) -> dict[Fault, str]:
         """What is wrong and what to do, for a user with frames of ``size`` (height, width)."""
         height, width = size
+        camera = (
+            f"the camera moved between {bgr.name} and {src.name}, by "
+            f"about {self.move * width:.0f} pixels; --preprocess-alignment aligns the plate"
+        )
+        if isinstance(bgr, AutoPlate):
+            camera = (
+                f"the camera moves in {src.name}: --video-bgr auto needs a camera that stands "
+                "still; give a plate, and align it with --preprocess-alignment"
+            )
         red, green, blue = (f"{100 / gain - 100:+.0f}" for gain in self.gain)
         x, y = self.ghost.where if self.ghost else (0.0, 0.0)
         every: dict[Fault, str] = {
@@ -88,8 +101,7 @@ class Diagnosis:
             "empty scene, from the same camera; a new background goes to --video-target-bgr",
             "size": f"{bgr.name} is {bgr.size[1]}x{bgr.size[0]}, {src.name} is "
             f"{src.size[1]}x{src.size[0]}; take the plate with the clip's own settings",
-            "camera": f"the camera moved between {bgr.name} and {src.name}, by "
-            f"about {self.move * width:.0f} pixels; --preprocess-alignment aligns the plate",
+            "camera": camera,
             "exposure": f"{bgr.name} has another exposure or white balance than {src.name} (red "
             f"{red}, green {green}, blue {blue} %); --match-plate brings it to that of the frames",
             "subject": f"{bgr.name} shows something around {x * width:.0f}, {y * height:.0f} that "
@@ -106,13 +118,16 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
 
     Args:
         src: The clip.
-        bgr: Its plate; one plate a frame is paired by number, the last one held.
+        bgr: Its plate; one plate a frame is paired by number, the last one held. Of one that is
+            still to be made from the clip, only the camera is judged.
         size: (height, width) of the run's frames.
     """
     scale = min(1.0, WORKING_SIZE / max(size))
     small = (round(size[0] * scale), round(size[1] * scale))
-    if min(small) < _MIN_SIDE or isinstance(bgr, AutoPlate):
+    if min(small) < _MIN_SIDE:
         return Diagnosis()
+    if isinstance(bgr, AutoPlate):
+        return _inspect_camera(src, small)
     numbers = evenly_spaced(src.length_hint, _FRAMES)
     try:
         frames = thumbnails(src, numbers, small)
@@ -125,6 +140,29 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
         return diagnose([frame for _, frame in frames], [plates[0]])
     nearest = [plates[min(plates, key=lambda k: abs(k - n))] for n, _ in frames]
     return diagnose([frame for _, frame in frames], nearest)
+
+
+def _inspect_camera(src: FrameSource, small: tuple[int, int]) -> Diagnosis:
+    """Whether the camera moves in a clip, looked at in frames of a ``small`` (height, width)."""
+    numbers = evenly_spaced(src.length_hint, _FRAMES)
+    later = max(1, round((src.length_hint or 0) * _NEAR_SHARE))
+    wanted = sorted({*numbers, *(n + later for n in numbers)})
+    try:
+        frames = dict(thumbnails(src, wanted, small))
+    except MediaError:
+        return Diagnosis()
+    shown = sorted(frames)
+    if len(shown) < 2:
+        return Diagnosis()
+    far = shown[:: max(1, len(shown) // _FRAMES)]
+    near = [(a, b) for a, b in pairwise(shown) if b - a <= later]
+    distance = max(
+        camera_move([frames[a] for a, _ in some], [frames[b] for _, b in some])
+        for some in (list(pairwise(far)), near)
+    )
+    if not distance:
+        return Diagnosis()
+    return Diagnosis(["camera"], frames=len(frames), move=distance / small[1])
 
 
 def diagnose(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Diagnosis:

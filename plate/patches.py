@@ -58,8 +58,7 @@ def find_patches(
         The plate is of the same type.
     """
     levels = np.float32(257 if plate.dtype == np.uint16 else 1)
-    around = np.ones((2 * _FREE_RADIUS + 1,) * 2, np.uint8)
-    free = np.stack([cv2.dilate(alpha, around) < 255 * _MAX_FREE_ALPHA for alpha in pha])
+    free = np.stack([_free(alpha) for alpha in pha])
     scene, agreement = temporal_mode_of_frames(seen, between, free)
     enough = max(_MIN_FREE_SHARE * len(seen), MIN_FREE_FRAMES) - 0.5
     sure = agreement * len(seen) > np.maximum(enough, _MIN_AGREEMENT * free.sum(axis=0))
@@ -104,6 +103,32 @@ def helpful_patches(
     gain, pixels = (np.bincount(labels.ravel(), x.ravel(), count) for x in (gains, patched))
     stays = (gain > _MIN_GAIN * len(seen) * pixels) & (np.arange(count) > 0)
     return np.asarray(stays[labels])
+
+
+def disagreement(
+    plate: np.ndarray, seen: np.ndarray, pha: np.ndarray, between: Callable[[], None]
+) -> float:
+    """Share, in [0, 1], of the free pixels of all frames that a plate does not show.
+
+    Args:
+        plate: (H, W, 3), uint8 or uint16.
+        seen: (N, H, W, 3), uint8, what N frames show at the pixels of the plate.
+        pha: (N, H, W), uint8, alpha there.
+        between: Called for each frame; what it raises ends the work.
+    """
+    apart = total = 0.0
+    for frame, alpha in zip(seen, pha, strict=True):
+        between()
+        free = _free(alpha)
+        total += np.count_nonzero(free)
+        apart += np.count_nonzero(free & ~_alike(frame, plate))
+    return float(apart / max(1, total))
+
+
+def _free(alpha: np.ndarray) -> np.ndarray:
+    """Where alpha (H, W), uint8, is low, also nearby: (H, W), bool."""
+    around = np.ones((2 * _FREE_RADIUS + 1,) * 2, np.uint8)
+    return np.asarray(cv2.dilate(alpha, around) < 255 * _MAX_FREE_ALPHA)
 
 
 def _alike(

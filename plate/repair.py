@@ -9,12 +9,14 @@ from dataset import Frame, FrameSource, check_shape, resize, sample_evenly
 from media import UsageError, Warn
 
 from .auto import AutoPlate
-from .patches import MIN_FREE_FRAMES, find_patches, helpful_patches
+from .patches import MIN_FREE_FRAMES, disagreement, find_patches, helpful_patches
 
 #: Frames that are matted for it, at most.
 _MAX_FRAMES = 48
 #: How often these are matted, each time with the plate repaired so far.
 _MAX_LOOKS = 3
+#: What a repair does, to be said before it begins: it takes a while.
+REPAIR_WORK = f"matting up to {_MAX_FRAMES} frames, up to {_MAX_LOOKS} times"
 
 #: From frames (N, H, W, 3), uint8, a plate (H, W, 3), uint8 or uint16, and a function to call now
 #: and then, to what each frame shows at the pixels of the plate (N, H, W, 3), uint8, in the place
@@ -23,6 +25,15 @@ Look = Callable[
     [np.ndarray, np.ndarray, Callable[[], None]],
     tuple[np.ndarray, np.ndarray],
 ]
+
+
+def check_repairable(bgr: FrameSource) -> None:
+    """Raise UsageError if a plate is a clip, which no repair can work on."""
+    if not bgr.still and bgr.length_hint != 1:
+        raise UsageError(
+            f"--mend-plate needs one plate for the whole clip, and {bgr.name} has one for "
+            "each frame; give an image, or CLIP@TIME"
+        )
 
 
 class RepairedPlate(FrameSource):
@@ -43,6 +54,10 @@ class RepairedPlate(FrameSource):
 
     Attributes:
         share: Share of the plate that was replaced, in [0, 1]; 0 before :meth:`find`.
+        is_made: Whether the plate given is made from the clip, too.
+        looked: Whether the frames were compared with it; False before :meth:`find`.
+        before, after: Share, in [0, 1], of what the frames show where alpha is low that the given
+            and the repaired plate do not.
 
     Raises:
         UsageError: The plate is a clip.
@@ -60,15 +75,12 @@ class RepairedPlate(FrameSource):
         size: tuple[int, int] | None = None,
         warn: Warn,
     ):
-        if not bgr.still and bgr.length_hint != 1:
-            raise UsageError(
-                f"--mend-plate needs one plate for the whole clip, and {bgr.name} has one for "
-                "each frame; give an image, or CLIP@TIME"
-            )
+        check_repairable(bgr)
         stretch = size is not None
         check_shape("the plate", bgr.name, bgr.size, src.size, stretch=stretch, warn=warn)
         self.name, self.size = bgr.name, size or src.size
-        self.share = 0.0
+        self.share = self.before = self.after = 0.0
+        self.looked, self.is_made = False, isinstance(bgr, AutoPlate)
         self._src, self._bgr, self._look, self._warn = src, bgr, look, warn
         self._plate: np.ndarray | None = None
 
@@ -90,32 +102,53 @@ class RepairedPlate(FrameSource):
         if self._plate is None:
             auto = self._bgr if isinstance(self._bgr, AutoPlate) else None
             whole = auto.find(between, tell=False) if auto else next(iter(self._bgr)).image
-            self._plate, sure = self._repair(resize(whole, self.size), between)
+            self._plate, settled = self._repair(resize(whole, self.size), between)
             if auto:
-                auto.tell(cv2.resize(sure.astype(np.uint8), auto.size[::-1]) > 0)
+                auto.tell(cv2.resize(settled.astype(np.uint8), auto.size[::-1]) > 0)
         return self._plate
+
+    def summary(self) -> str:
+        """What the repair did, in one sentence, after :meth:`find`; empty if it did not look."""
+        if not self.looked:
+            return ""
+        differs = f"{self.before:.2%} of what the frames show where alpha is low"
+        if not self.share:
+            return (
+                f"--mend-plate changed nothing: {differs} differs from {self.name}, and no patch "
+                "lowered alpha there; leave it out, and the run takes less time"
+            )
+        return (
+            f"--mend-plate replaced {self.share:.2%} of {self.name}: {differs} differed from it "
+            f"before, {self.after:.2%} after"
+        )
 
     def _repair(
         self, plate: np.ndarray, between: Callable[[], None]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The plate, and where the frames agree on the empty scene, (H, W), bool."""
-        changed, sure = np.zeros(self.size, bool), np.zeros(self.size, bool)
+        """The plate, and where it shows what the frames agree on, (H, W), bool."""
+        changed, settled = np.zeros(self.size, bool), np.zeros(self.size, bool)
         frames = sample_evenly(self._src, between, most=_MAX_FRAMES)
         if len(frames) < MIN_FREE_FRAMES:
             self._warn(f"{self.name}: the clip is too short for --mend-plate, so it stays as it is")
-            return plate, sure
+            return plate, settled
+        self.looked = True
         seen, pha = self._look(frames, plate, between)
+        self.before = self.after = disagreement(plate, seen, pha, between)
         for _ in range(_MAX_LOOKS - 1):
             better, patched, sure = find_patches(plate, seen, pha, between)
+            settled = sure & ~patched
             if not patched.any():
                 break
             del seen  # it may be as large as the frames
             seen, after = self._look(frames, better, between)
             stays = helpful_patches(patched, better, seen, pha, after)
+            settled |= sure & stays
             if not stays.any():
                 break
             plate = np.where(stays[..., None], better, plate)
             changed |= stays & patched
             pha = after
         self.share = float(changed.mean())
-        return plate, sure
+        if changed.any():
+            self.after = disagreement(plate, seen, pha, between)
+        return plate, settled

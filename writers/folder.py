@@ -1,72 +1,30 @@
 """The output folder of a run: its lock, its report, and the files to write or remove."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
+from threading import RLock
 from typing import Any
+from weakref import WeakSet
 
-from filelock import FileLock, Timeout
-
-from media import MattingError, os_errors_as
+from media import os_errors_as
 
 from .base import WriteError
+from .files import make_folders, remove_folders, unlink_file
 from .formats import KINDS
-from .outputs import PLATE_NAME, SIDE_KINDS, Output, partial_name
+from .lock import FolderLock, OutputsExistError
+from .outputs import PLATE_NAME, SIDE_KINDS, Output, is_own_name
+from .report import REPORT_NAME, listed_outputs, read_report, write_report
 
-REPORT_NAME = "run.json"
-_LOCK_NAME = ".run.lock"
 #: Frames to list in the report ahead of time, so that it is not rewritten for each frame.
 _FRAMES_PER_CLAIM = 1000
 
 
-class OutputsExistError(MattingError, FileExistsError):
-    """The folder holds files that the new outputs would overwrite or mix with."""
-
-
-class FolderLock:
-    """Exclusive lock on an output folder; released when the process exits.
-
-    A folder that does not exist yet is locked by a later call of :meth:`take`. On a disk without
-    locks, the folder stays unlocked.
-
-    Raises:
-        OutputsExistError: Another run holds the lock.
-        WriteError: The folder cannot be accessed.
-    """
-
-    def __init__(self, folder: Path):
-        self._folder, self._path = folder, folder / _LOCK_NAME
-        self._lock = FileLock(self._path, timeout=0)
-        self.take()
-
-    def take(self) -> None:
-        """Take the lock if the folder exists; raises as the constructor does."""
-        with os_errors_as(WriteError, self._folder):
-            if self._lock.is_locked or not self._folder.is_dir():
-                return
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise OutputsExistError(
-                f"{self._folder}: another run is writing there; wait for it, or give another "
-                "--output-dir"
-            ) from error
-        except (OSError, NotImplementedError):
-            return
-
-    def release(self) -> None:
-        """Release the lock. A second call is harmless."""
-        if not self._lock.is_locked:
-            return
-        if os.name != "nt":  # before others can lock the file; Windows removes no open file
-            self._path.unlink(missing_ok=True)
-        self._lock.release()
-        if os.name == "nt":
-            with suppress(OSError):
-                self._path.unlink()
+def folders_in_use() -> list["RunFolder"]:
+    """The folders of the runs in progress."""
+    return list(_in_use)
 
 
 class RunFolder:
@@ -98,11 +56,16 @@ class RunFolder:
         facts: dict[str, Any],
     ):
         self.root, self.outputs = root, list(outputs)
-        self._lock = FolderLock(root)
+        self._writing, self._ended = RLock(), False
+        _refuse_to_write_where_frames_come_from(root, outputs, inputs)
         with ExitStack() as on_failure:
+            with os_errors_as(WriteError, root, ValueError):  # ValueError: a NUL character
+                # Before the lock, and this before any look at what is there: of two runs, one may
+                # have finished in between.
+                on_failure.callback(remove_folders, make_folders(root))
+            self._lock = FolderLock(root)
             on_failure.callback(self._lock.release)
             kept = prepare_folder(root, outputs, overwrite=overwrite, resume=resume, inputs=inputs)
-            self._lock.take()  # the folder exists now
             self._other_outputs = [o for o in kept if not any(map(o.is_at, outputs))]
             begun = [o for o in kept if o not in self._other_outputs and o.extension]
             whole = {output.kind: output.finished(root) for output in begun}
@@ -110,6 +73,8 @@ class RunFolder:
             sequences = [output.kind for output in outputs if output.extension is not None]
             self.done = min((whole.get(kind, 0) for kind in sequences), default=0)
             self._facts, self._claimed = facts, 0
+            _in_use.add(self)
+            on_failure.callback(_in_use.discard, self)
             self.claim(self.done + 1)  # before a writer creates a file
             on_failure.pop_all()
 
@@ -137,67 +102,36 @@ class RunFolder:
             existing = self._existing_frames.get(output.kind, 0)
             output.frames = max(begun.get(output.kind, 0), existing)
         try:
-            self._write(facts)
+            self._write(facts, last=True)
         finally:
+            _in_use.discard(self)
             self._lock.release()
 
-    def _write(self, facts: dict[str, Any]) -> None:
+    def abandon(self) -> None:
+        """Report, from another thread, that the run was stopped: the program is about to end."""
+        self._write({"status": "stopped"}, last=True)
+
+    def _write(self, facts: dict[str, Any], *, last: bool = False) -> None:
         outputs = [asdict(output) for output in self.outputs + self._other_outputs]
-        write_report(self.root, {**facts, **self._facts, "outputs": outputs})
+        with self._writing:
+            if self._ended:
+                return
+            self._ended = last
+            known = {**self._facts, "outputs": outputs}
+            try:
+                write_report(self.root, {**facts, **known})
+            except WriteError:
+                if not last:
+                    raise
+                # On a full disk, this may fit where the last report was.
+                lost = ["the disk is full: the rest of this report is missing"]
+                few: dict[str, Any] = {
+                    name: facts[name] for name in ("status", "frames") if name in facts
+                }
+                write_report(self.root, {**few, "warnings": lost, **known})
 
 
-def read_report(root: Path) -> dict[str, Any]:
-    """The content of ``run.json``; empty if there is none.
-
-    Raises:
-        OutputsExistError: The file was not written by this program.
-        WriteError: The file cannot be read.
-    """
-    path = root / REPORT_NAME
-    with os_errors_as(WriteError, path, ValueError):  # ValueError: a NUL character in the path
-        try:
-            content = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-    try:
-        report = json.loads(content.decode("utf-8"))
-    except (ValueError, RecursionError):
-        report = None
-    versions = report.get("versions") if isinstance(report, dict) else None
-    if not isinstance(versions, dict) or "bgmv2" not in versions:
-        raise OutputsExistError(
-            f"{path}: was not written by this program and would be lost; "
-            "move it away, or give another --output-dir"
-        )
-    return report
-
-
-def write_report(root: Path, report: dict[str, Any]) -> None:
-    """Write ``run.json``; the file is whole or absent."""
-    path, partial = root / REPORT_NAME, partial_name(root / REPORT_NAME)
-    try:
-        with os_errors_as(WriteError, path):
-            with open(partial, "w", encoding="utf-8") as file:
-                file.write(json.dumps(report, indent=2, default=str) + "\n")
-                file.flush()
-                os.fsync(file.fileno())  # a power cut must not empty the file: --resume reads it
-            partial.replace(path)
-    except WriteError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
-
-
-def listed_outputs(report: dict[str, Any]) -> list[Output]:
-    """The outputs that a report lists; invalid entries are skipped."""
-    entries = report.get("outputs")
-    listed = []
-    for entry in entries if isinstance(entries, list) else []:
-        with suppress(TypeError):
-            output = Output(**entry)
-            if output.is_valid():
-                listed.append(output)
-    return listed
+_in_use: WeakSet[RunFolder] = WeakSet()
 
 
 def prepare_folder(
@@ -208,10 +142,10 @@ def prepare_folder(
     resume: bool = False,
     inputs: Sequence[Path] = (),
 ) -> list[Output]:
-    """Create the folder and remove the earlier outputs that new ones replace.
+    """Remove the earlier outputs that new ones replace.
 
     Args:
-        root: The run's folder; it is created if it does not exist.
+        root: The run's folder.
         outputs: The new outputs.
         overwrite: Remove the files that an earlier run listed in its ``run.json``, and no others.
         resume: Keep the outputs of an earlier run, to continue them.
@@ -223,33 +157,51 @@ def prepare_folder(
 
     Raises:
         OutputsExistError: Files would be lost or mixed with others; nothing was removed.
-        WriteError: The folder cannot be read or created.
+        WriteError: The folder cannot be read, or a file in it cannot be removed.
     """
-    folders = [root, *(root / output.path for output in outputs if output.extension)]
     used = _real_paths(inputs)
-    for folder in folders:
-        if not used.isdisjoint(_real_paths([folder])):
-            raise OutputsExistError(
-                f"{folder}: is read from, and files written there would be read as frames; "
-                "give another --output-dir"
-            )
     earlier = listed_outputs(read_report(root))
     replaced = ["preview"]
     if all(output.kind in SIDE_KINDS for output in earlier) and _is_plate_unchanged(root, used):
         replaced.append("plate")
     kept = [] if overwrite else [o for o in earlier if resume or o.kind not in replaced]
     removed = [output for output in earlier if output not in kept]
+    _refuse_links(root, [*outputs, *removed])
     removable = {path for output in removed for path in output.files(root)}
     _refuse_inputs(removable, inputs)
     new = [o for o in outputs if not (resume and any(map(o.is_at, kept)))]
     _refuse_conflicts(root, new, removable, overwrite=overwrite, resume=resume)
     try:
         for path in removable:
-            path.unlink(missing_ok=True)
-        root.mkdir(parents=True, exist_ok=True)
+            if is_own_name(path.relative_to(root)):
+                unlink_file(path)
     except OSError as error:
         raise WriteError(f"{error.filename}: {error.strerror}") from error
     return kept
+
+
+def _refuse_to_write_where_frames_come_from(
+    root: Path, outputs: Sequence[Output], inputs: Sequence[Path]
+) -> None:
+    used = _real_paths(inputs)
+    for folder in (root, *(root / output.path for output in outputs if output.extension)):
+        if not used.isdisjoint(_real_paths([folder])):
+            raise OutputsExistError(
+                f"{folder}: is read from, and files written there would be read as frames; "
+                "give another --output-dir"
+            )
+
+
+def _refuse_links(root: Path, outputs: Iterable[Output]) -> None:
+    """Refuse folders of sequences that are links: the files in them are somebody else's."""
+    for folder in (root / output.path for output in outputs if output.extension):
+        with os_errors_as(WriteError, folder):
+            is_link = folder.is_symlink()
+        if is_link:
+            raise OutputsExistError(
+                f"{folder}: is a link, and nothing is written or removed through links; "
+                "move it away, or give another --output-dir"
+            )
 
 
 def _real_paths(paths: Iterable[Path]) -> set[Path]:

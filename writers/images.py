@@ -1,7 +1,6 @@
 """Writes frames as numbered image files."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -14,8 +13,9 @@ from media import UsageError, os_errors_as
 from . import png
 from .base import FrameWriter, WriteError
 from .encoded import Encoded
+from .files import save_whole
 from .formats import FORMATS, IMAGE_EXTENSIONS, Clip, Depth
-from .outputs import Output, file_name, partial_name
+from .outputs import Output, file_name
 from .quantize import to_host_levels
 from .threaded import ThreadedWriter, usable_cores
 
@@ -90,7 +90,7 @@ class ImageSequenceWriter(ThreadedWriter):
                 encoded = self._encode(frame.permute(1, 2, 0).numpy())
             except WriteError as error:
                 raise WriteError(f"{path}: {error}") from error
-            _save_whole(path, encoded)
+            save_whole(path, encoded)
 
     def _finalize(self, *, aborted: bool) -> None:
         pass
@@ -112,18 +112,4 @@ def save_png(path: Path, image: np.ndarray) -> None:
     Raises:
         WriteError: The file cannot be written.
     """
-    _save_whole(path, png.encode(image))
-
-
-def _save_whole(path: Path, parts: Encoded) -> None:
-    """Write a file under another name, then rename it, so that it is complete or absent."""
-    partial = partial_name(path)
-    with os_errors_as(WriteError, path, ValueError):  # ValueError: a NUL character in the path
-        try:
-            with open(partial, "wb") as file:
-                file.writelines(parts)
-            partial.replace(path)
-        except OSError:
-            with suppress(OSError):
-                partial.unlink()
-            raise
+    save_whole(path, png.encode(image))

@@ -11,7 +11,8 @@ from typing import Any, Literal, get_args
 from media import os_errors_as
 
 from .base import WriteError
-from .formats import FORMATS, KINDS, Format, Kind
+from .files import partial_name
+from .formats import FORMATS, IMAGE_EXTENSIONS, KINDS, Format, Kind
 
 #: Images that a run may write in addition to its frames, one file each.
 SideKind = Literal["plate", "preview"]
@@ -20,6 +21,8 @@ PLATE_NAME = "plate.png"
 PREVIEW_NAME = "preview.png"
 
 _FRAME_NAME = re.compile(r"\d{5,}\.\w+")
+#: Nested values that :attr:`Output.made_from` may hold: flags, and the sizes in one of them.
+_MAX_DEPTH = 4
 
 
 @dataclass
@@ -89,14 +92,41 @@ class Output:
     def is_valid(self) -> bool:
         """Whether a report may list this output: all files are in the run's folder."""
         return (
-            self.kind in (*KINDS, *SIDE_KINDS)
-            and isinstance(self.path, str)
-            and _is_suffix(self.extension or self.path.removeprefix(f"{self.kind}."))
-            and (self.extension is None or self.path == self.kind)
-            and isinstance(self.start_number, int)
-            and isinstance(self.frames, int)
+            isinstance(self.path, str)
+            and isinstance(self.kind, str)
+            and (self.kind, self.path, self.extension) in _own_outputs()
+            and type(self.start_number) is type(self.frames) is int
             and isinstance(self.made_from, dict | None)
+            and _is_shallow(self.made_from, _MAX_DEPTH)
         )
+
+
+def _own_outputs() -> Iterator[tuple[str, str, str | None]]:
+    """Kind, path and extension of everything that a run can write."""
+    yield from (("plate", PLATE_NAME, None), ("preview", PREVIEW_NAME, None))
+    for kind in KINDS:
+        yield from ((kind, kind, extension) for extension in IMAGE_EXTENSIONS)
+        for form in FORMATS.values():
+            if not form.is_images:
+                yield kind, f"{kind}.{form.extension}", None
+
+
+def is_own_name(path: Path) -> bool:
+    """Whether a run can write a file of this path, relative to its folder, or its partial file."""
+    name = path.as_posix().removesuffix(".part")
+    for _, own, extension in _own_outputs():
+        pattern = re.escape(own) + (rf"/[0-9]{{5,}}\.{extension}" if extension else "")
+        if re.fullmatch(pattern, name):
+            return True
+    return False
+
+
+def _is_shallow(value: object, depth: int) -> bool:
+    """Whether there are at most ``depth`` lists and dictionaries within each other."""
+    if not isinstance(value, dict | list):
+        return True
+    inner = value.values() if isinstance(value, dict) else value
+    return depth > 0 and all(_is_shallow(one, depth - 1) for one in inner)
 
 
 def plan_output(kind: Kind, form: Format, size: tuple[int, int], start_number: int) -> Output:
@@ -117,18 +147,9 @@ def plan_output(kind: Kind, form: Format, size: tuple[int, int], start_number: i
     return Output(kind, f"{kind}.{form.extension}")
 
 
-def _is_suffix(text: object) -> bool:
-    return isinstance(text, str) and re.fullmatch(r"\w+", text) is not None
-
-
 def file_name(number: int, extension: str) -> str:
     """The name of a frame's file: five digits, or more if the number needs them."""
     return f"{number:05d}.{extension}"
-
-
-def partial_name(path: Path) -> Path:
-    """The name of a file until it is complete."""
-    return path.with_name(f"{path.name}.part")
 
 
 def _is_whole(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Writes frames as an H.264 video."""
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -12,7 +13,6 @@ from threading import local
 import av
 import numpy as np
 from av.error import FFmpegError
-from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 from torch import Tensor
 
@@ -20,8 +20,11 @@ from media import UsageError, Warn, exact_rate, os_errors_as
 
 from .audio import open_tracks
 from .base import FrameWriter, WriteError
+from .encoder import INTERLEAVED_SECONDS, Encoding, choose_encoder, plan_x264
+from .files import create_partial, partial_name
 from .formats import Clip
-from .outputs import Output, partial_name
+from .mp4 import mend_length
+from .outputs import Output
 from .quantize import to_host_levels
 from .threaded import ThreadedWriter, usable_cores
 from .yuv import ToYuv
@@ -29,43 +32,35 @@ from .yuv import ToYuv
 logger = logging.getLogger("bgmv2")
 
 _BT709, _LIMITED = 1, 1  # FFmpeg's numbers
-_NVENC = "h264_nvenc"
 #: Ticks per second, at least, for the start times of video and audio.
 _MIN_MOVIE_TIMESCALE = 48000
-#: Limits memory, as each of x264's threads holds frames; more than 16 cores gain little.
-_MAX_ENCODER_THREADS = 24
 
 
-def _card_encodes(size: tuple[int, int]) -> bool:
-    """Whether there is an NVIDIA card that encodes H.264 of this (height, width)."""
-    try:
-        encoder = av.CodecContext.create(_NVENC, "w")
-        assert isinstance(encoder, VideoCodecContext)
-        encoder.height, encoder.width = size
-        encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 25)
-        encoder.open()
-    except (ValueError, FFmpegError):  # FFmpeg without NVENC; no card, no driver, or too large
-        return False
-    return True
-
-
-def _container_options(time_base: Fraction) -> dict[str, str]:
+def _container_options(time_base: Fraction, fragment: Fraction) -> dict[str, str]:
+    """Options for a container whose fragments last ``fragment`` seconds."""
     ticks = time_base.denominator
     return {
         # A fragmented MP4 while it is written, an ordinary one once closed. The index is written
         # late, as one at the start cannot account for the encoder's delay and shifts all times.
         "movflags": "hybrid_fragmented+delay_moov",
+        "frag_duration": _microseconds(fragment),
+        "max_interleave_delta": _microseconds(INTERLEAVED_SECONDS),
         "flush_packets": "1",
         # The unit of the start times of video and audio.
         "movie_timescale": str(ticks * -(-_MIN_MOVIE_TIMESCALE // ticks)),
     }
 
 
+def _microseconds(seconds: Fraction) -> str:
+    return str(max(1, int(1_000_000 * seconds)))
+
+
 class VideoWriter(ThreadedWriter):
     """Encodes frames as H.264 (yuv420p, BT.709, limited range) in MP4.
 
     The file is called ``NAME.mp4.part`` until it is closed; the one that a killed program leaves
-    can be played. An odd width or height is padded with a copy of the edge.
+    can be played, and lacks at most the last two seconds (30 frames at less than 15 a second) of
+    the frames that the writer was given. An odd width or height is padded with a copy of the edge.
 
     Args:
         path: The file, ending in ``.mp4``; its folder is created if it does not exist.
@@ -114,38 +109,38 @@ class VideoWriter(ThreadedWriter):
         self._partial = partial_name(self._final)
         self._frames = 0
         self._end = Fraction(0)
+        self._duration = round(1 / self._rate / self._time_base)  # of each frame, in ticks
+        self._shown: list[Fraction] = []  # the first and the last moment of the encoded frames
         self._of_thread = local()
+        threads = max(1, min(4, usable_cores() // 4))
+        queue_size = 2 + 2 * threads
+        encoding = choose_encoder(
+            plan_x264(self._rate, crf, preset, cores=usable_cores(), queue=queue_size),
+            self._even_size,
+            on_card=on_card,
+            warn=lambda message: warn(f"{self.path}: {message}"),
+        )
         with (
             os_errors_as(WriteError, self.path, FFmpegError, ValueError),  # a NUL character
             ExitStack() as on_failure,
         ):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            options = _container_options(self._time_base)
-            self._container = av.open(str(self._partial), "w", format="mp4", options=options)
+            options = _container_options(self._time_base, encoding.fragment / self._rate)
+            os.close(create_partial(self._final))  # no link, when FFmpeg opens it
             on_failure.callback(self._partial.unlink, missing_ok=True)
+            self._container = av.open(str(self._partial), "w", format="mp4", options=options)
             on_failure.callback(self._container.close)
-            self._open_stream(*self._choose_encoder(crf, preset, on_card=on_card, warn=warn))
+            self._open_stream(encoding)
             self._audio = []
             if audio is not None:
                 self._audio = open_tracks(audio, self._container, warn, origin)
             self._container.start_encoding()
             on_failure.pop_all()
-        threads = max(1, min(4, usable_cores() // 4))
         self._converters = ThreadPoolExecutor(threads, thread_name_prefix="convert")
-        super().__init__(workers=1, queue_size=2 + 2 * threads)
+        super().__init__(workers=1, queue_size=queue_size)
 
-    def _choose_encoder(
-        self, crf: int, preset: str, *, on_card: bool, warn: Warn
-    ) -> tuple[str, dict[str, str]]:
-        """An encoder and its options."""
-        if on_card and crf:
-            if _card_encodes(self._even_size):
-                return _NVENC, {"rc": "constqp", "qp": str(crf), "preset": "p5"}
-            warn(f"{self.path}: no NVIDIA card here can encode it; encoding on the CPU")
-        return "libx264", {"crf": str(crf), "preset": preset}
-
-    def _open_stream(self, encoder: str, options: dict[str, str]) -> None:
-        stream = self._container.add_stream(encoder, self._rate, options=options)
+    def _open_stream(self, encoding: Encoding) -> None:
+        stream = self._container.add_stream(encoding.encoder, self._rate, options=encoding.options)
         assert isinstance(stream, VideoStream)
         stream.height, stream.width = self._even_size
         stream.pix_fmt = "yuv420p"
@@ -154,7 +149,7 @@ class VideoWriter(ThreadedWriter):
         context.color_primaries = context.color_trc = context.colorspace = _BT709
         context.color_range = _LIMITED
         context.thread_type = "AUTO"  # PyAV's default, slices, uses fewer cores
-        context.thread_count = min(_MAX_ENCODER_THREADS, 3 * usable_cores() // 2)
+        context.thread_count = encoding.threads
         self._stream = stream
 
     def _clock(
@@ -187,13 +182,24 @@ class VideoWriter(ThreadedWriter):
         frame = converted.result()
         frame.pts = round(time / self._time_base)
         frame.time_base = self._time_base
-        frame.duration = round(1 / self._rate / self._time_base)
+        frame.duration = self._duration
         self._end = time + 1 / self._rate
         with os_errors_as(WriteError, self.path, FFmpegError):
             for track in self._audio:
                 track.feed(until=self._end)
-            self._container.mux(self._stream.encode(frame))
+            self._mux(frame)
         self._frames += 1
+
+    def _mux(self, frame: av.VideoFrame | None) -> None:
+        """Encode a frame, or what the encoder still holds, and write what comes out of it."""
+        for packet in self._stream.encode(frame):
+            if packet.pts is not None and packet.time_base is not None:
+                begin = packet.pts * packet.time_base
+                self._shown = [
+                    min([begin, *self._shown]),
+                    max([begin + self._duration * self._time_base, *self._shown]),
+                ]
+            self._container.mux_one(packet)
 
     def _finalize(self, *, aborted: bool) -> None:
         """Close the file and give it its final name, after an error, too, if that is possible."""
@@ -205,6 +211,8 @@ class VideoWriter(ThreadedWriter):
             self._run(track.close)
         with os_errors_as(WriteError, self.path, FFmpegError):
             self._container.close()
+            if self._shown:
+                mend_length(self._partial, self._shown[-1] - self._shown[0])
             if self._frames:
                 self._partial.replace(self._final)
             else:
@@ -213,7 +221,7 @@ class VideoWriter(ThreadedWriter):
     def _drain(self, *, aborted: bool) -> None:
         """Write the frames that the encoder still holds, and the rest of the audio."""
         with os_errors_as(WriteError, self.path, FFmpegError):
-            self._container.mux(self._stream.encode(None))
+            self._mux(None)
             for track in self._audio:
                 track.feed(until=self._end if aborted else None)
 

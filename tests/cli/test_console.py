@@ -73,3 +73,38 @@ with Console() as console:
     except OSError:  # how Linux says that the other side is closed
         pass
     assert b"4/4" in seen and b"frame/s" in seen and b"between\r\n" in seen
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("two\nlines\r", r"two\nlines\r"),
+        ("\x9b2J\x85", r"\x9b2J\x85"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+        ("\udcff", r"\udcff"),
+        ("Überblick 日本 é", "Überblick 日本 é"),
+    ],
+)
+def test_control_characters_are_made_visible(capsys, name, shown):
+    from pipeline.result import MattingResult
+
+    with Console() as console:
+        console.say(f"error: {name}: is no video")
+        MattingResult().warn(name)
+    assert capsys.readouterr().err == f"error: {shown}: is no video\nwarning: {shown}\n"
+
+
+@pytest.mark.parametrize("flags", [[], ["--debug"], ["stray\x1b[2J\nb"]])
+def test_control_characters_of_a_command_line_are_made_visible(capsys, tmp_path, flags):
+    from inference_video import main
+
+    paths = {"src": "a\x1b[2J\nb", "bgr": "b"}
+    given = [part for name, path in paths.items() for part in (f"--video-{name}", path)]
+    try:
+        status = main([*flags, *given, "--output-dir", str(tmp_path / "out")])
+    except SystemExit as error:
+        status = error.code
+    errors = capsys.readouterr().err
+    assert status in (1, 2) and "\x1b" not in errors and r"\x1b[2J\nb" in errors
+    assert "--debug" in flags or len(errors.splitlines()) == 1

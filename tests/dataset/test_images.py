@@ -11,7 +11,7 @@ from footage import numbered, read_number
 from PIL import Image, ImageCms
 
 from dataset import MediaError, open_source, read_image
-from dataset.images import _open
+from dataset.images import open_image
 
 EXIF_ORIENTATION = 0x0112
 
@@ -116,13 +116,13 @@ def test_a_16_bit_tiff_with_its_channels_apart_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["webp", "png", "tif"])
-def test_of_an_animation_only_the_first_picture_is_used_and_that_is_said(tmp_path, suffix):
+def test_of_a_held_animation_only_the_first_picture_is_used_and_that_is_said(tmp_path, suffix):
     pictures = [Image.fromarray(numbered(number)) for number in range(3)]
     path = tmp_path / f"moving.{suffix}"
     lossless = {"lossless": True} if suffix == "webp" else {}
     pictures[0].save(path, save_all=True, append_images=pictures[1:], **lossless)
     warnings: list[str] = []
-    source = open_source(path, warnings.append, hold=False)
+    source = open_source(path, warnings.append, hold=suffix != "tif")
     assert [read_number(frame.image) for frame in source] == [0]
     assert warnings == [f"{path}: holds 3 images, and only the first is used"]
 
@@ -264,6 +264,6 @@ def display_p3() -> bytes:
 def test_an_image_as_large_as_phones_take_is_opened(tmp_path, recwarn):
     Image.new("1", (16384, 12288)).save(tmp_path / "plate.png")  # 201 megapixels
     before = Image.MAX_IMAGE_PIXELS
-    with _open((tmp_path / "plate.png").read_bytes()) as image:
+    with open_image((tmp_path / "plate.png").read_bytes()) as image:
         assert image.size == (16384, 12288)
     assert before == Image.MAX_IMAGE_PIXELS and not recwarn.list

@@ -174,7 +174,7 @@ def test_plate_of_another_size_or_shape():
     (batch,) = load(Numbered(1), FlatColour((0, 0, 0), (96, 192)), warn=told.append)
     assert batch.bgr.shape[2:] == footage.SIZE
     assert len(told) == 1 and "192x96" in told[0] and "96x48" in told[0]
-    with pytest.raises(ValueError, match=r"48x48.*96x48.*--video-resize"):
+    with pytest.raises(ValueError, match=r"48x48.*96x48.*crop the plate to 48x24"):
         load(Numbered(1), FlatColour((0, 0, 0), (48, 48)))
 
 

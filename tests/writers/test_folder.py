@@ -16,7 +16,7 @@ from runs import assert_error, matte, numbers, report, run
 
 from dataset import read_image
 from writers import FrameWriter
-from writers.folder import FolderLock
+from writers.lock import FolderLock
 from writers.threaded import ThreadedWriter
 
 # Output that cannot be written

@@ -1,0 +1,92 @@
+"""Images with more than 8 bits a channel, which Pillow reduces to 8."""
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from .png import PngChunks
+from .sources import MediaError
+
+#: TIFF tags: bits a channel, meaning of 0, planar or interleaved, meaning of extra channels.
+_BITS, _PHOTOMETRIC, _PLANES, _EXTRA = 258, 262, 284, 338
+_WHITE_IS_ZERO, _PREMULTIPLIED = 0, 1
+
+
+def is_deep(image: Image.Image, data: bytes) -> bool:
+    """Whether an image has more than 8 bits a channel, and up to 16."""
+    if image.format == "TIFF":
+        return 16 in np.atleast_1d(_tag(image, _BITS) or 1)
+    tiles: Any = getattr(image, "tile", None)
+    if image.format == "PNG":
+        return image.mode.startswith("I;16") or (bool(tiles) and ";16" in str(tiles[0][3]))
+    if image.format == "PPM":
+        arguments = tiles[0][3] if tiles else ""
+        maximum = arguments[1] if isinstance(arguments, tuple) and len(arguments) == 2 else 255
+        return image.mode.startswith("I") or (isinstance(maximum, int) and maximum > 255)
+    if image.format == "JPEG2000":
+        place = data.find(b"\xff\x4f\xff\x51")  # ISO/IEC 15444-1, A.5.1: the depth of channel 0
+        return place >= 0 and (data[place + 42] & 0x7F) + 1 > 8
+    if image.format == "AVIF":
+        place = data.find(b"av1C")
+        return place >= 0 and bool(data[place + 6] & 0x40)  # high_bitdepth
+    return False
+
+
+def _tag(image: Image.Image, number: int) -> Any:
+    """The value of a TIFF tag; None if it is missing or the image is not a TIFF."""
+    return getattr(image, "tag_v2", {}).get(number)
+
+
+def read_deep(path: Path, image: Image.Image, data: bytes) -> tuple[np.ndarray, bool]:
+    """Decode more than 8 bits a channel.
+
+    Args:
+        path: The file.
+        image: The same, opened with Pillow.
+        data: Its contents.
+
+    Returns:
+        (H, W, 3), uint16, RGB, and whether its orientation was applied.
+
+    Raises:
+        MediaError: It is a kind that cannot be decoded.
+        OSError, ValueError, SyntaxError: It is damaged.
+    """
+    if image.format not in ("PNG", "TIFF"):
+        from .video import VideoSource  # imports this package's images
+
+        (frame,) = islice(VideoSource(path, lambda message: None), 1)
+        deep = frame.image
+        return deep if deep.dtype == np.uint16 else deep.astype(np.uint16) * 257, True
+    if _tag(image, _PLANES) == 2 and len(image.getbands()) > 1:
+        raise MediaError(
+            f"{path}: 16 bits with one channel after the other; save it with interleaved channels"
+        )
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None or decoded.dtype != np.uint16:
+        image.load()  # raises if it is damaged
+        if image.format == "PNG":
+            raise ValueError("damaged")
+        kind = "/".join(image.getbands())
+        raise MediaError(
+            f"{path}: 16 bits a channel as {kind}, which cannot be read; save it as RGB"
+        )
+    if decoded.ndim == 2:
+        decoded = np.repeat(decoded[..., None], 3, axis=2)
+    if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
+        decoded = 0xFFFF - decoded
+    colours = decoded[..., 2::-1]
+    if decoded.shape[2] == 4 and _PREMULTIPLIED in np.atleast_1d(_tag(image, _EXTRA) or ()):
+        colours = np.round(colours * (0xFFFF / np.maximum(decoded[..., 3:], 1)).clip(1))
+        colours = np.minimum(colours, 0xFFFF).astype(np.uint16)
+    return np.ascontiguousarray(colours), image.format == "TIFF"  # OpenCV turned it
+
+
+def find_exif(image: Image.Image, chunks: PngChunks) -> None:
+    """Hand an image its EXIF block; without one, Pillow would decode the image to look for it."""
+    if "exif" not in image.info and not chunks.has_text_exif:
+        image.info["exif"] = chunks.exif

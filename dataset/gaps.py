@@ -1,0 +1,206 @@
+"""Finds the frames whose packets a demuxer skipped because the file is damaged there.
+
+Where a file is damaged, a demuxer silently continues at the next place that it recognizes. The
+frames in between leave a gap in time. So do frames that were never recorded; but only skipped ones
+leave bytes in the file that belong to no packet, or packets marked as corrupt.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from .matroska import end_of_header
+from .mp4 import is_fragmented
+
+#: FFmpeg's names of formats in which it looks for the next packet, rather than having an index.
+_SEARCHED_FORMATS = ("matroska", "flv", "mpegts", "mpeg", "nut", "asf", "ogg")
+#: Of these, the one that has padding between packets, but marks what is corrupt.
+_PADDED_FORMAT = "mpegts"
+#: Bytes of a packet of MPEG transport streams, without and with a time, and the first of them.
+_TRANSPORT_PACKETS, _SYNC = (188, 192), 0x47
+#: Codecs of which every second has the same number of frames.
+_CONSTANT_RATE_CODECS = ("mpeg1video", "mpeg2video")
+#: Bytes between two packets that are no damage: for what begins a cluster, and for each packet.
+_CLUSTER_BYTES, _PACKET_BYTES = 96, 24
+#: Bytes that a frame takes at least.
+_MIN_FRAME_BYTES = 16
+#: Frames by which a gap in time and one in the file may lie apart, besides those of the reordering.
+_MAX_DISTANCE = 2
+#: Recent steps in time that decide whether the rate is constant, and the share that must be equal.
+_STEPS, _MIN_SHARE = 64, 0.8
+#: Steps needed to measure the rate; with fewer, that of the header counts.
+_MIN_STEPS = 6
+#: Ticks by which a time may be rounded.
+_ROUNDING = 1
+#: Frames in one gap; more are a broken clock.
+_MAX_LOST = 100_000
+
+
+@dataclass
+class _Hole:
+    """A place in the file where a demuxer may have skipped something.
+
+    Attributes:
+        times: Of the packets before and after it, in ticks; sorted.
+        place: Where it begins and ends in the file; None if it is sure to be one.
+    """
+
+    times: tuple[int, int]
+    place: tuple[int, int] | None = None
+
+
+class SkippedFrames:
+    """The frames of a stream that its demuxer skipped.
+
+    Attributes:
+        applies: Demuxers of this format may skip packets; otherwise it finds nothing.
+        is_fragmented: The file is a fragmented MP4.
+        renumbered: Frames are missing, and it is not known how many, as the rate varies.
+
+    Args:
+        container: The file; give each of its packets to :meth:`see`.
+        stream: Its video.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream):
+        self.renumbered = False
+        self._stream, self._path = stream, container.name
+        name = container.format.name
+        self.is_fragmented = name.startswith("mov") and is_fragmented(Path(self._path))
+        self.applies = self.is_fragmented or name.startswith(_SEARCHED_FORMATS)
+        self._is_matroska = name.startswith("matroska")
+        self._is_padded = name.startswith(_PADDED_FORMAT)
+        self._is_constant = stream.codec_context.name in _CONSTANT_RATE_CODECS
+        rate = stream.guessed_rate or stream.average_rate
+        self._period = Fraction(0)  # of the header, in ticks
+        if rate and stream.time_base:
+            self._period = 1 / rate / stream.time_base
+        self._end: int | None = None  # of the last packet of the video in the file
+        self._others, self._other_bytes = 0, 0  # packets of other streams since then
+        self._lost_bytes = 0  # before the first packet
+        self._usual: deque[int] = deque(maxlen=_STEPS)  # bytes between packets
+        self._holes: deque[_Hole] = deque(maxlen=4 * _STEPS)
+        self._steps: deque[int] = deque(maxlen=_STEPS)
+        self._seen_time: int | None = None  # of the last packet
+        self._last_time: int | None = None  # of the last frame
+
+    def see(self, packet: Packet) -> None:
+        """Note a packet of any stream, in the order of the file."""
+        if not packet.size:
+            return
+        if packet.stream_index != self._stream.index:
+            self._others, self._other_bytes = self._others + 1, self._other_bytes + packet.size
+            return
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is not None:
+            follows = self._follows_hole(packet)
+            if packet.is_corrupt or follows:
+                before = time if self._seen_time is None else self._seen_time
+                place = None
+                if self._is_padded and not packet.is_corrupt:
+                    place = (self._end or 0, packet.pos or 0)
+                self._holes.append(_Hole((min(before, time), max(before, time)), place))
+            self._seen_time = time
+        self._end = None if packet.pos is None else packet.pos + packet.size
+        self._others, self._other_bytes = 0, 0
+
+    def _follows_hole(self, packet: Packet) -> bool:
+        """Whether bytes before a packet belong to none."""
+        if packet.pos is None:
+            return False
+        if self._end is None:
+            return self._is_first_late(packet)
+        between = packet.pos - self._end - self._other_bytes - _PACKET_BYTES * self._others
+        if between > _CLUSTER_BYTES:
+            usual = median(self._usual) if self._usual else 0
+            if between > _CLUSTER_BYTES + 2 * max(0, usual):
+                return True
+        self._usual.append(between)
+        return False
+
+    def before(self, time: int | None, shift: int) -> list[int]:
+        """Times in ticks of the frames that were skipped between the last frame and the next.
+
+        Args:
+            time: Of the next frame; None if unknown.
+            shift: Ticks that were added to the times of its packets.
+        """
+        last, self._last_time = self._last_time, time
+        if self._lost_bytes and time is not None:
+            return self._before_first(time)
+        if last is None or time is None or time <= last or not self.applies:
+            return []
+        step = time - last
+        if self._steps and 2 * step < 3 * min(self._steps):  # nearly always, and fast
+            self._steps.append(step)
+            return []
+        period, is_constant = self._rate()
+        if not period or step < Fraction(3, 2) * period:
+            self._steps.append(step)
+            return []
+        reach = round((self._stream.codec_context.has_b_frames + _MAX_DISTANCE) * period)
+        if not self._has_hole(last - shift - reach, time - shift + reach):
+            self._steps.append(step)  # never recorded
+            return []
+        count = round(step / period) - 1
+        is_multiple = abs(step - (count + 1) * period) <= max(Fraction(2 * _ROUNDING), period / 8)
+        if not is_constant or not is_multiple or not 0 < count <= _MAX_LOST:
+            self.renumbered = True
+            return []
+        return [last + round(n * period) for n in range(1, count + 1)]
+
+    def _is_first_late(self, packet: Packet) -> bool:
+        """Whether packets may have been skipped before the first one that was found."""
+        if self._seen_time is None and self._is_matroska and packet.pos is not None:
+            usual = _CLUSTER_BYTES + self._other_bytes + _PACKET_BYTES * self._others
+            begin = end_of_header(self._path)
+            self._lost_bytes = 0 if begin is None else max(0, packet.pos - begin - usual)
+        return False
+
+    def _before_first(self, time: int) -> list[int]:
+        """Times of the frames that were skipped at the start of a file, which begins at 0."""
+        lost_bytes, self._lost_bytes = self._lost_bytes, 0
+        period = self._rate()[0]
+        count = round(time / period) if period else 0
+        if count <= 0 or count * _MIN_FRAME_BYTES > lost_bytes:  # or the file begins later
+            self.renumbered |= count > 0
+            return []
+        return [round(time - n * period) for n in range(count, 0, -1)]
+
+    def _rate(self) -> tuple[Fraction, bool]:
+        """How many ticks a frame lasts, and whether all last as long."""
+        if len(self._steps) < _MIN_STEPS:
+            return self._period, True
+        usual = Fraction(median(self._steps))
+        period = self._period
+        if not period or abs(usual - period) > _ROUNDING:  # the header is wrong
+            near = [step for step in self._steps if abs(step - usual) <= _ROUNDING]
+            period = Fraction(sum(near), len(near)) if near else usual
+        equal = sum(abs(step - period) <= _ROUNDING for step in self._steps)
+        return period, equal >= _MIN_SHARE * len(self._steps)
+
+    def _has_hole(self, start: int, end: int) -> bool:
+        known_by_codec = self._is_constant and self._end is None and not self._is_padded
+        return known_by_codec or any(
+            hole.times[0] <= end
+            and hole.times[1] >= start
+            and (hole.place is None or not _is_transport_stream(self._path, *hole.place))
+            for hole in self._holes
+        )
+
+
+def _is_transport_stream(path: str, start: int, end: int) -> bool:
+    """Whether a part of a file is packets of an MPEG transport stream; see ISO/IEC 13818-1."""
+    with open(path, "rb") as file:
+        file.seek(start)
+        data = file.read(end - start)
+    return any(
+        all(data[place] == _SYNC for place in range(len(data) - size, -1, -size))
+        for size in _TRANSPORT_PACKETS
+    )

@@ -1,0 +1,36 @@
+"""The structure of GIF files, whose header says nothing of their length."""
+
+from pathlib import Path
+
+from media import os_errors_as
+
+from .sources import MediaError
+
+_IMAGE, _EXTENSION, _TRAILER = 0x2C, 0x21, 0x3B
+_HAS_COLOURS = 0x80
+
+
+def is_whole_gif(path: Path) -> bool:
+    """Whether the blocks of a GIF follow each other up to the last one; see the GIF89a standard."""
+    with os_errors_as(MediaError, path), open(path, "rb") as file:
+        data = file.read()
+    try:
+        place = 13 + _colour_bytes(data[10])
+        while place < len(data) and data[place] != _TRAILER:
+            if data[place] == _IMAGE:
+                place += 11 + _colour_bytes(data[place + 9])
+            elif data[place] == _EXTENSION:
+                place += 2
+            else:
+                return False
+            while data[place]:  # the length of a part; the last one has none
+                place += 1 + data[place]
+            place += 1
+    except IndexError:
+        return False
+    return True
+
+
+def _colour_bytes(flags: int) -> int:
+    """Size of the table of colours that these flags announce."""
+    return 3 * 2 ** ((flags & 7) + 1) if flags & _HAS_COLOURS else 0

@@ -1,0 +1,66 @@
+"""The lock of an output folder: one run at a time writes there."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from media import MattingError, os_errors_as
+
+from .base import WriteError
+
+_LOCK_NAME = ".run.lock"
+
+
+class OutputsExistError(MattingError, FileExistsError):
+    """The folder holds files that the new outputs would overwrite or mix with."""
+
+
+class FolderLock:
+    """Exclusive lock on an output folder; released when the process exits.
+
+    On a disk without locks, the folder stays unlocked.
+
+    Args:
+        folder: The folder, which exists.
+
+    Raises:
+        OutputsExistError: Another run holds the lock.
+        WriteError: The folder cannot be accessed, or something else has the name of the lock.
+    """
+
+    def __init__(self, folder: Path):
+        self._path = folder / _LOCK_NAME
+        self._lock = FileLock(self._path, timeout=0)
+        with os_errors_as(WriteError, folder):
+            self._refuse_other_file()
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise OutputsExistError(
+                f"{folder}: another run is writing there; wait for it, or give another --output-dir"
+            ) from error
+        except (OSError, NotImplementedError):
+            return
+
+    def release(self) -> None:
+        """Release the lock. A second call is harmless."""
+        if not self._lock.is_locked:
+            return
+        if os.name != "nt":  # before others can lock the file; Windows removes no open file
+            with suppress(OSError):
+                self._path.unlink()
+        self._lock.release()
+        if os.name == "nt":
+            with suppress(OSError):
+                self._path.unlink()
+
+    def _refuse_other_file(self) -> None:
+        """Refuse a link, or a file with content: locking would empty it."""
+        try:
+            status = self._path.lstat()
+        except FileNotFoundError:
+            return
+        if self._path.is_symlink() or (self._path.is_file() and status.st_size):
+            raise WriteError(f"{self._path}: is not the lock of a run; move it away")
