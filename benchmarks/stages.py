@@ -120,11 +120,11 @@ class _Ready(nullcontext):
     """A loader whose batches are already read."""
 
     busy_seconds = 0.0
-    reads_images = False
 
     def __init__(self, batches: Sequence[FrameBatch]):
         super().__init__()
-        self.fitter = PlateFitter(FlatColour((0, 0, 0), (1, 1)), (1, 1), warn=_ignore)
+        self.src = FlatColour((0, 0, 0), (1, 1))
+        self.fitter = PlateFitter(self.src, (1, 1), warn=_ignore)
         self._batches = batches
 
     def __iter__(self) -> Iterator[FrameBatch]:

@@ -65,8 +65,8 @@ class PairLoader:
 
     Attributes:
         size: (height, width) of every batch.
+        src: The clip.
         fitter: Aligns and matches, and counts what it did.
-        reads_images: The clip is no video.
         busy_seconds: Time spent on reading, without waiting for the consumer.
 
     Raises:
@@ -93,9 +93,8 @@ class PairLoader:
         check_shape("the plate", bgr.name, bgr.size, src.size, stretch=stretch, warn=warn)
         self.size = size or src.size
         self.fitter = PlateFitter(src, self.size, align=align, match=match, warn=warn)
-        self.reads_images = src.time_base is None
         self.busy_seconds = 0.0
-        self._src, self._bgr, self._target = src, bgr, target
+        self.src, self._bgr, self._target = src, bgr, target
         self._batch_size = batch_size
         self._pin = pin
         self._stills: dict[str, Tensor] = {}
@@ -171,7 +170,7 @@ class PairLoader:
     def _pairs(self) -> Iterator["_Pair"]:
         bgrs = _held(self._bgr, lambda image: resize(image, self.size))
         targets = _looped(self._target, lambda image: cover(image, self.size))
-        for number, frame in enumerate(self._src):
+        for number, frame in enumerate(self.src):
             src, bgr = resize(frame.image, self.size), next(bgrs)
             fit = self.fitter.fit(src, bgr, self._check_open)
             yield _Pair(number, frame, src, bgr, next(targets), fit)

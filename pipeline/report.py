@@ -77,7 +77,7 @@ def report(
     result.bottleneck = explain(
         result.waited,
         on_cuda=device.type == "cuda",
-        images_in=loader.reads_images,
+        images_in=loader.src.time_base is None,
         aligned=result.alignment is not None,
         plate=times.preparing / seconds,
         repaired=result.mending is not None,
@@ -89,7 +89,7 @@ def report(
             f"{len(result.repeated_frames)} damaged frames repeat their neighbours; {where}"
         )
     writes_images = folder is not None and any(o.extension is not None for o in folder.outputs)
-    if writes_images and isinstance(clip := loader._src, VideoSource):
+    if writes_images and isinstance(clip := loader.src, VideoSource):
         _tell_times(result, clip)
     if folder is not None:
         folder.finish(given, _facts(result, status))

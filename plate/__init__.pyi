@@ -2,11 +2,11 @@ from .align import PlateAligner as PlateAligner
 from .align import warp_plates as warp_plates
 from .auto import AutoPlate as AutoPlate
 from .colour_match import PlateMatcher as PlateMatcher
-from .diagnose import Diagnosis as Diagnosis
-from .diagnose import Fault as Fault
-from .diagnose import PlateError as PlateError
-from .diagnose import diagnose as diagnose
-from .diagnose import inspect_plate as inspect_plate
+from .diagnosis import Diagnosis as Diagnosis
+from .diagnosis import Fault as Fault
+from .diagnosis import PlateError as PlateError
+from .diagnosis import diagnose as diagnose
+from .diagnosis import inspect_plate as inspect_plate
 from .fitter import PlateFit as PlateFit
 from .fitter import PlateFitter as PlateFitter
 from .names import AlignMode as AlignMode
