@@ -61,6 +61,11 @@ class DamageTracker:
 
     Attributes:
         frames: Frames so far, lost ones included.
+        lost: Lost frames so far.
+        missing: Packets of a bare bitstream, which has no times, that gave no frame; they cannot be
+            told from frames that are shown twice, so that nothing takes their place.
+        damaged: Frames so far of which the decoder says that parts are damaged.
+        joints: Places in the file at which a recording follows another.
         discarded: Packets that the file marks as not to be shown.
         last_time: Time of the last frame in ticks.
         clock_shift: Ticks added to the times of the current recording.
@@ -80,7 +85,8 @@ class DamageTracker:
         self._one_frame_per_packet = stream.codec_context.name in _ONE_FRAME_PER_PACKET
         self.clock_shift = 0
         self._last_dts: int | None = None
-        self.frames = 0
+        self.frames = self.lost = self.missing = self.damaged = 0
+        self.joints: list[int] = []
         self.discarded = 0
         self.last_time: int | None = None
         self._reset()
@@ -126,6 +132,7 @@ class DamageTracker:
         yield from self.finish()
         self._stream.codec_context.flush_buffers()
         self._reset()
+        self.joints.append(packet.pos or 0)
         rate, tick = self._stream.average_rate, self._stream.time_base
         if self.last_time is not None and packet.pts is not None and rate and tick:
             self.clock_shift = self.last_time + round(1 / rate / tick) - packet.pts
@@ -144,7 +151,7 @@ class DamageTracker:
     def lost_at(self, times: list[int]) -> Iterator[Decoded]:
         """Lost frames whose packets were skipped; they stand before the last frame given out."""
         for time in times:
-            self.frames += 1
+            self.frames, self.lost = self.frames + 1, self.lost + 1
             yield None, time
 
     def _expect(self, packet: Packet) -> None:
@@ -153,7 +160,9 @@ class DamageTracker:
             self._start = packet.pts or 0  # AVI has no times
         if packet.is_discard:
             self.discarded += 1
-        elif packet.pts is not None:
+        elif packet.pts is None:
+            self.missing += self._one_frame_per_packet and packet.size > 0
+        else:
             # Frames before the start refer to frames that are missing; players skip them.
             if self._start is not None and packet.pts >= self._start:
                 heapq.heappush(self._expected_times, packet.pts)
@@ -165,6 +174,7 @@ class DamageTracker:
     def _receive(self, frame: av.VideoFrame) -> Iterator[Decoded]:
         """Take a frame from the decoder."""
         if frame.pts is None:
+            self.missing -= 2 if frame.interlaced_frame else 1  # a packet for each field
             for _ in range(self._errors):
                 yield self._emit_lost(None)
             yield self._emit(frame, None)
@@ -242,6 +252,8 @@ class DamageTracker:
 
     def _emit(self, frame: av.VideoFrame | None, time: int | None) -> Decoded:
         self.frames += 1
+        self.lost += frame is None
+        self.damaged += frame is not None and frame.is_corrupt
         if time is not None:
             self.last_time = time = time + self.clock_shift
         return frame, time

@@ -19,8 +19,6 @@ from media.ffmpeg import ReferringFileError
 
 from .damage import DamagedError, DamageTracker, Decoded, may_start_mid_stream
 from .gaps import SkippedFrames
-from .gif import is_whole_gif
-from .mp4 import is_chain_broken
 from .sources import MediaError
 
 #: FFmpeg's names of formats whose packets may lack presentation times.
@@ -37,6 +35,8 @@ _STATISTICS_TAG = "_STATISTICS_WRITING_APP"
 #: Frames by which a duration in the header may exceed the frames that were read, without a warning:
 #: it may start before the first frame.
 _MAX_EXCESS_FRAMES = 4
+#: FFmpeg's name of a format whose header counts the frames.
+_EXACT_FORMAT = "mxf"
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -156,6 +156,9 @@ def _warn_of_losses(
             f"{path}: damaged; frames are missing, and the times of the others do not say how "
             "many: those after them have lower numbers"
         )
+    if tracker.damaged:
+        count = f"{tracker.damaged} frames are" if tracker.damaged > 1 else "one frame is"
+        warn(f"{path}: {count} damaged in parts, and used as they are")
     stream = container.streams.best("video")
     assert isinstance(stream, VideoStream)
     promised = _promised_frames(container, stream, tracker)
@@ -164,11 +167,9 @@ def _warn_of_losses(
             f"{path}: the header promises {promised} frames, {tracker.frames} could be read; "
             "the file may be cut off"
         )
-    elif (container.format.name == "gif" and not is_whole_gif(path)) or (
-        skipped.is_fragmented and is_chain_broken(path)
-    ):
+    elif tracker.missing > tracker.lost or skipped.may_differ(tracker.lost, tracker.joints):
         warn(
-            f"{path}: cut off or damaged; it may have held more than the {tracker.frames} frames "
+            f"{path}: cut off or damaged; it may have held other frames than the {tracker.frames} "
             "that could be read"
         )
 
@@ -218,7 +219,10 @@ def _promised_frames(container: InputContainer, stream: VideoStream, tracker: Da
     covered = (tracker.last_time - start) * stream.time_base + 1 / rate
     if stream.frames and is_avi:
         return tracker.frames + stream.frames - round(covered * rate)
-    exceeds = seconds - covered > max(seconds / 20, _MAX_EXCESS_FRAMES / rate)
+    allowed = max(seconds / 20, _MAX_EXCESS_FRAMES / rate)
+    if container.format.name.startswith(_EXACT_FORMAT):
+        allowed = 1 / rate / 2
+    exceeds = seconds - covered > allowed
     return round(tracker.frames * seconds / covered) if exceeds else 0
 
 

@@ -2,12 +2,15 @@
 
 Where a file is damaged, a demuxer silently continues at the next place that it recognizes. The
 frames in between leave a gap in time. So do frames that were never recorded; but only skipped ones
-leave bytes in the file that belong to no packet, or packets marked as corrupt.
+leave bytes in the file that belong to no packet, packets marked as corrupt, or parts of the file
+that do not follow each other.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 
@@ -15,15 +18,19 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from .breaks import find_breaks
 from .matroska import end_of_header
 from .mp4 import is_fragmented
+from .transport import SYNC
 
 #: FFmpeg's names of formats in which it looks for the next packet, rather than having an index.
 _SEARCHED_FORMATS = ("matroska", "flv", "mpegts", "mpeg", "nut", "asf", "ogg")
 #: Of these, the one that has padding between packets, but marks what is corrupt.
 _PADDED_FORMAT = "mpegts"
-#: Bytes of a packet of MPEG transport streams, without and with a time, and the first of them.
-_TRANSPORT_PACKETS, _SYNC = (188, 192), 0x47
+#: Bytes of a packet of MPEG transport streams, without and with a time.
+_TRANSPORT_PACKETS = (188, 192)
+#: Bytes of the longest of them, with all that may go with it.
+_PACKET_OF_STREAM = 204
 #: Codecs of which every second has the same number of frames.
 _CONSTANT_RATE_CODECS = ("mpeg1video", "mpeg2video")
 #: Bytes between two packets that are no damage: for what begins a cluster, and for each packet.
@@ -60,7 +67,6 @@ class SkippedFrames:
 
     Attributes:
         applies: Demuxers of this format may skip packets; otherwise it finds nothing.
-        is_fragmented: The file is a fragmented MP4.
         renumbered: Frames are missing, and it is not known how many, as the rate varies.
 
     Args:
@@ -72,8 +78,9 @@ class SkippedFrames:
         self.renumbered = False
         self._stream, self._path = stream, container.name
         name = container.format.name
-        self.is_fragmented = name.startswith("mov") and is_fragmented(Path(self._path))
-        self.applies = self.is_fragmented or name.startswith(_SEARCHED_FORMATS)
+        in_fragments = name.startswith("mov") and is_fragmented(Path(self._path))
+        self.applies = in_fragments or name.startswith(_SEARCHED_FORMATS)
+        self._format = name
         self._is_matroska = name.startswith("matroska")
         self._is_padded = name.startswith(_PADDED_FORMAT)
         self._is_constant = stream.codec_context.name in _CONSTANT_RATE_CODECS
@@ -88,7 +95,12 @@ class SkippedFrames:
         self._holes: deque[_Hole] = deque(maxlen=4 * _STEPS)
         self._steps: deque[int] = deque(maxlen=_STEPS)
         self._seen_time: int | None = None  # of the last packet
-        self._last_time: int | None = None  # of the last frame
+        self._last_time: int | None = None  # the latest of a frame
+        self._late = 0  # frames since then that claim to be earlier
+        self._all_late = 0
+        self._places: deque[tuple[int, int, int]] = deque(maxlen=4 * _STEPS)
+        self._filled: list[tuple[int, int]] = []  # parts of the file whose frames were found
+        self._found = 0  # frames
 
     def see(self, packet: Packet) -> None:
         """Note a packet of any stream, in the order of the file."""
@@ -107,6 +119,8 @@ class SkippedFrames:
                     place = (self._end or 0, packet.pos or 0)
                 self._holes.append(_Hole((min(before, time), max(before, time)), place))
             self._seen_time = time
+            if packet.pos is not None:
+                self._places.append((time, packet.pos, packet.pos + packet.size))
         self._end = None if packet.pos is None else packet.pos + packet.size
         self._others, self._other_bytes = 0, 0
 
@@ -131,10 +145,16 @@ class SkippedFrames:
             time: Of the next frame; None if unknown.
             shift: Ticks that were added to the times of its packets.
         """
-        last, self._last_time = self._last_time, time
-        if self._lost_bytes and time is not None:
+        if time is None or not self.applies:
+            return []
+        last, late = self._last_time, self._late
+        if last is not None and time <= last:  # damage may give a packet a wrong time
+            self._late, self._all_late = self._late + 1, self._all_late + 1
+            return []
+        self._last_time, self._late = time, 0
+        if self._lost_bytes:
             return self._before_first(time)
-        if last is None or time is None or time <= last or not self.applies:
+        if last is None:
             return []
         step = time - last
         if self._steps and 2 * step < 3 * min(self._steps):  # nearly always, and fast
@@ -145,7 +165,8 @@ class SkippedFrames:
             self._steps.append(step)
             return []
         reach = round((self._stream.codec_context.has_b_frames + _MAX_DISTANCE) * period)
-        if not self._has_hole(last - shift - reach, time - shift + reach):
+        around = last - shift - reach, time - shift + reach
+        if not self._has_hole(*around) and not self._has_break(*around):
             self._steps.append(step)  # never recorded
             return []
         count = round(step / period) - 1
@@ -153,7 +174,43 @@ class SkippedFrames:
         if not is_constant or not is_multiple or not 0 < count <= _MAX_LOST:
             self.renumbered = True
             return []
-        return [last + round(n * period) for n in range(1, count + 1)]
+        self._filled.append(self._part(*around))
+        self._found += max(0, count - late)
+        return [last + round(n * period) for n in range(1 + late, count + 1)]
+
+    @cached_property
+    def _breaks(self) -> list[int]:
+        """Places where the structure of the file breaks off; searched for when first needed."""
+        return find_breaks(Path(self._path), self._format, self._stream.id)
+
+    def _part(self, start: int, end: int) -> tuple[int, int]:
+        """The part of the file with the last packets of some times, as far as they are known."""
+        places = [place for place in self._places if start <= place[0] <= end]
+        return min((p[1] for p in places), default=0), max((p[2] for p in places), default=0)
+
+    def _has_break(self, start: int, end: int) -> bool:
+        begin, stop = self._part(start, end)
+        return any(begin <= place <= stop for place in self._breaks)
+
+    def may_differ(self, lost: int, joints: Sequence[int]) -> bool:
+        """Whether the file may have held other frames, without a word of that yet.
+
+        It is known when the file has been read.
+
+        Args:
+            lost: Frames that are known to be lost.
+            joints: Places at which recordings were joined, each with counters of its own.
+        """
+        if self.renumbered:
+            return False
+        unknown = [
+            place
+            for place in self._breaks
+            if not any(begin <= place <= stop for begin, stop in self._filled)
+            and not any(abs(place - joint) <= _PACKET_OF_STREAM for joint in joints)
+        ]
+        is_told = lost > self._found and not self._all_late
+        return bool(unknown) and (not is_told or unknown[-1] >= (self._end or 0))
 
     def _is_first_late(self, packet: Packet) -> bool:
         """Whether packets may have been skipped before the first one that was found."""
@@ -171,6 +228,8 @@ class SkippedFrames:
         if count <= 0 or count * _MIN_FRAME_BYTES > lost_bytes:  # or the file begins later
             self.renumbered |= count > 0
             return []
+        self._filled.append((0, self._places[0][1] if self._places else 0))
+        self._found += count
         return [round(time - n * period) for n in range(count, 0, -1)]
 
     def _rate(self) -> tuple[Fraction, bool]:
@@ -201,6 +260,6 @@ def _is_transport_stream(path: str, start: int, end: int) -> bool:
         file.seek(start)
         data = file.read(end - start)
     return any(
-        all(data[place] == _SYNC for place in range(len(data) - size, -1, -size))
+        all(data[place] == SYNC for place in range(len(data) - size, -1, -size))
         for size in _TRANSPORT_PACKETS
     )

@@ -1,5 +1,6 @@
 """The structure of GIF files, whose header says nothing of their length."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from media import os_errors_as
@@ -10,8 +11,11 @@ _IMAGE, _EXTENSION, _TRAILER = 0x2C, 0x21, 0x3B
 _HAS_COLOURS = 0x80
 
 
-def is_whole_gif(path: Path) -> bool:
-    """Whether the blocks of a GIF follow each other up to the last one; see the GIF89a standard."""
+def breaks(path: Path) -> Iterator[int]:
+    """Where the blocks of a GIF do not follow each other up to the last one.
+
+    See the GIF89a standard.
+    """
     with os_errors_as(MediaError, path), open(path, "rb") as file:
         data = file.read()
     try:
@@ -22,13 +26,13 @@ def is_whole_gif(path: Path) -> bool:
             elif data[place] == _EXTENSION:
                 place += 2
             else:
-                return False
+                yield place
+                return
             while data[place]:  # the length of a part; the last one has none
                 place += 1 + data[place]
             place += 1
     except IndexError:
-        return False
-    return True
+        yield len(data)
 
 
 def _colour_bytes(flags: int) -> int:

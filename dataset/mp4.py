@@ -13,16 +13,16 @@ _BOXES = frozenset(
 
 def is_fragmented(path: Path) -> bool:
     """Whether the index of a file is spread over it, so that a demuxer may lose parts."""
-    return any(kind == b"moof" for kind in _boxes(path))
+    return any(kind == b"moof" for kind, _ in _boxes(path))
 
 
-def is_chain_broken(path: Path) -> bool:
-    """Whether the boxes of a file do not follow each other up to its end."""
-    return any(kind is None for kind in _boxes(path))
+def breaks(path: Path) -> Iterator[int]:
+    """Where the boxes of a file do not follow each other up to its end."""
+    return (place for kind, place in _boxes(path) if kind is None)
 
 
-def _boxes(path: Path) -> Iterator[bytes | None]:
-    """The kinds of the boxes at the top level, and None where the chain of them breaks."""
+def _boxes(path: Path) -> Iterator[tuple[bytes | None, int]]:
+    """Kind and place of the boxes at the top level; None where the chain of them breaks."""
     end, place = os.path.getsize(path), 0
     with open(path, "rb") as file:
         while place < end:
@@ -32,8 +32,8 @@ def _boxes(path: Path) -> Iterator[bytes | None]:
                 (size,) = struct.unpack(">Q", file.read(8).ljust(8, b"\0"))
             elif size == 0 and kind in _BOXES:
                 size = end - place  # up to the end
-            place += size
-            if kind not in _BOXES or size < 8 or place > end:
-                yield None
+            if kind not in _BOXES or size < 8 or place + size > end:
+                yield None, place
                 return
-            yield kind
+            yield kind, place
+            place += size

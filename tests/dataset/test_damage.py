@@ -76,7 +76,8 @@ def test_an_avi_that_is_cut_off_is_told(folder, codec):
     assert run(folder, video_src="clip.avi").returncode == 0
     written = numbers(folder / "out/com")
     assert written == sorted(written) and 50 < len(written) < 60
-    (warning,) = report(folder / "out")["warnings"]
+    *others, warning = report(folder / "out")["warnings"]
+    assert all("one frame is damaged in parts" in other for other in others)
     promised, read = map(int, re.search(r"promises (\d+) frames, (\d+) could", warning).groups())
     assert read == len(written) and promised in (59, 60)
 
