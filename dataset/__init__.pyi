@@ -2,6 +2,7 @@ from .animation import AnimatedWebp as AnimatedWebp
 from .clip_frame import ClipFrame as ClipFrame
 from .colour import FlatColour as FlatColour
 from .colour import parse_colour as parse_colour
+from .colourspace import ColourSpace as ColourSpace
 from .folder import ImageFolder as ImageFolder
 from .folder import frames_in as frames_in
 from .images import StillImage as StillImage

@@ -62,7 +62,7 @@ class AnimatedWebp(FrameSource):
                     raise MediaError(
                         f"{self.name}: frame {number} of this animation cannot be read"
                     ) from error
-                yield Frame(pixels, time * _MILLISECOND)
+                yield Frame(pixels, time=time * _MILLISECOND)
                 time += duration
 
 

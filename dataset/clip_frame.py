@@ -9,6 +9,7 @@ from av.error import FFmpegError
 
 from media import Warn, format_time, os_errors_as
 
+from .colourspace import ColourSpace
 from .decode import SEEK_MARGINS, UNTIMED_FORMATS, open_video
 from .images import is_image_name
 from .sources import Frame, FrameSource, MediaError, refuse_pipe
@@ -26,6 +27,7 @@ class ClipFrame(FrameSource):
         path: The clip.
         time: In seconds.
         warn: Called with one sentence for each oddity that the user should know about.
+        space: The colour space of the clip.
 
     Raises:
         MediaError: The clip ends before that time, or cannot be read.
@@ -33,12 +35,12 @@ class ClipFrame(FrameSource):
 
     still = True
 
-    def __init__(self, path: Path, time: Fraction, warn: Warn):
+    def __init__(self, path: Path, time: Fraction, warn: Warn, space: ColourSpace | None = None):
         with os_errors_as(MediaError, path):
             if path.is_dir() or is_image_name(path):
                 raise MediaError(f"{path}: has no times; name the image itself, without @")
         refuse_pipe(path)
-        clip = VideoSource(path, warn)
+        clip = VideoSource(path, warn, space=space)
         self.name = f"{path}@{format_time(time)}"
         self.size = clip.size
         self._frame = _find_by_seek(clip, time) or _find_by_decoding(clip, time)

@@ -1,5 +1,6 @@
 """Images with more than 8 bits a channel, which Pillow reduces to 8."""
 
+import struct
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,19 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from media import Warn
+
+from .limits import check_pixels
 from .png import PngChunks
 from .sources import MediaError
 
 #: TIFF tags: bits a channel, meaning of 0, planar or interleaved, meaning of extra channels.
 _BITS, _PHOTOMETRIC, _PLANES, _EXTRA = 258, 262, 284, 338
 _WHITE_IS_ZERO, _PREMULTIPLIED = 0, 1
+#: Places in a DPX (SMPTE ST 268): width and height, and the transfer of the first element.
+_DPX_SIZE, _DPX_TRANSFER = 772, 801
+#: Printing density, logarithmic.
+_DPX_LOGS = (1, 3)
 
 
 def is_deep(image: Image.Image, data: bytes) -> bool:
@@ -84,6 +92,34 @@ def read_deep(path: Path, image: Image.Image, data: bytes) -> tuple[np.ndarray, 
         colours = np.round(colours * (0xFFFF / np.maximum(decoded[..., 3:], 1)).clip(1))
         colours = np.minimum(colours, 0xFFFF).astype(np.uint16)
     return np.ascontiguousarray(colours), image.format == "TIFF"  # OpenCV turned it
+
+
+def read_dpx(path: Path, data: bytes, warn: Warn) -> np.ndarray:
+    """Decode a DPX image.
+
+    Args:
+        path: The file.
+        data: Its content.
+        warn: Told if its levels are logarithmic.
+
+    Returns:
+        (H, W, 3), RGB: uint16, or uint8 for 8 bits a channel.
+
+    Raises:
+        MediaError: It cannot be decoded.
+    """
+    from .video import VideoSource  # imports this package's images
+
+    place = ">II" if data[:1] == b"S" else "<II"
+    size = struct.unpack_from(place, data, _DPX_SIZE) if len(data) > 2048 else (0, 0)
+    check_pixels(path, size, len(data), deep=True, form="DPX")
+    if data[_DPX_TRANSFER] in _DPX_LOGS:
+        warn(
+            f"{path}: tagged as the log of film, which is used as it is; name its colour space "
+            "with --input-colorspace"
+        )
+    (frame,) = islice(VideoSource(path, lambda message: None), 1)
+    return frame.image
 
 
 def find_exif(image: Image.Image, chunks: PngChunks) -> None:

@@ -12,10 +12,11 @@ import numpy as np
 
 from media import Warn, os_errors_as, prefetch
 
-from .images import is_frame_name, is_image_name, read_image
+from .colourspace import ColourSpace
+from .images import is_frame_name, is_image_name, read_pixels
 from .names import Numbers, copies_in, in_order, overlap, sequences_in
 from .patterns import is_pattern, matching
-from .sources import Frame, FrameSource, MediaError
+from .sources import Frame, FrameSource, MediaError, to_levels
 from .threads import spare_threads
 
 #: Sequences to name at most in a message.
@@ -223,24 +224,41 @@ class ImageFolder(FrameSource):
         paths: At least one file.
         name: Name in messages.
         warn: Called once for each kind of colour profile that cannot be applied.
+        space: The colour space of images without a profile.
     """
 
-    def __init__(self, paths: Sequence[Path], *, name: str, warn: Warn = _ignore_warning):
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        name: str,
+        warn: Warn = _ignore_warning,
+        space: ColourSpace | None = None,
+    ):
+        self._space = space or ColourSpace()
         self._warn = _once_a_kind(warn)
         self.paths = list(paths)
         self._threads = spare_threads()  # now: a run changes PyTorch's number
         self.name = name
         self.length_hint = len(self.paths)
-        self.size = read_image(self.paths[0], self._warn).shape[:2]
+        first = self.read(0)
+        self.size, self.deep = first.shape[:2], first.dtype != np.uint8
 
     @classmethod
-    def open(cls, folder: Path, warn: Warn, besides: Sequence[Path] = ()) -> "ImageFolder":
+    def open(
+        cls,
+        folder: Path,
+        warn: Warn,
+        besides: Sequence[Path] = (),
+        space: ColourSpace | None = None,
+    ) -> "ImageFolder":
         """The images of a folder in the order of their numbers.
 
         Args:
             folder: The folder, or a pattern of names in it, as for :func:`frames_in`.
             warn: Called for gaps in a numbered sequence, and for images that may not be frames.
             besides: As in :func:`frames_in`.
+            space: The colour space of images without a profile.
 
         Raises:
             MediaError: The folder holds no images, or several sequences.
@@ -268,18 +286,23 @@ class ImageFolder(FrameSource):
                 f"{folder}: number {missing[0]}{more} missing; the frames are used without a gap, "
                 "and the output is numbered without a gap"
             )
-        return cls(paths, name=str(folder), warn=warn)
+        return cls(paths, name=str(folder), warn=warn, space=space)
 
-    def _read(self, path: Path) -> np.ndarray:
-        return read_image(path, self._warn)
+    def read(self, number: int) -> np.ndarray:
+        """The levels of a frame by its number: (H, W, 3), uint8 or uint16."""
+        return to_levels(read_pixels(self.paths[number], self._warn, self._space))
+
+    def _read(self, path: Path) -> Frame:
+        return Frame.of(read_pixels(path, self._warn, self._space))
 
     def __iter__(self) -> Iterator[Frame]:
-        images = prefetch(self._read, self.paths, self._threads, name="read")
-        for number, (path, image) in enumerate(zip(self.paths, images, strict=True)):
+        frames = prefetch(self._read, self.paths, self._threads, name="read")
+        for number, (path, frame) in enumerate(zip(self.paths, frames, strict=True)):
+            image = frame.image
             if image.shape[:2] != self.size:
                 height, width = self.size
                 raise MediaError(
                     f"{path}: frame {number} is {image.shape[1]}x{image.shape[0]}, "
                     f"the frames before it are {width}x{height}; resize them to one size"
                 )
-            yield Frame(image)
+            yield frame

@@ -14,11 +14,13 @@ from PIL import Image, ImageCms
 
 from media import Warn
 
-from .deep import find_exif, is_deep, read_deep
+from .colourspace import ColourSpace
+from .deep import find_exif, is_deep, read_deep, read_dpx
+from .floats import EXR_SIGNATURE, is_float_tiff, read_exr, read_float_tiff
 from .limits import check_file_size, check_pixels
 from .png import SIGNATURE, PngChunks
 from .profiles import ProfileError, deep_to_srgb, transform_to_srgb
-from .sources import Frame, FrameSource, MediaError, refuse_pipe
+from .sources import Frame, FrameSource, MediaError, refuse_pipe, to_levels
 
 #: Pixels up to which Pillow opens an image without a warning; check_pixels has the real limit.
 _MAX_PIXELS = 2**30
@@ -37,7 +39,7 @@ IMAGE_EXTENSIONS = frozenset(
     (
         *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".bmp", ".dib"),
         *(".heic", ".heif", ".tga", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".j2c"),
-        *(".jpc", ".jpf", ".jpx", ".pcx", ".qoi"),
+        *(".jpc", ".jpf", ".jpx", ".pcx", ".qoi", ".exr", ".dpx"),
     )
 )
 #: Extensions of formats that are videos more often than images.
@@ -63,7 +65,19 @@ def _ignore_warning(message: str) -> None:
     """For callers that need no warnings."""
 
 
-def read_image(path: Path, warn: Warn = _ignore_warning) -> np.ndarray:
+_AUTO = ColourSpace()
+
+
+def read_image(path: Path, warn: Warn = _ignore_warning, space: ColourSpace = _AUTO) -> np.ndarray:
+    """Read an image as levels; see :func:`read_pixels`.
+
+    Returns:
+        (H, W, 3), RGB: uint16 for files with more than 8 bits a channel, else uint8.
+    """
+    return to_levels(read_pixels(path, warn, space))
+
+
+def read_pixels(path: Path, warn: Warn = _ignore_warning, space: ColourSpace = _AUTO) -> np.ndarray:
     """Read an image upright (EXIF orientation applied), without its alpha.
 
     An image with an embedded colour profile is converted to sRGB.
@@ -71,9 +85,10 @@ def read_image(path: Path, warn: Warn = _ignore_warning) -> np.ndarray:
     Args:
         path: The file.
         warn: Called if the profile cannot be applied.
+        space: The colour space of images without a profile.
 
     Returns:
-        (H, W, 3), RGB: uint16 for files with more than 8 bits a channel, else uint8.
+        (H, W, 3), RGB, as a :class:`ColourSpace` returns them.
 
     Raises:
         MediaError: The file is missing, or does not hold an image that can be read.
@@ -81,7 +96,7 @@ def read_image(path: Path, warn: Warn = _ignore_warning) -> np.ndarray:
     refuse_pipe(path)
     try:
         check_file_size(path)
-        return _decode(path, path.read_bytes(), warn)
+        return _decode(path, path.read_bytes(), warn, space)
     except MediaError:
         raise
     except MemoryError as error:
@@ -91,7 +106,16 @@ def read_image(path: Path, warn: Warn = _ignore_warning) -> np.ndarray:
         raise MediaError(f"{path}: {reason or 'not a readable image'}") from error
 
 
-def _decode(path: Path, data: bytes, warn: Warn) -> np.ndarray:
+def _decode(path: Path, data: bytes, warn: Warn, space: ColourSpace) -> np.ndarray:
+    if data.startswith(EXR_SIGNATURE):
+        pixels, has_alpha = read_exr(path, data)
+        if has_alpha:
+            warn(f"{path}: {_ALPHA_IGNORED}")
+        return space(pixels)
+    if data.startswith(_DPX_SIGNATURES):
+        return space(read_dpx(path, data, warn))
+    if is_float_tiff(data):
+        return space(read_float_tiff(path, data))
     with open_image(data) as image:
         deep, form = is_deep(image, data), image.format or ""
         check_pixels(path, image.size, len(data), deep=deep, form=form)
@@ -106,13 +130,16 @@ def _decode(path: Path, data: bytes, warn: Warn) -> np.ndarray:
                     pixels = deep_to_srgb(pixels, profile, grey=grey)
                 except ProfileError as error:
                     warn(f"{path}: {error}; {_KEPT}")
+            pixels = pixels if profile else space(pixels)
             return turn(pixels, *((0, 0, 0) if turned else _turn_of(image)))
         if image.mode in ("F", "I"):
             raise MediaError(f"{path}: 32 bits a channel; save it with 8 or 16")
         image.load()  # before the EXIF block is read, whose errors are ignored
         if chunks and _may_lack_rows(image, chunks) and not chunks.is_whole():
             raise ValueError("truncated")
-        return turn(to_rgb(image, path, warn), *_turn_of(image))
+        pixels = to_rgb(image, path, warn)
+        pixels = pixels if image.info.get("icc_profile") else space(pixels)
+        return turn(pixels, *_turn_of(image))
 
 
 def _may_lack_rows(image: Image.Image, chunks: PngChunks) -> bool:
@@ -135,8 +162,16 @@ def count_images(path: Path) -> int:
 
 
 def is_opaque(path: Path) -> bool:
-    """Whether a readable image has no alpha, or an alpha of 255 everywhere."""
-    with open_image(path.read_bytes()) as image:
+    """Whether a readable image has no alpha, or an alpha of 255 everywhere.
+
+    Images of floats count as opaque: :func:`read_pixels` warns of their alpha.
+    """
+    if path.suffix.lower() in _WITHOUT_PILLOW:
+        return True
+    data = path.read_bytes()
+    if is_float_tiff(data):
+        return True
+    with open_image(data) as image:
         if not image.has_transparency_data:
             return True
         return image.convert("RGBA").getchannel("A").getextrema()[0] == 255
@@ -144,6 +179,9 @@ def is_opaque(path: Path) -> bool:
 
 _ORIENTATION = 0x0112
 _KEPT = "its colours are used as if they were sRGB"
+_ALPHA_IGNORED = "has an alpha channel, which is ignored"
+_DPX_SIGNATURES = (b"SDPX", b"XPDS")
+_WITHOUT_PILLOW = (".exr", ".dpx")
 
 
 def open_image(data: bytes) -> Image.Image:
@@ -229,10 +267,11 @@ class StillImage(FrameSource):
 
     still = True
 
-    def __init__(self, path: Path, warn: Warn = _ignore_warning):
+    def __init__(self, path: Path, warn: Warn = _ignore_warning, space: ColourSpace = _AUTO):
         self.name = str(path)
-        self._frame = Frame(read_image(path, warn))
+        self._frame = Frame(read_image(path, warn, space))
         self.size = self._frame.image.shape[:2]
+        self.deep = self._frame.image.dtype != np.uint8
 
     def __iter__(self) -> Iterator[Frame]:
         yield self._frame

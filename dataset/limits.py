@@ -8,6 +8,8 @@ from .sources import MediaError
 _MAX_BYTES = 1536 * 2**20
 #: Bytes of memory a pixel, with 8 and with 16 bits a channel: what the decoder holds, and RGB.
 _PIXEL_BYTES, _DEEP_PIXEL_BYTES = 7, 14
+#: The same for floats, with levels for the network beside them.
+_FLOAT_PIXEL_BYTES = 46
 #: Pixels above which an image is refused whose file has fewer bytes than a thousandth of its RGB
 #: levels: no camera and no renderer makes such a file.
 _MAX_EMPTY_PIXELS, _MAX_RATIO = 2**26, 1000
@@ -28,7 +30,15 @@ def check_file_size(path: Path) -> None:
         )
 
 
-def check_pixels(path: Path, size: tuple[int, int], stored: int, *, deep: bool, form: str) -> None:
+def check_pixels(
+    path: Path,
+    size: tuple[int, int],
+    stored: int,
+    *,
+    deep: bool,
+    form: str,
+    floats: bool = False,
+) -> None:
     """Check that an image can be decoded within the limits.
 
     Args:
@@ -37,17 +47,20 @@ def check_pixels(path: Path, size: tuple[int, int], stored: int, *, deep: bool, 
         stored: Bytes in its file.
         deep: It has 16 bits a channel.
         form: Pillow's name of its format.
+        floats: It has floats.
 
     Raises:
         MediaError: It cannot.
     """
     pixels = size[0] * size[1]
-    most = _MAX_BYTES // (_DEEP_PIXEL_BYTES if deep else _PIXEL_BYTES)
+    bits = "floats" if floats else f"{16 if deep else 8} bits"
+    bytes_each = _DEEP_PIXEL_BYTES if deep else _PIXEL_BYTES
+    most = _MAX_BYTES // (_FLOAT_PIXEL_BYTES if floats else bytes_each)
     claimed = f"{size[0]}x{size[1]} pixels"
     if pixels > most:
         raise MediaError(
             f"{path}: {claimed} are too many; at most {most // 10**6} megapixels with "
-            f"{16 if deep else 8} bits are read, so scale it down"
+            f"{bits} are read, so scale it down"
         )
     impossible = form in ("JPEG", "MPO") and pixels > 10**6 and pixels > _MAX_JPEG_PIXELS * stored
     if impossible or (pixels > _MAX_EMPTY_PIXELS and 3 * pixels > _MAX_RATIO * stored):

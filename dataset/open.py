@@ -7,6 +7,7 @@ from pathlib import Path
 from media import Warn, os_errors_as
 
 from .animation import AnimatedWebp
+from .colourspace import ColourSpace
 from .folder import ImageFolder, beside
 from .images import (
     StillImage,
@@ -35,6 +36,7 @@ def open_source(
     hold: bool = True,
     on_card: bool = False,
     besides: Sequence[Path] = (),
+    space: ColourSpace | None = None,
 ) -> FrameSource:
     """Open a video file, a folder of images, a sequence of images, or an image.
 
@@ -44,46 +46,47 @@ def open_source(
         hold: An image file stands for every frame; otherwise it is a clip of one frame.
         on_card: Decode a video on an NVIDIA card if there is one that can.
         besides: Images that the run uses for something else; see :meth:`ImageFolder.open`.
+        space: The colour space of what has no profile; by default that of floats is linear.
 
     Raises:
         MediaError: There is nothing that can be read.
     """
-    path = Path(path)
+    path, space = Path(path), space or ColourSpace()
     with os_errors_as(MediaError, path, ValueError):
         if path.is_dir():
-            return ImageFolder.open(path, warn, besides)
+            return ImageFolder.open(path, warn, besides, space)
         if not path.exists():
             if is_pattern(path) and (is_frame_name(path) or path.suffix in ("", ".*")):
-                return ImageFolder.open(path, warn, besides)
+                return ImageFolder.open(path, warn, besides, space)
             raise _not_found(path)
         refuse_pipe(path)
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: the file is empty; expected a video or an image")
     count = count_images(path) if is_frame_name(path) else 0
     if is_image_name(path) or (is_moving_name(path) and count == 1):
-        return _open_image(path, count, warn, hold)
-    return VideoSource(path, warn, on_card=on_card)
+        return _open_image(path, count, warn, hold, space)
+    return VideoSource(path, warn, on_card=on_card, space=space)
 
 
-def _open_image(path: Path, count: int, warn: Warn, hold: bool) -> FrameSource:
+def _open_image(path: Path, count: int, warn: Warn, hold: bool, space: ColourSpace) -> FrameSource:
     """An image, or an animation in a format of images."""
     if count > 1 and not hold:
         kind = path.read_bytes()[:12]
         if kind.startswith(SIGNATURE):
-            return VideoSource(path, warn)
+            return VideoSource(path, warn, space=space)
         if kind[8:] == b"WEBP":
             return AnimatedWebp(path, warn)
     if count > 1:
         warn(f"{path}: holds {count} images, and only the first is used")
     if hold:
-        return StillImage(path, warn)
+        return StillImage(path, warn, space)
     if sequence := beside(path):
         pattern = path.with_name(sequence.pattern)
         warn(
             f"{path}: only this image is read, though it is one of {len(sequence.paths)} that are "
             f"numbered as {sequence.pattern}; to read all of them, give {pattern}"
         )
-    return ImageFolder([path], name=str(path), warn=warn)
+    return ImageFolder([path], name=str(path), warn=warn, space=space)
 
 
 def _not_found(path: Path) -> MediaError:

@@ -14,7 +14,6 @@ from av.video.stream import VideoStream
 from .damage import may_start_mid_stream
 from .decode import SEEK_MARGINS, UNTIMED_FORMATS, open_video
 from .folder import ImageFolder
-from .images import read_image
 from .scaling import resize
 from .sources import Frame, FrameSource
 from .video import VideoSource
@@ -107,6 +106,7 @@ class SampledFrames(FrameSource):
 
     def __init__(self, source: FrameSource, numbers: Sequence[int]):
         self.name, self.size, self.still = source.name, source.size, source.still
+        self.deep = source.deep
         self.length_hint = len(numbers)
         self.numbers, self._source = numbers, source
 
@@ -132,7 +132,7 @@ def _read_frames(
     if isinstance(source, ImageFolder):
         last = len(source.paths) - 1
         for number in sorted({min(number, last) for number in numbers}):
-            yield number, read_image(source.paths[number])
+            yield number, source.read(number)
         return
     found = _seek(source, numbers, budget) if isinstance(source, VideoSource) else {}
     for number, decoded in sorted(found.items()):

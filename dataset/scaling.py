@@ -17,14 +17,14 @@ class ShapeError(MattingError, ValueError):
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize ``image`` (H, W, 3), uint8 or uint16, to (height, width), bilinear, antialiased."""
+    """Resize ``image`` (H, W, 3), of any type, to (height, width), bilinear, antialiased."""
     if image.shape[:2] == size:
         return image
     pixels: Tensor = torch.from_numpy(image).permute(2, 0, 1)[None]
     if image.dtype != np.uint8:  # PyTorch has no kernel for uint16
         pixels = pixels.float()
     pixels = F.interpolate(pixels, size, mode="bilinear", antialias=True)
-    if image.dtype != np.uint8:
+    if image.dtype == np.uint16:
         pixels = pixels.round()
     return np.ascontiguousarray(pixels[0].permute(1, 2, 0).numpy().astype(image.dtype))
 

@@ -32,14 +32,33 @@ class Frame:
     """One frame of a source.
 
     Attributes:
-        image: (H, W, 3), RGB, uint8 or uint16 over the full range of the type.
+        image: (H, W, 3), RGB, uint8 or uint16 over the full range of the type: levels of sRGB.
         time: Presentation time in seconds; None where the source has no clock.
         repeated: The frame could not be decoded; ``image`` is that of a neighbour.
+        extended: ``image`` as float32, where the source holds more than levels do: below 0 and
+            above 1, the curve of sRGB goes on. None elsewhere.
     """
 
     image: np.ndarray
     time: Fraction | None = None
     repeated: bool = False
+    extended: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, pixels: np.ndarray, time: Fraction | None = None) -> "Frame":
+        """A frame of the pixels that a :class:`ColourSpace` returns."""
+        if pixels.dtype != np.float32:
+            return cls(pixels, time)
+        return cls(to_levels(pixels), time, extended=pixels)
+
+
+def to_levels(pixels: np.ndarray) -> np.ndarray:
+    """Pixels as uint8 or uint16: floats are clamped to [0, 1] and rounded to 16 bits."""
+    if pixels.dtype != np.float32:
+        return pixels
+    levels: np.ndarray = np.clip(pixels, 0, 1)
+    levels *= 65535
+    return np.rint(levels, out=levels).astype(np.uint16)
 
 
 class FrameSource(ABC):
@@ -55,6 +74,7 @@ class FrameSource(ABC):
         length_hint: Expected number of frames, which may be wrong; None if unknown or endless.
         consecutive: Each frame follows the one before without a gap.
         still: There is one frame, which stands for every frame of a clip.
+        deep: Frames have more than 8 bits a level.
     """
 
     name: str
@@ -65,6 +85,7 @@ class FrameSource(ABC):
     length_hint: int | None = None
     consecutive: bool = True
     still: bool = False
+    deep: bool = False
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
@@ -86,6 +107,7 @@ class MemorySource(FrameSource):
         self.name, self.consecutive, self.still = name, consecutive, still
         self.size = frames.shape[1], frames.shape[2]
         self.length_hint = len(frames)
+        self.deep = frames.dtype != np.uint8
         self._frames = frames
 
     def __iter__(self) -> Iterator[Frame]:

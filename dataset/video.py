@@ -16,11 +16,12 @@ from av.video.stream import VideoStream
 
 from media import Warn, exact_rate, prefetch
 
+from .colourspace import ColourSpace
 from .damage import Decoded, may_start_mid_stream
 from .decode import decode, decodes_on_card, length_hint, open_video
 from .images import turn
 from .rgb import MATRICES, ToRgb
-from .sources import Frame, FrameSource, MediaError
+from .sources import Frame, FrameSource, MediaError, to_levels
 from .threads import spare_threads
 
 #: FFmpeg's names of formats that round times: Matroska and WebM, Flash, Windows Media.
@@ -51,6 +52,7 @@ class VideoSource(FrameSource):
         path: The file.
         warn: Called with one sentence for each oddity that the user should know about.
         on_card: Decode on an NVIDIA card if there is one that can.
+        space: The colour space of the frames, once the matrix of the video is undone.
 
     Attributes:
         path: The file.
@@ -65,7 +67,10 @@ class VideoSource(FrameSource):
 
     frame_rate: Fraction
 
-    def __init__(self, path: Path, warn: Warn, *, on_card: bool = False):
+    def __init__(
+        self, path: Path, warn: Warn, *, on_card: bool = False, space: ColourSpace | None = None
+    ):
+        self._space = space or ColourSpace()
         self.path = path
         self.name = str(path)
         self.any_size = False
@@ -99,6 +104,7 @@ class VideoSource(FrameSource):
                 f"{path}: floating-point levels, which are usually linear light; save it with 8 or "
                 "16 bits, in sRGB"
             )
+        self.deep = max(component.bits for component in first.format.components) > 8
         self.start = None if first.pts is None else first.pts * self._tick
         if self.start is not None:  # players show nothing before the origin
             self.origin = min(self.origin, self.start)
@@ -144,8 +150,8 @@ class VideoSource(FrameSource):
         previous: Frame | None = None
         self.times = times = []  # another reading of the same clip has its own
         lost_at_start: list[Fraction] = []  # times of frames before the first that can be decoded
-        images = prefetch(self._converted, enumerate(self._decode()), self._threads, name="convert")
-        for number, (image, pts) in enumerate(images):
+        frames = prefetch(self._converted, enumerate(self._decode()), self._threads, name="convert")
+        for number, (frame, pts) in enumerate(frames):
             if start is None:
                 start = Fraction(0) if pts is None else pts * self._tick
             time = self._time(number, pts, start)
@@ -153,8 +159,8 @@ class VideoSource(FrameSource):
                 time = previous.time + self._tick  # a broken clock; players need it to advance
             if number < MAX_TIMES:
                 times.append(time)
-            if image is not None:
-                previous = Frame(image, time)
+            if frame is not None:
+                previous = replace(frame, time=time)
                 for lost_time in lost_at_start:
                     yield replace(previous, time=lost_time, repeated=True)
                 lost_at_start = []
@@ -170,16 +176,16 @@ class VideoSource(FrameSource):
     def _decode(self) -> Iterator[Decoded]:
         return decode(self.path, self._warn, on_card=self._on_card)
 
-    def _converted(self, item: tuple[int, Decoded]) -> tuple[np.ndarray | None, int | None]:
-        """A decoded frame as RGB, (H, W, 3), with its time in ticks; a lost one stays None."""
+    def _converted(self, item: tuple[int, Decoded]) -> tuple[Frame | None, int | None]:
+        """A decoded frame with its time in ticks; a lost one stays None."""
         number, (frame, pts) = item
         if frame is None:
             return None, pts
         self._check_size(number, frame)
-        return self.upright(frame), pts
+        return Frame.of(self._pixels(frame)), pts
 
     def upright(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
-        """Convert a decoded frame to RGB (H, W, 3) and apply the display matrix.
+        """The levels of a decoded frame: (H, W, 3), uint8 or uint16.
 
         Args:
             frame: A frame of this video.
@@ -188,6 +194,10 @@ class VideoSource(FrameSource):
         Raises:
             MediaError: FFmpeg cannot convert its pixel format.
         """
+        return to_levels(self._pixels(frame, size))
+
+    def _pixels(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
+        """A decoded frame as RGB, upright, as a :class:`ColourSpace` returns it."""
         try:
             image = self._to_rgb(frame, self.as_coded(size) if size else None)
         except FFmpegError as error:
@@ -195,7 +205,7 @@ class VideoSource(FrameSource):
                 f"{self.path}: cannot convert pixel format {frame.format.name} to RGB; "
                 "convert the video first"
             ) from error
-        return turn(image, *self._turn)
+        return self._space(turn(image, *self._turn))
 
     def as_coded(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) before rotation, from one after it."""

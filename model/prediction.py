@@ -33,14 +33,30 @@ class Prediction:
         """The same with another alpha, (B, 1, H, W) in [0, 1]."""
         return Prediction(pha, self.fgr, self.err, self.ref, self.padded_size)
 
-    def cut_out(self, bits: int = 8) -> Tensor:
+    def with_extended(self, src: Tensor, extended: Tensor) -> "Prediction":
+        """The same with colours that go beyond the levels which the network saw.
+
+        Where ``extended`` is outside of [0, 1], it is the foreground. Elsewhere the foreground
+        differs from it as it differs from ``src``.
+
+        Args:
+            src: (B, 3, H, W), what the network saw, uint8 or uint16.
+            extended: The same as float32.
+        """
+        seen = src.to(self.fgr.device, torch.float32) / torch.iinfo(src.dtype).max
+        extended = extended.to(self.fgr.device)
+        is_inside = (extended >= 0) & (extended <= 1)
+        fgr = extended + (self.fgr - seen) * is_inside
+        return Prediction(self.pha, fgr, self.err, self.ref, self.padded_size)
+
+    def cut_out(self, depth: int | str = 8) -> Tensor:
         """The subject with straight alpha: RGB where alpha is not 0, and black elsewhere.
 
         Args:
-            bits: Bits per level to which the result will be rounded.
+            depth: Bits per level to which the result will be rounded, or a type of float.
 
         Returns:
-            (B, 4, H, W): float in [0, 1], or integer levels of ``bits``.
+            (B, 4, H, W): float in [0, 1], or integer levels of that many bits.
         """
         return torch.cat([self.fgr * self.pha.ne(0), self.pha], dim=1)
 
@@ -79,10 +95,14 @@ class DetailPrediction:
         """The same with another alpha, (B, 1, H, W) in [0, 1]."""
         return Prediction(pha, self.fgr, self.err, self.ref, self.padded_size)
 
-    def cut_out(self, bits: int = 8) -> Tensor:
+    def with_extended(self, src: Tensor, extended: Tensor) -> Prediction:
+        """As :meth:`Prediction.with_extended`."""
+        return self.with_pha(self.pha).with_extended(src, extended)
+
+    def cut_out(self, depth: int | str = 8) -> Tensor:
         """As :meth:`Prediction.cut_out`, in one pass over memory if that is possible."""
-        if bits != 8 or self.src.device.type != "cpu" or self.src.dtype != torch.uint8:
-            return self.with_pha(self.pha).cut_out(bits)
+        if depth != 8 or self.src.device.type != "cpu" or self.src.dtype != torch.uint8:
+            return self.with_pha(self.pha).cut_out(depth)
         levels = torch.empty(self.detail.shape, dtype=torch.uint8)
         frames = self.src.permute(0, 2, 3, 1)
         for frame, detail, out in zip(frames, self.detail, levels, strict=True):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dataset import (
+    ColourSpace,
     FlatColour,
     FrameSource,
     ImageFolder,
@@ -75,14 +76,20 @@ def open_inputs(settings: Settings, kinds: Sequence[Kind], warn: Warn) -> Inputs
         MediaError: Something cannot be read; the message names it.
     """
     besides = settings.files_read()
+    space = ColourSpace(settings.input_colorspace)
     src = open_source(
-        settings.video_src, warn, hold=False, on_card=settings.on_card, besides=besides
+        settings.video_src,
+        warn,
+        hold=False,
+        on_card=settings.on_card,
+        besides=besides,
+        space=space,
     )
     if isinstance(src, VideoSource) and settings.video_resize:
         src.any_size = True  # each frame is resized from its own
     if isinstance(src, ImageFolder):
         _warn_of_alpha(src, warn)
-    bgr = open_plate(settings.video_bgr, src, warn)
+    bgr = open_plate(settings.video_bgr, src, warn, space)
     if src.frame_rate and settings.frame_rate:
         warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")
     for flag in settings.flags_without_effect():
@@ -135,7 +142,7 @@ def _open_target(
         if value is not None:
             reason = "without com"
             if settings.keeps_alpha:
-                reason = "on image sequences, which keep their alpha"
+                reason = "where com keeps its alpha"
             warn(f"--video-target-bgr has no effect {reason}")
         return None
     if value is None:

@@ -21,10 +21,11 @@ from plate import AlignMode, PlateFit, PlateFitter
 
 @dataclass(frozen=True)
 class FrameBatch:
-    """Frames and what belongs to them; all images are RGB, uint8 or uint16, channels last.
+    """Frames and what belongs to them; images are RGB, uint8 or uint16, channels last.
 
     Attributes:
         src: (B, 3, H, W), the frames.
+        extended: (B, 3, H, W), float32, the frames where they hold more than ``src``; else None.
         bgr: (B, 3, H, W), their plates; for a still one (1, 3, H, W), the same tensor each time.
         times: Presentation time of each frame in seconds; None where the source has no clock.
         repeated: Numbers of the frames that could not be decoded and repeat a neighbour.
@@ -38,6 +39,7 @@ class FrameBatch:
     bgr: Tensor
     times: tuple[Fraction | None, ...]
     repeated: tuple[int, ...] = ()
+    extended: Tensor | None = None
     target: Tensor | None = None
     homography: Tensor | None = None
     colour: Tensor | None = None
@@ -185,6 +187,7 @@ class PairLoader:
             src=self._stack([pair.src for pair in group]),
             bgr=self._stack_or_still("bgr", self._bgr, [pair.bgr for pair in group]),
             times=tuple(pair.frame.time for pair in group),
+            extended=self._extended(group),
             repeated=tuple(pair.number for pair in group if pair.frame.repeated),
             target=(
                 self._stack_or_still("target", self._target, targets) if self._target else None
@@ -192,6 +195,11 @@ class PairLoader:
             homography=_stacked([pair.fit.homography for pair in group]),
             colour=_stacked([pair.fit.colour for pair in group]),
         )
+
+    def _extended(self, group: list["_Pair"]) -> Tensor | None:
+        images = [pair.frame.extended for pair in group]
+        there = [resize(image, self.size) for image in images if image is not None]
+        return self._stack(there) if there else None
 
     def _stack_or_still(self, role: str, source: FrameSource, images: list[np.ndarray]) -> Tensor:
         if not source.still:

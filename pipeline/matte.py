@@ -99,7 +99,7 @@ def matte_video(job: Job) -> MattingResult:
         sinks: Iterator[tuple[Kind, FrameWriter]] = iter(job.writers.items())
         folder = preview = None
     else:
-        outputs = plan_outputs(job, kinds, inputs.size)
+        outputs = plan_outputs(job, kinds, inputs.size, deep=inputs.src.deep)
         folder = open_folder(
             job,
             outputs,
@@ -110,7 +110,9 @@ def matte_video(job: Job) -> MattingResult:
         result.frames = result.resumed = folder.done // job.batch_size * job.batch_size
         shown = [o for o in folder.outputs if job.preview_only or o.kind != "preview"]
         result.outputs = [folder.root / output.path for output in shown]
-        sinks = open_sinks(job, outputs, folder.root, clip, skip=result.resumed)
+        sinks = open_sinks(
+            job, outputs, folder.root, clip, deep=inputs.src.deep, skip=result.resumed
+        )
         preview = _preview_of(inputs, result)
     Run(
         loader=loader,

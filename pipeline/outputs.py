@@ -29,9 +29,15 @@ from .version import __version__
 
 
 def plan_outputs(
-    settings: Settings, kinds: Sequence[Kind], size: tuple[int, int]
+    settings: Settings, kinds: Sequence[Kind], size: tuple[int, int], *, deep: bool
 ) -> dict[Kind, Output]:
-    """The outputs by kind, for frames of ``size`` (height, width).
+    """The outputs by kind.
+
+    Args:
+        settings: Their formats and options.
+        kinds: The kinds.
+        size: (height, width) of the frames.
+        deep: The clip has more than 8 bits a level.
 
     Raises:
         WriteError: A format does not hold frames of that size.
@@ -41,7 +47,8 @@ def plan_outputs(
         form = settings.format_of(kind)
         output = plan_output(kind, form, size, settings.start_number)
         if form.is_images:
-            output.made_from = made_from(settings, output)
+            options = settings.options_of(kind, deep=deep)
+            output.made_from = made_from(settings, output, options)
         outputs[kind] = output
     return outputs
 
@@ -91,7 +98,13 @@ def open_folder(
 
 
 def open_sinks(
-    settings: Settings, outputs: Mapping[Kind, Output], root: Path, clip: Clip, *, skip: int
+    settings: Settings,
+    outputs: Mapping[Kind, Output],
+    root: Path,
+    clip: Clip,
+    *,
+    deep: bool,
+    skip: int,
 ) -> Iterator[tuple[Kind, FrameWriter]]:
     """The sinks by kind, each opened when it is taken.
 
@@ -100,11 +113,12 @@ def open_sinks(
         outputs: What the sinks write.
         root: The run's folder.
         clip: What the sinks need to know of the clip.
+        deep: The clip has more than 8 bits a level.
         skip: Frames that an earlier run has written.
     """
     for kind, output in outputs.items():
         form = settings.format_of(kind)
-        options = {name: getattr(settings, name) for name in form.options}
+        options = settings.options_of(kind, deep=deep)
         if skip:  # only images can be resumed, and they are numbered
             options["start_number"] += skip
         yield kind, form.open(output, root, clip, options)

@@ -10,27 +10,33 @@ from zlib import crc32
 from dataset import frames_in
 from media import UsageError
 from model.weights import SHA256
-from writers import Output
+from writers import FORMATS, Output
 
 from .settings import Settings, declared_settings
 
 #: Hexadecimal digits of a file's fingerprint.
 _DIGITS = 8
+#: What earlier versions did that did not have these flags.
+_BEFORE = {"bit_depth": 8, "alpha": "straight"}
 
 
-def made_from(settings: Settings, output: Output) -> dict[str, Any]:
+def made_from(settings: Settings, output: Output, options: dict[str, Any]) -> dict[str, Any]:
     """The settings and files that the frames of an output depend on, as JSON holds them.
 
     Args:
         settings: With what the checkpoint, the clip and the device decided.
         output: The output, as planned.
+        options: Those of its format.
     """
     deciding = {
         name: setting
         for name, setting in declared_settings(type(settings)).items()
         if setting.flag.affects == "frames"
     }
-    flags = {name: getattr(settings, name) for name in deciding}
+    formats = {name for form in FORMATS.values() for name in form.options}
+    flags: dict[str, Any] = {
+        name: options.get(name) if name in formats else getattr(settings, name) for name in deciding
+    }
     paths = {name: settings.file_of(name) for name, one in deciding.items() if one.flag.reads}
     flags |= {name: _resolved(flags[name]) for name, path in paths.items() if path is not None}
     flags["image_extension"] = output.extension
@@ -86,8 +92,10 @@ def _compare(before: dict[str, Any], now: dict[str, Any], frames: int) -> None:
             "--resume: run.json does not say what its frames were made from; --overwrite?"
         )
     defaults = {name: setting.default for name, setting in declared_settings(Settings).items()}
+    defaults |= _BEFORE
     for name, value in now["flags"].items():
-        earlier = flags.get(name, defaults.get(name))  # an earlier version may not have had it
+        # An earlier version may not have had the flag.
+        earlier = flags.get(name, None if value is None else defaults.get(name))
         if earlier != value and not (earlier in (None, False) and value in (None, False)):
             raise UsageError(
                 f"--resume: --{name.replace('_', '-')} is {_in_words(value)}, and was "

@@ -130,7 +130,13 @@ class Run:
         self, sinks: Mapping[Kind, FrameWriter], given: dict[Kind, int], times: Times
     ) -> None:
         composers = {
-            kind: composer(kind, alpha=self.keeps_alpha, depth=sink.depth)
+            kind: composer(
+                kind,
+                alpha=self.keeps_alpha,
+                depth=sink.depth,
+                linear=sink.linear,
+                premultiplied=sink.premultiplied,
+            )
             for kind, sink in sinks.items()
         }
         with threads_kept(), closing(self._finished(composers, times)) as finished:
@@ -209,6 +215,8 @@ class Run:
                 matte = matte.with_pha(alpha_filter(frames.src.to(pha.device), pha))
             if self.preview is not None:
                 self.preview.add(first, frames.src, frames.bgr, matte)
+        if frames.extended is not None:
+            matte = matte.with_extended(frames.src, frames.extended)
         pending = {
             kind: PendingTransfer(compose(matte, frames.target), way_back)
             for kind, compose in composers.items()

@@ -20,10 +20,13 @@ from writers.formats import (
     IMAGE_EXTENSIONS,
     IMAGE_SEQUENCES,
     OUTPUT_FORMATS,
+    Alpha,
     Depth,
+    ExrCompression,
     Format,
     Kind,
     default_extension,
+    in_words,
 )
 
 from .declaration import A_NUMBER, Rule, Setting, flag, matching, within
@@ -71,6 +74,15 @@ class Settings:
             default="120,255,155",
             affects="video",
             reads=True,
+        ),
+    )
+    input_colorspace: str = field(
+        default="auto",
+        metadata=_input(
+            "colour space of the clip and the plate: srgb, linear, or one of OpenColorIO such as "
+            "'ARRI LogC4' or 'S-Log3 S-Gamut3.Cine'; auto takes floats (EXR, TIFF) as linear and "
+            "all others as sRGB or as their profile says",
+            metavar="NAME",
         ),
     )
     video_resize: tuple[int, int] | None = field(
@@ -205,9 +217,23 @@ class Settings:
             default="png for com, jpg for the others",
         ),
     )
-    bit_depth: Depth = field(
-        default=8,
-        metadata=_output("bits of a level; 16 makes every kind of image a PNG"),
+    bit_depth: Depth | None = field(
+        default=None,
+        metadata=_output(
+            "bits of a level, or half or full floats",
+            default="8; half for exr; 16 for a clip of more than 8 bits where the format holds it",
+        ),
+    )
+    alpha: Alpha | None = field(
+        default=None,
+        metadata=_output(
+            "whether the colours of com are multiplied by alpha",
+            default="premultiplied for exr, straight for the others",
+        ),
+    )
+    exr_compression: ExrCompression = field(
+        default="zip",
+        metadata=_output("compression of EXR files; dwaa and dwab lose a little"),
     )
     start_number: int = field(
         default=0,
@@ -313,10 +339,25 @@ class Settings:
             return FORMATS[self.output_format]
         return FORMATS[self.image_extension or default_extension(kind, self.bit_depth)]
 
+    def options_of(self, kind: Kind, *, deep: bool) -> dict[str, Any]:
+        """The options of the format of a kind, with its defaults in place of None.
+
+        Args:
+            kind: The kind.
+            deep: The clip has more than 8 bits a level.
+        """
+        form = self.format_of(kind)
+        options = {name: getattr(self, name) for name in form.options}
+        if "bit_depth" in options:
+            options["bit_depth"] = form.depth_for(self.bit_depth, deep=deep)
+        if "alpha" in options:
+            options["alpha"] = self.alpha or form.alpha
+        return options
+
     @property
     def keeps_alpha(self) -> bool:
         """Whether ``com`` keeps its alpha, rather than being composited over a target."""
-        return self.format_of("com").alpha
+        return self.format_of("com").alpha is not None
 
     def flags_without_effect(self) -> list[str]:
         """Flags that differ from their defaults and have no effect in the chosen format."""
@@ -351,14 +392,18 @@ class Settings:
     def _check_together(self) -> None:
         for kind in self.output_types:
             form = self.format_of(kind)
-            if self.bit_depth not in form.depths:
+            if self.bit_depth not in (None, *form.depths):
                 raise UsageError(
                     f"--bit-depth {self.bit_depth}: {form.name} holds "
-                    f"{' or '.join(map(str, form.depths))} bits; use image_sequences with png"
+                    f"{' or '.join(map(in_words, form.depths))}; {_holding(self.bit_depth)}"
                 )
             if kind == "com" and form.is_images and not form.alpha:
+                others = ", ".join(
+                    one.name for one in FORMATS.values() if one.is_images and one.alpha
+                )
                 raise UsageError(
-                    f"--image-extension {form.name} holds no alpha, which com needs; use png"
+                    f"--image-extension {form.name} holds no alpha, which com needs; use one of "
+                    f"{others}"
                 )
         if "ref" in self.output_types and self.model_type == "mattingbase":
             raise UsageError("--output-types ref needs --model-type mattingrefine")
@@ -393,6 +438,12 @@ def declared_settings(kind: Any) -> dict[str, Setting]:
 def as_dict(settings: Settings) -> dict[str, Any]:
     """The values of all settings, by name."""
     return {name: getattr(settings, name) for name in declared_settings(type(settings))}
+
+
+def _holding(depth: Depth | None) -> str:
+    """The image formats that hold a depth, as advice."""
+    names = [one.name for one in FORMATS.values() if one.is_images and depth in one.depths]
+    return f"use {IMAGE_SEQUENCES} with {' or '.join(names)}"
 
 
 def _same(one: str | Path, other: str | Path) -> bool:

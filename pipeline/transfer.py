@@ -19,12 +19,13 @@ class DeviceBatch(NamedTuple):
     """A batch on the device: each (B, 3, H, W), or (1, 3, H, W) for a still.
 
     ``src`` and ``bgr`` are integers, but a warped or matched plate is float32 in [0, 1], and so is
-    ``target``.
+    ``target``. ``extended`` is as in a :class:`FrameBatch`.
     """
 
     src: Tensor
     bgr: Tensor
     target: Tensor | None
+    extended: Tensor | None
 
 
 class DeviceFeed:
@@ -52,7 +53,8 @@ class DeviceFeed:
         target = None
         if batch.target is not None:
             target = self._send_once("target", batch.target, _to_float)
-        return DeviceBatch(self._send(batch.src), bgr, target)
+        extended = self._send(batch.extended) if batch.extended is not None else None
+        return DeviceBatch(self._send(batch.src), bgr, target, extended)
 
     def _send_once(
         self, role: str, pixels: Tensor, convert: Callable[[Tensor], Tensor] = lambda x: x

@@ -2,14 +2,23 @@
 
 from pathlib import Path
 
-from dataset import ClipFrame, FrameSource, MediaError, open_source, warn_if_transparent
+from dataset import (
+    ClipFrame,
+    ColourSpace,
+    FrameSource,
+    MediaError,
+    open_source,
+    warn_if_transparent,
+)
 from media import Warn, parse_time
 
 from .auto import AutoPlate
 from .names import is_auto
 
 
-def open_plate(name: str | Path, src: FrameSource, warn: Warn) -> FrameSource:
+def open_plate(
+    name: str | Path, src: FrameSource, warn: Warn, space: ColourSpace | None = None
+) -> FrameSource:
     """Open a plate: a file or a folder, one frame of a clip (``CLIP@TIME``), or ``auto``.
 
     A file or folder whose name looks like ``CLIP@TIME`` comes first, and so does a file, but not a
@@ -19,6 +28,7 @@ def open_plate(name: str | Path, src: FrameSource, warn: Warn) -> FrameSource:
         name: What to open.
         src: The clip that ``auto`` looks at.
         warn: Called with one sentence for each oddity that the user should know about.
+        space: The colour space of what has no profile.
 
     Raises:
         MediaError: There is no such plate.
@@ -26,17 +36,17 @@ def open_plate(name: str | Path, src: FrameSource, warn: Warn) -> FrameSource:
     if is_auto(name):
         return AutoPlate(src, warn)
     if Path(name).exists():
-        plate = open_source(name, warn)
+        plate = open_source(name, warn, space=space)
         warn_if_transparent(plate, Path(name), warn)
         return plate
     clip, at, moment = str(name).rpartition("@")
     time = parse_time(moment)
     if not at or (time is None and not Path(clip).is_file()):
-        return open_source(name, warn)
+        return open_source(name, warn, space=space)
     if not Path(clip).exists():
         raise MediaError(f"{clip}: not found; expected the clip that shows the plate")
     if time is None:
         raise MediaError(
             f"{name}: {moment!r} is not a time; expected one such as 2.5 or 00:00:02.5"
         )
-    return ClipFrame(Path(clip), time, warn)
+    return ClipFrame(Path(clip), time, warn, space)

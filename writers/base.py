@@ -22,11 +22,15 @@ class FrameWriter(ABC):
     An error in a background thread is raised by the next ``add_batch``, or by ``close``.
 
     Attributes:
-        depth: Bits per level; a run rounds frames to these levels.
+        depth: Bits per level, or the type of float; a run rounds frames to these levels.
+        linear: Colours are linear light, rather than levels of sRGB.
+        premultiplied: Colours of frames with alpha are multiplied by it.
         busy_seconds: Working time so far in seconds, averaged over the threads of the writer.
     """
 
     depth: Depth = 8
+    linear: bool = False
+    premultiplied: bool = False
     busy_seconds: float = 0.0
 
     @abstractmethod
@@ -34,9 +38,10 @@ class FrameWriter(ABC):
         """Take frames.
 
         Args:
-            frames: (B, C, H, W), float in [0, 1] or integer levels of ``depth`` bits, on any
-                device; RGB (C = 3), RGB and straight alpha (C = 4) or one level (C = 1). The caller
-                may change the tensor afterwards.
+            frames: (B, C, H, W), float or integer levels of ``depth``, on any device; RGB (C = 3),
+                RGB and alpha (C = 4) or one level (C = 1). The writer stores them as they are:
+                colours are levels of sRGB in [0, 1] with straight alpha, unless ``linear`` or
+                ``premultiplied`` say otherwise. The caller may change the tensor afterwards.
 
         Raises:
             ValueError: The writer cannot hold such frames, or is closed.

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Protocol
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from media import UsageError
+from media import UsageError, to_linear
 
 from .formats import Depth, Kind
 from .quantize import to_levels
@@ -25,36 +26,50 @@ class Matte(Protocol):
     def ref(self) -> Tensor | None: ...
     @property
     def padded_size(self) -> tuple[int, int]: ...
-    def cut_out(self, bits: int) -> Tensor: ...
+    def cut_out(self, depth: Depth) -> Tensor: ...
 
 
-#: Maps a matte and a target (B or 1, 3, H, W) to frames (B, C, H, W) of one kind, integer levels.
+#: Maps a matte and a target (B or 1, 3, H, W) to frames (B, C, H, W) of one kind, in the type of
+#: their depth.
 Composer = Callable[[Matte, Tensor | None], Tensor]
 
 
-def composer(kind: Kind, *, alpha: bool, depth: Depth = 8) -> Composer:
+def composer(
+    kind: Kind,
+    *,
+    alpha: bool,
+    depth: Depth = 8,
+    linear: bool = False,
+    premultiplied: bool = False,
+) -> Composer:
     """A function that makes the frames of a kind.
 
     Args:
         kind: The kind.
         alpha: The writer holds alpha; without it, ``com`` is composited over the target.
-        depth: Bits per level of the writer.
+        depth, linear, premultiplied: As of :class:`FrameWriter`.
     """
 
     def compose(matte: Matte, target: Tensor | None) -> Tensor:
         return to_levels(frames(matte, target), depth)
 
     def frames(matte: Matte, target: Tensor | None) -> Tensor:
-        if kind == "com" and alpha:
+        if kind == "com" and alpha and not linear and not premultiplied:
             return matte.cut_out(depth)
+        if kind == "com" and alpha:
+            share = matte.pha if premultiplied else matte.pha.ne(0)
+            return torch.cat([coloured(matte.fgr) * share, matte.pha], dim=1)
         if kind == "com":
             assert target is not None, "a writer without alpha has a target"
-            return over(matte.pha, matte.fgr, target.to(matte.pha.device))
+            return coloured(over(matte.pha, matte.fgr, target.to(matte.pha.device)))
         if kind == "err":
             return _crop(error_map(matte.err, matte.padded_size), matte)
         if kind == "ref":
             return _crop(_refined_map(matte), matte)
-        return matte.pha if kind == "pha" else matte.fgr
+        return matte.pha if kind == "pha" else coloured(matte.fgr)
+
+    def coloured(levels: Tensor) -> Tensor:
+        return to_linear(levels) if linear else levels
 
     return compose
 

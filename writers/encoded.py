@@ -1,4 +1,7 @@
-"""Encodes one image with OpenCV."""
+"""One frame as the content of a file: what every image format is told, and OpenCV's encoders."""
+
+from dataclasses import dataclass
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -7,6 +10,23 @@ from .base import WriteError
 
 #: The content of a file as consecutive parts.
 Encoded = list[bytes | memoryview]
+
+
+@dataclass(frozen=True)
+class About:
+    """What a file says about its frame.
+
+    Attributes:
+        number: Number of the frame's file.
+        frame_rate: Frames per second; None if unknown.
+        premultiplied: Colours are multiplied by alpha.
+        compression: Name of the compression, in formats with a choice.
+    """
+
+    number: int = 0
+    frame_rate: Fraction | None = None
+    premultiplied: bool = False
+    compression: str | None = None
 
 
 def encode_with_opencv(extension: str, image: np.ndarray, options: list[int]) -> memoryview:

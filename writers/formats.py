@@ -15,8 +15,11 @@ if TYPE_CHECKING:  # --help imports this module and must not wait for PyTorch
 
 Kind = Literal["com", "pha", "fgr", "err", "ref"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-#: Bits per level.
-Depth = Literal[8, 16]
+#: Bits per level, or the type of float.
+Depth = Literal[8, 16, "half", "float"]
+#: Whether colours are multiplied by alpha.
+Alpha = Literal["straight", "premultiplied"]
+ExrCompression = Literal["zip", "zips", "piz", "rle", "dwaa", "dwab", "none"]
 
 #: The value of ``--output-format`` for one file per frame, in the format of ``--image-extension``.
 IMAGE_SEQUENCES = "image_sequences"
@@ -55,12 +58,14 @@ class Format:
         extension: Extension of its files.
         writer: Module of this package whose ``open_writer`` opens the frame writer.
         encoder: For images: module of this package whose ``encode`` makes the content of a file.
-        alpha: It holds alpha.
-        depths: Bits per level that it holds.
+        alpha: How colours go with alpha by default; None if it holds no alpha.
+        linear: Its colours are linear light, rather than levels of sRGB.
+        depths: Bits per level that it holds; the first is the default.
         sound: It holds the audio of the clip.
         times: It holds the times of the frames.
         options: Names of the settings that its frame writer takes as keywords.
-        ending: For images: the last bytes of every complete file.
+        ending: For images: the last bytes of every complete file; None where these vary and the
+            encoder's ``is_whole`` tells.
         max_side: Largest width or height in pixels; None for no limit.
     """
 
@@ -69,18 +74,28 @@ class Format:
     extension: str
     writer: str
     encoder: str | None = None
-    alpha: bool = False
+    alpha: Alpha | None = None
+    linear: bool = False
     depths: tuple[Depth, ...] = (8,)
     sound: bool = False
     times: bool = False
     options: tuple[str, ...] = ()
-    ending: bytes = b""
+    ending: bytes | None = None
     max_side: int | None = None
 
     @property
     def is_images(self) -> bool:
         """Whether each frame is one file; such outputs can be resumed."""
         return self.encoder is not None
+
+    def depth_for(self, asked: Depth | None, *, deep: bool) -> Depth:
+        """The depth of its files.
+
+        Args:
+            asked: What the user wants, if anything.
+            deep: The clip has more than 8 bits a level.
+        """
+        return asked or (16 if deep and 16 in self.depths else self.depths[0])
 
     def open(
         self, output: "Output", root: Path, clip: Clip, options: dict[str, Any]
@@ -92,6 +107,7 @@ class Format:
 
 
 _IMAGE_OPTIONS = ("start_number", "bit_depth")
+_WITH_ALPHA = (*_IMAGE_OPTIONS, "alpha")
 
 FORMATS = {
     form.name: form
@@ -102,10 +118,41 @@ FORMATS = {
             extension="png",
             writer="images",
             encoder="png",
-            alpha=True,
+            alpha="straight",
             depths=(8, 16),
-            options=_IMAGE_OPTIONS,
+            options=_WITH_ALPHA,
             ending=b"IEND\xaeB`\x82",
+        ),
+        Format(
+            name="tif",
+            holds="TIFF, lossless",
+            extension="tif",
+            writer="images",
+            encoder="tiff",
+            alpha="straight",
+            depths=(8, 16),
+            options=_WITH_ALPHA,
+        ),
+        Format(
+            name="exr",
+            holds="OpenEXR, linear light, lossless",
+            extension="exr",
+            writer="images",
+            encoder="exr",
+            alpha="premultiplied",
+            linear=True,
+            depths=("half", "float"),
+            options=(*_WITH_ALPHA, "exr_compression"),
+        ),
+        Format(
+            name="webp",
+            holds="WebP, lossless",
+            extension="webp",
+            writer="images",
+            encoder="webp",
+            alpha="straight",
+            options=_WITH_ALPHA,
+            max_side=16383,
         ),
         *(
             Format(
@@ -140,9 +187,23 @@ OUTPUT_FORMATS = (
 IMAGE_EXTENSIONS = tuple(name for name, form in FORMATS.items() if form.is_images)
 
 
-def default_extension(kind: Kind, depth: Depth) -> str:
-    """The default image format of a kind."""
-    return "png" if kind == "com" or depth not in FORMATS["jpg"].depths else "jpg"
+def encoder_of(form: Format) -> Any:
+    """The module that encodes images of a format."""
+    return import_module(f"{__package__}.{form.encoder}")
+
+
+def in_words(depth: Depth) -> str:
+    """A depth in words."""
+    return f"{depth} bits" if isinstance(depth, int) else f"{depth} floats"
+
+
+def default_extension(kind: Kind, depth: Depth | None) -> str:
+    """The default image format of a kind: the smallest that holds what is wanted of it."""
+    for name in ("jpg", "png", "exr"):
+        form = FORMATS[name]
+        if (form.alpha or kind != "com") and depth in (None, *form.depths):
+            return name
+    raise AssertionError(f"no format for {kind} in {depth}")
 
 
 def format_table() -> str:
@@ -156,7 +217,7 @@ def format_table() -> str:
         kind = "com" if form.alpha or not form.is_images else "pha"
         files = f"{kind}/00000.{form.extension}" if form.is_images else f"{kind}.{form.extension}"
         options = ", ".join(f"`--{option.replace('_', '-')}`" for option in form.options)
-        held = (form.alpha, form.sound, form.times, form.is_images)
+        held = (bool(form.alpha), form.sound, form.times, form.is_images)
         alpha, sound, times, resume = ("yes" if x else "no" for x in held)
         bits = ", ".join(map(str, form.depths))
         lines.append(

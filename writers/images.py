@@ -1,8 +1,10 @@
 """Writes frames as numbered image files."""
 
 from collections.abc import Callable
-from importlib import import_module
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +14,18 @@ from media import UsageError, os_errors_as
 
 from . import png
 from .base import FrameWriter, WriteError
-from .encoded import Encoded
+from .encoded import About, Encoded
 from .files import save_whole
-from .formats import FORMATS, IMAGE_EXTENSIONS, Clip, Depth
+from .formats import (
+    FORMATS,
+    IMAGE_EXTENSIONS,
+    Alpha,
+    Clip,
+    Depth,
+    ExrCompression,
+    encoder_of,
+    in_words,
+)
 from .outputs import Output, file_name
 from .quantize import to_host_levels
 from .threaded import ThreadedWriter, usable_cores
@@ -30,9 +41,13 @@ class ImageSequenceWriter(ThreadedWriter):
 
     Args:
         path: The folder; it is created, with its parents, if it does not exist.
-        extension: ``png`` (grey, RGB or RGBA, lossless, marked as sRGB) or ``jpg`` (grey or RGB).
+        extension: ``png``, ``tif``, ``webp`` or ``exr`` (grey, RGB or RGBA, lossless), or ``jpg``
+            (grey or RGB).
         start_number: Number of the first file.
-        bit_depth: Bits per level: 8, or 16 if the format holds them.
+        bit_depth: Bits per level, or the type of float, that the format holds.
+        alpha: Whether frames are multiplied by alpha; a default of the format.
+        frame_rate: Frames per second, for formats whose files tell it.
+        exr_compression: Compression of EXR files.
         workers: Number of encoding threads; by default one per core, up to 16.
 
     Raises:
@@ -46,19 +61,25 @@ class ImageSequenceWriter(ThreadedWriter):
         extension: str,
         *,
         start_number: int = 0,
-        bit_depth: Depth = 8,
+        bit_depth: Depth | None = None,
+        alpha: Alpha | None = None,
+        frame_rate: Fraction | None = None,
+        exr_compression: ExrCompression = "zip",
         workers: int | None = None,
     ):
         self.extension = extension.lower().removeprefix(".")
         if self.extension not in IMAGE_EXTENSIONS:
             raise UsageError(f"extension {extension!r} is none of {', '.join(IMAGE_EXTENSIONS)}")
         self._format = FORMATS[self.extension]
-        if bit_depth not in self._format.depths:
-            raise UsageError(f"{self.extension} does not hold {bit_depth} bits")
-        self.depth = bit_depth
-        self._encode: Callable[[np.ndarray], Encoded] = import_module(
-            f"{__package__}.{self._format.encoder}"
-        ).encode
+        self.depth = self._format.depth_for(bit_depth, deep=False)
+        if self.depth not in self._format.depths:
+            raise UsageError(f"{self.extension} does not hold {in_words(self.depth)}")
+        self.linear = self._format.linear
+        self.premultiplied = (alpha or self._format.alpha) == "premultiplied"
+        self._about = About(
+            frame_rate=frame_rate, premultiplied=self.premultiplied, compression=exr_compression
+        )
+        self._encode: Callable[[np.ndarray, About], Encoded] = encoder_of(self._format).encode
         self.path = Path(path)
         self._folder = self.path.absolute()  # the current folder may change later
         with os_errors_as(WriteError, self.path, ValueError):  # ValueError: a NUL character
@@ -87,7 +108,8 @@ class ImageSequenceWriter(ThreadedWriter):
         for number, frame in enumerate(frames, start=self._start_number + index):
             path = self._folder / file_name(number, self.extension)
             try:
-                encoded = self._encode(frame.permute(1, 2, 0).numpy())
+                about = replace(self._about, number=number)
+                encoded = self._encode(frame.permute(1, 2, 0).numpy(), about)
             except WriteError as error:
                 raise WriteError(f"{path}: {error}") from error
             save_whole(path, encoded)
@@ -96,13 +118,11 @@ class ImageSequenceWriter(ThreadedWriter):
         pass
 
 
-def open_writer(
-    output: Output, root: Path, clip: Clip, *, start_number: int, bit_depth: Depth
-) -> FrameWriter:
-    """Open the writer for an output in ``root``."""
+def open_writer(output: Output, root: Path, clip: Clip, **options: Any) -> FrameWriter:
+    """Open the writer for an output in ``root``; ``options`` are those of the format."""
     assert output.extension is not None
     return ImageSequenceWriter(
-        root / output.path, output.extension, start_number=start_number, bit_depth=bit_depth
+        root / output.path, output.extension, frame_rate=clip.frame_rate, **options
     )
 
 
@@ -112,4 +132,4 @@ def save_png(path: Path, image: np.ndarray) -> None:
     Raises:
         WriteError: The file cannot be written.
     """
-    save_whole(path, png.encode(image))
+    save_whole(path, png.encode(image, About()))

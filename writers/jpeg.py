@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .encoded import Encoded, encode_with_opencv
+from .encoded import About, Encoded, encode_with_opencv
 
 _OPTIONS = [
     *(cv2.IMWRITE_JPEG_QUALITY, 97),
@@ -11,6 +11,6 @@ _OPTIONS = [
 ]
 
 
-def encode(image: np.ndarray) -> Encoded:
+def encode(image: np.ndarray, about: About) -> Encoded:
     """Encode an image (H, W, 1 or 3), uint8."""
     return [encode_with_opencv(".jpg", image, _OPTIONS)]

@@ -12,7 +12,7 @@ class MemoryWriter(FrameWriter):
     """Keeps every frame in memory.
 
     Args:
-        depth: Bits per level.
+        depth: Bits per level, or the type of float.
     """
 
     def __init__(self, depth: Depth = 8) -> None:
@@ -22,7 +22,7 @@ class MemoryWriter(FrameWriter):
 
     @property
     def frames(self) -> Tensor:
-        """All frames so far: (N, C, H, W), uint8, or uint16 for a depth of 16.
+        """All frames so far: (N, C, H, W), in the type of the depth.
 
         Raises:
             ValueError: There are none.

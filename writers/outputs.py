@@ -12,7 +12,7 @@ from media import os_errors_as
 
 from .base import WriteError
 from .files import partial_name
-from .formats import FORMATS, IMAGE_EXTENSIONS, KINDS, Format, Kind
+from .formats import FORMATS, IMAGE_EXTENSIONS, KINDS, Format, Kind, encoder_of
 
 #: Images that a run may write in addition to its frames, one file each.
 SideKind = Literal["plate", "preview"]
@@ -153,14 +153,16 @@ def file_name(number: int, extension: str) -> str:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a file has the ending of its format; after a power cut, it may hold zeros."""
-    form = FORMATS.get(path.suffix[1:])
-    ending = form.ending if form else b""
+    """Whether an image is whole; after a power cut, its file may hold zeros."""
+    form = FORMATS[path.suffix[1:]]
     try:
         with open(path, "rb") as file:
+            if form.ending is None:
+                whole: bool = encoder_of(form).is_whole(file.read())
+                return whole
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - len(ending)))
-            return size > 0 and file.read() == ending
+            file.seek(max(0, size - len(form.ending)))
+            return size > 0 and file.read() == form.ending
     except OSError:
         return False
 

@@ -1,23 +1,29 @@
-"""Rounds floats to integer levels; no other code does."""
+"""Rounds levels to what a file holds; no other code does."""
 
 import torch
 from torch import Tensor
 
 from .formats import Depth
 
-_TYPES: dict[Depth, torch.dtype] = {8: torch.uint8, 16: torch.uint16}
+_TYPES: dict[Depth, torch.dtype] = {
+    8: torch.uint8,
+    16: torch.uint16,
+    "half": torch.float16,
+    "float": torch.float32,
+}
 
 
 def to_levels(frames: Tensor, depth: Depth = 8) -> Tensor:
-    """Round frames to integer levels, on their device.
+    """Round frames to the levels of a depth, on their device.
 
     Args:
-        frames: (B, C, H, W) with C = 1, 3 or 4: float in [0, 1] (values outside are clamped), or
-            integers of no more than ``depth`` bits.
-        depth: Bits per level.
+        frames: (B, C, H, W) with C = 1, 3 or 4: float, or integers over the full range of their
+            type, of no more than ``depth`` bits.
+        depth: Bits per level, or the type of float.
 
     Returns:
-        The same shape, uint8 or uint16, with channels-last memory, which encoders need. Frames that
+        The same shape, uint8, uint16, float16 or float32, with channels-last memory, which encoders
+        need. Integers hold [0, 1], and values outside are clamped; float holds them. Frames that
         have this type already are returned as they are.
 
     Raises:
@@ -28,6 +34,11 @@ def to_levels(frames: Tensor, depth: Depth = 8) -> Tensor:
     wanted = _TYPES[depth]
     if frames.dtype == wanted:
         return frames
+    if wanted.is_floating_point:
+        if not frames.is_floating_point():
+            frames = frames.float().div_(torch.iinfo(frames.dtype).max)
+        most = torch.finfo(wanted).max
+        return frames.clamp(-most, most).to(wanted, memory_format=torch.channels_last)
     if frames.dtype == torch.uint8:
         return frames.to(torch.int32).mul_(257).to(wanted)
     if not frames.is_floating_point():

@@ -169,9 +169,8 @@ def tiff(
     return header + data + values + directory
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.int32])
-def test_32_bits_a_channel_are_refused(tmp_path, kind):
-    Image.fromarray(np.ones((8, 8), kind)).save(tmp_path / "x.tif")
+def test_32_bits_a_channel_are_refused(tmp_path):
+    Image.fromarray(np.ones((8, 8), np.int32)).save(tmp_path / "x.tif")
     with pytest.raises(MediaError, match=r"x\.tif: 32 bits a channel"):
         read_image(tmp_path / "x.tif")
 

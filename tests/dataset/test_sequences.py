@@ -150,7 +150,7 @@ def test_patterns_and_their_places(tmp_path):
     [
         ("no.%04d.png", r"no\.%04d\.png: no image has such a name; the folder holds f_%04d\.png"),
         ("gone/f.####.png", r"gone: not found; expected the folder of f\.####\.png"),
-        ("f_*.exr", r"\.exr is no format of images that can be read"),
+        ("f_*.psd", r"\.psd is no format of images that can be read"),
         ("f_*/1.png", r"only the name of the file may be a pattern"),
         ("gone@home.png", r"gone@home\.png: not found"),
     ],
@@ -188,10 +188,10 @@ def test_one_image_of_a_sequence_as_the_clip_is_told(tmp_path):
 
 def test_a_folder_without_images_says_what_it_holds(tmp_path):
     for number in range(12):
-        (tmp_path / f"f.{number:04d}.exr").write_bytes(b"x")
+        (tmp_path / f"f.{number:04d}.psd").write_bytes(b"x")
     make_clip(tmp_path / "a.mp4", 2)
     (tmp_path / "more").mkdir()
-    with pytest.raises(MediaError, match=r"can be read; .*12 \.exr files, 1 \.mp4 file, 1 folder;"):
+    with pytest.raises(MediaError, match=r"can be read; .*12 \.psd files, 1 \.mp4 file, 1 folder;"):
         open_source(tmp_path, pytest.fail)
     with pytest.raises(MediaError, match="the folder is empty"):
         open_source(tmp_path / "more", pytest.fail)

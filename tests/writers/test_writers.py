@@ -182,7 +182,7 @@ def test_a_sequence_keeps_its_size(tmp_path):
 
 
 def test_an_unknown_extension_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="'gif' is none of png, jpg"):
+    with pytest.raises(ValueError, match="'gif' is none of png, tif, exr, webp, jpg"):
         ImageSequenceWriter(tmp_path, "gif")
 
 
