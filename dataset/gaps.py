@@ -45,6 +45,8 @@ _STEPS, _MIN_SHARE = 64, 0.8
 _MIN_STEPS = 6
 #: Ticks by which a time may be rounded.
 _ROUNDING = 1
+#: Frames up to a gap among which one with an earlier time takes the place of a skipped one.
+_MAX_LATE_FRAMES = 20
 #: Frames in one gap; more are a broken clock.
 _MAX_LOST = 100_000
 
@@ -96,8 +98,8 @@ class SkippedFrames:
         self._steps: deque[int] = deque(maxlen=_STEPS)
         self._seen_time: int | None = None  # of the last packet
         self._last_time: int | None = None  # the latest of a frame
-        self._late = 0  # frames since then that claim to be earlier
-        self._all_late = 0
+        self._frames = 0  # so far
+        self._late: deque[int] = deque(maxlen=_STEPS)  # of these, those before the latest one
         self._places: deque[tuple[int, int, int]] = deque(maxlen=4 * _STEPS)
         self._filled: list[tuple[int, int]] = []  # parts of the file whose frames were found
         self._found = 0  # frames
@@ -147,11 +149,12 @@ class SkippedFrames:
         """
         if time is None or not self.applies:
             return []
-        last, late = self._last_time, self._late
+        last = self._last_time
+        self._frames += 1
         if last is not None and time <= last:  # damage may give a packet a wrong time
-            self._late, self._all_late = self._late + 1, self._all_late + 1
+            self._late.append(self._frames)
             return []
-        self._last_time, self._late = time, 0
+        self._last_time = time
         if self._lost_bytes:
             return self._before_first(time)
         if last is None:
@@ -175,7 +178,8 @@ class SkippedFrames:
             self.renumbered = True
             return []
         self._filled.append(self._part(*around))
-        self._found += max(0, count - late)
+        late = min(count, sum(number > self._frames - _MAX_LATE_FRAMES for number in self._late))
+        self._found += count - late
         return [last + round(n * period) for n in range(1 + late, count + 1)]
 
     @cached_property
@@ -209,7 +213,7 @@ class SkippedFrames:
             if not any(begin <= place <= stop for begin, stop in self._filled)
             and not any(abs(place - joint) <= _PACKET_OF_STREAM for joint in joints)
         ]
-        is_told = lost > self._found and not self._all_late
+        is_told = lost > self._found and not self._late
         return bool(unknown) and (not is_told or unknown[-1] >= (self._end or 0))
 
     def _is_first_late(self, packet: Packet) -> bool:
