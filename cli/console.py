@@ -43,9 +43,10 @@ class Console(logging.Handler):
         self.signal: int | None = None
         self._again: SimpleQueue[int | None] = SimpleQueue()  # further signals; None at the end
         self._bar: tqdm | None = None
+        self._stage: str | None = None  # before the run: what is counted there
         self._last_line = time.monotonic()
         self._last_done = 0
-        self._since = (0, self._last_line)  # frames done when the run began, and the time
+        self._since = (0, self._last_line)  # done when the run or the stage began, and the time
 
     def progress(self, done: int, expected: int | None) -> None:
         """Show how many frames are done.
@@ -53,22 +54,43 @@ class Console(logging.Handler):
         Raises:
             KeyboardInterrupt: A signal asked the run to stop.
         """
+        self._show(None, done, expected)
+
+    def preparing(self, stage: str, done: int, total: int | None) -> None:
+        """Show how far a stage before the first frame is; see :func:`pipeline.matte_video`.
+
+        Raises:
+            KeyboardInterrupt: A signal asked the run to stop.
+        """
+        self._show(stage, done, total)
+
+    def _show(self, stage: str | None, done: int, total: int | None) -> None:
         if self.signal is not None:
             raise KeyboardInterrupt
         now = time.monotonic()
-        if done == self._last_done:  # the run has not begun yet
+        if stage != self._stage:
+            self._drop_bar()
+            self._stage, self._since = stage, (done, now)
+        elif stage is None and done == self._last_done:  # the run has not begun yet
             self._since = done, now
         self._last_done = done
         if sys.stderr is not None and sys.stderr.isatty():
             if self._bar is None:
-                self._bar = tqdm(total=expected, initial=done, unit="frame", dynamic_ncols=True)
+                self._bar = _open_bar(stage, done, total)
             if self._bar.total is not None and done > self._bar.total:
-                self._bar.total = None  # there are more frames than expected
+                self._bar.total = None  # there are more than expected
             self._bar.update(done - self._bar.n)
         elif now - self._last_line >= self._line_interval:
             self._last_line = now
-            frames, started = done - self._since[0], self._since[1]
-            self.say(_line(done, expected, frames / (now - started) if frames else 0))
+            made, started = done - self._since[0], self._since[1]
+            self.say(_line(stage, done, total, made / (now - started) if made else 0))
+
+    def _drop_bar(self) -> None:
+        """Make room for another bar."""
+        if self._bar is not None:
+            self._bar.leave = False
+            self._bar.close()
+            self._bar = None
 
     def say(self, message: str) -> None:
         """Print a line on stderr, above the bar if there is one; a closed stderr is no error.
@@ -144,10 +166,18 @@ class Console(logging.Handler):
             os.write(sys.stderr.fileno(), line.encode())
 
 
-def _line(done: int, expected: int | None, speed: float) -> str:
+def _open_bar(stage: str | None, done: int, total: int | None) -> tqdm:
+    if stage is None:
+        return tqdm(total=total, initial=done, unit="frame", dynamic_ncols=True)
+    form = "{desc}: {n_fmt} of {total_fmt} |{bar}| {remaining} left" if total else None
+    return tqdm(total=total, initial=done, desc=stage, bar_format=form, dynamic_ncols=True)
+
+
+def _line(stage: str | None, done: int, expected: int | None, speed: float) -> str:
     left = (expected or 0) - done
-    line = f"{done} of {expected} frames" if left >= 0 else f"{done} frames"
-    if speed:
+    line = f"{done} of {expected}" if left >= 0 else f"{done}"
+    line = f"{line} frames" if stage is None else f"{stage}: {line}"
+    if speed and stage is None:
         line += f", {speed:.1f} a second"
     if speed and left >= 0:
         line += f", {left / speed:.0f} s left"

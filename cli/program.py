@@ -32,7 +32,7 @@ def run(args: dict[str, Any]) -> int:
     debug = args.pop("debug")
     with Console(level=logging.DEBUG if debug else logging.WARNING) as console:
         try:
-            result = matte_video(**args, progress=console.progress)
+            result = matte_video(**args, progress=console.progress, preparing=console.preparing)
         except KeyboardInterrupt:
             console.say("stopped; what was written until now is kept")
             return 128 + (console.signal or signal.SIGINT)

@@ -11,7 +11,7 @@ from torch import nn
 from dataset import FrameSource, SampledFrames, check_shape
 from media import UsageError
 from model import MattingBase, Predictor, resolve_device
-from plate import REPAIR_WORK, AutoPlate, RepairedPlate, check_repairable
+from plate import REPAIR_WORK, AutoPlate, RepairedPlate, Watch, check_repairable
 from writers import KINDS, PLATE_NAME, Clip, FrameWriter, Kind, RunFolder, save_png
 
 from .alpha_filters import alpha_filters
@@ -35,6 +35,7 @@ class Job(Settings):
     network: nn.Module | None = None
     writers: Mapping[Kind, FrameWriter] | None = None
     progress: Progress | None = None
+    preparing: Watch | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,6 +66,9 @@ def matte_video(job: Job) -> MattingResult:
         progress: Called before files are removed, after every batch, and now and then while one is
             waited for, with the frames done and the frames expected, if known.
             What it raises stops the run; everything written until then is closed and stays.
+        preparing: Called likewise while a plate is made or repaired, before the first frame, with
+            what is counted, such as "frames read for the plate", how many are done, and how many
+            there are, if known. Without it, ``progress`` is called then.
 
     Raises:
         MattingError: Something that the caller can mend; one of the following.
@@ -90,6 +94,12 @@ def matte_video(job: Job) -> MattingResult:
     def progress(done: int, expected: int | None = inputs.src.length_hint) -> None:
         if job.progress is not None:
             job.progress(done, expected)
+
+    def watch(stage: str, done: int, total: int | None) -> None:
+        if job.preparing is not None:
+            job.preparing(stage, done, total)
+        else:
+            progress(result.resumed)
 
     loader = _open_loader(job, inputs, predictor, result, lambda: progress(result.frames))
     clip = _clip_of(job, inputs, loader, result)
@@ -124,7 +134,7 @@ def matte_video(job: Job) -> MattingResult:
         progress=progress,
         folder=folder,
         preview=preview,
-        prepare=partial(_prepare_plate, inputs.bgr, folder, result, progress),
+        prepare=partial(_prepare_plate, inputs.bgr, folder, result, watch),
     ).matte()
     result.bottleneck = last_words(
         result.bottleneck,
@@ -204,7 +214,7 @@ def _prepare_plate(
     plate: FrameSource,
     folder: RunFolder | None,
     result: MattingResult,
-    progress: Callable[[int], None],
+    watch: Watch,
 ) -> None:
     """Make or repair the plate, if it is one of those, and save it to the run's folder.
 
@@ -213,7 +223,7 @@ def _prepare_plate(
     if not isinstance(plate, AutoPlate | RepairedPlate):
         return
     logger.log(NOTE, _work_of(plate))
-    found = plate.find(lambda: progress(result.resumed))
+    found = plate.find(watch)
     if isinstance(plate, RepairedPlate):
         result.mending = {
             "share": round(plate.share, 4),

@@ -9,7 +9,7 @@ import numpy as np
 from dataset import FrameSource, MemorySource
 from media import Warn
 from model import Predictor
-from plate import AlignMode, RepairedPlate
+from plate import AlignMode, RepairedPlate, Step
 from writers import to_levels
 
 from .inputs import Inputs
@@ -58,9 +58,14 @@ def repaired_plate(
     Arguments are those of :class:`plate.RepairedPlate` and :class:`PairLoader`.
     """
 
-    def look(
-        frames: np.ndarray, plate: np.ndarray, between: Callable[[], None]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def look(frames: np.ndarray, plate: np.ndarray, step: Step) -> tuple[np.ndarray, np.ndarray]:
+        done = 0
+
+        def told(number: int) -> None:
+            nonlocal done
+            done = number
+            step(done, len(frames))
+
         clip = MemorySource(frames, src.name, consecutive=False)
         still = MemorySource(plate[None], bgr.name, still=True)
         loader = PairLoader(
@@ -69,17 +74,17 @@ def repaired_plate(
             size=plate.shape[:2],
             align=align,
             match=match,
-            waiting=between,
+            waiting=lambda: step(done, len(frames)),
             warn=warn,
         )
         with loader:
-            return _matte_on_plate(loader, predictor, frames, between)
+            return _matte_on_plate(loader, predictor, frames, told)
 
     return RepairedPlate(src, bgr, look, size=size, warn=warn)
 
 
 def _matte_on_plate(
-    loader: PairLoader, predictor: Predictor, frames: np.ndarray, between: Callable[[], None]
+    loader: PairLoader, predictor: Predictor, frames: np.ndarray, told: Callable[[int], None]
 ) -> tuple[np.ndarray, np.ndarray]:
     """What frames show at the pixels of their plate, and alpha there; see :data:`plate.Look`."""
     size, fitter = loader.size, loader.fitter
@@ -88,7 +93,7 @@ def _matte_on_plate(
     alphas = np.empty((len(frames), *size), np.uint8)
     feed = DeviceFeed(predictor.device)
     for index, batch in enumerate(loader):
-        between()
+        told(index)
         pair = feed(batch)
         frame = batch.src[0].permute(1, 2, 0).numpy()
         pha = to_levels(predictor(pair.src, pair.bgr).pha)[0, 0].cpu().numpy()

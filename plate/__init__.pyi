@@ -16,3 +16,5 @@ from .repair import REPAIR_WORK as REPAIR_WORK
 from .repair import Look as Look
 from .repair import RepairedPlate as RepairedPlate
 from .repair import check_repairable as check_repairable
+from .stages import Step as Step
+from .stages import Watch as Watch

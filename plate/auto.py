@@ -1,6 +1,7 @@
 """A plate made from the clip itself, for a camera that stands still and a subject that moves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from dataset import Frame, FrameSource, MediaError, sample_evenly
 from media import Warn
 
+from .stages import Watch, counted, watch_nothing
 from .temporal_mode import by_rows, temporal_mode, temporal_mode_of_frames
 
 #: Frames to look at.
@@ -67,11 +69,11 @@ class AutoPlate(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         yield Frame(self.find())
 
-    def find(self, between: Callable[[], None] = lambda: None, *, tell: bool = True) -> np.ndarray:
+    def find(self, watch: Watch = watch_nothing, *, tell: bool = True) -> np.ndarray:
         """Make the plate; a second call returns the same.
 
         Args:
-            between: Called now and then; what it raises ends the work.
+            watch: Told of the stages of the work.
             tell: Warn of what was filled; otherwise :meth:`tell` does so later.
 
         Returns:
@@ -81,16 +83,18 @@ class AutoPlate(FrameSource):
             MediaError: The clip is a single frame, or cannot be read.
         """
         if self._plate is None:
-            frames = sample_evenly(self._src, between, most=_MAX_FRAMES)
+            read = counted(partial(watch, "frames read for the plate"), self._src.length_hint)
+            frames = sample_evenly(self._src, read, most=_MAX_FRAMES)
             if len(frames) < 2:
                 raise _too_short(self._src)
-            self._plate = self._make(frames, between)
+            self._plate = self._make(frames, watch)
             if tell:
                 self.tell()
         return self._plate
 
-    def _make(self, frames: np.ndarray, between: Callable[[], None]) -> np.ndarray:
-        plate, agreement = temporal_mode_of_frames(frames, between)
+    def _make(self, frames: np.ndarray, watch: Watch) -> np.ndarray:
+        first, second = (partial(watch, f"rows of the plate, pass {n} of 2") for n in (1, 2))
+        plate, agreement = temporal_mode_of_frames(frames, first)
         disputed, self.doubtful = agreement < _MIN_AGREEMENT, agreement < _MIN_CERTAIN_SHARE
         if (agreement < _UNCHANGED_SHARE).mean() < _MIN_MOVING_SHARE:
             self._warn(
@@ -107,7 +111,7 @@ class AutoPlate(FrameSource):
                     frames[:, y, x], ~taken[:, cells[0], cells[1]]
                 )
 
-        by_rows(frames, second_pass, between)
+        by_rows(frames, second_pass, second)
         enough = max(_MIN_FREE_SHARE, min(_MIN_FREE_FRAMES, len(frames) / 2) / len(frames))
         never_free = (agreement < enough).astype(np.uint8)
         self.spots = cv2.dilate(never_free, np.ones((3, 3), np.uint8)) > 0

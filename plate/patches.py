@@ -1,11 +1,11 @@
 """Patches of a plate: where the clip shows something else, and which of them lower alpha."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from .stages import Step
 from .temporal_mode import temporal_mode_of_frames
 
 #: Fewest frames that have to agree on what a pixel shows.
@@ -43,23 +43,21 @@ class Patches(NamedTuple):
     sure: np.ndarray
 
 
-def find_patches(
-    plate: np.ndarray, seen: np.ndarray, pha: np.ndarray, between: Callable[[], None]
-) -> Patches:
+def find_patches(plate: np.ndarray, seen: np.ndarray, pha: np.ndarray, step: Step) -> Patches:
     """Put what free pixels show in place of what a plate shows.
 
     Args:
         plate: (H, W, 3), uint8 or uint16.
         seen: (N, H, W, 3), uint8, what N frames show at the pixels of the plate.
         pha: (N, H, W), uint8, alpha there.
-        between: Called now and then; what it raises ends the work.
+        step: Told of the rows done.
 
     Returns:
         The plate is of the same type.
     """
     levels = np.float32(257 if plate.dtype == np.uint16 else 1)
     free = np.stack([_free(alpha) for alpha in pha])
-    scene, agreement = temporal_mode_of_frames(seen, between, free)
+    scene, agreement = temporal_mode_of_frames(seen, step, free)
     enough = max(_MIN_FREE_SHARE * len(seen), MIN_FREE_FRAMES) - 0.5
     sure = agreement * len(seen) > np.maximum(enough, _MIN_AGREEMENT * free.sum(axis=0))
     shown = plate / levels
@@ -105,20 +103,18 @@ def helpful_patches(
     return np.asarray(stays[labels])
 
 
-def disagreement(
-    plate: np.ndarray, seen: np.ndarray, pha: np.ndarray, between: Callable[[], None]
-) -> float:
+def disagreement(plate: np.ndarray, seen: np.ndarray, pha: np.ndarray, step: Step) -> float:
     """Share, in [0, 1], of the free pixels of all frames that a plate does not show.
 
     Args:
         plate: (H, W, 3), uint8 or uint16.
         seen: (N, H, W, 3), uint8, what N frames show at the pixels of the plate.
         pha: (N, H, W), uint8, alpha there.
-        between: Called for each frame; what it raises ends the work.
+        step: Told of the frames done.
     """
     apart = total = 0.0
-    for frame, alpha in zip(seen, pha, strict=True):
-        between()
+    for number, (frame, alpha) in enumerate(zip(seen, pha, strict=True)):
+        step(number, len(seen))
         free = _free(alpha)
         total += np.count_nonzero(free)
         apart += np.count_nonzero(free & ~_alike(frame, plate))

@@ -1,6 +1,7 @@
 """Repairs a plate from the clip's frames where alpha is low."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from media import UsageError, Warn
 
 from .auto import AutoPlate
 from .patches import MIN_FREE_FRAMES, disagreement, find_patches, helpful_patches
+from .stages import Step, Watch, counted, watch_nothing
 
 #: Frames that are matted for it, at most.
 _MAX_FRAMES = 48
@@ -18,11 +20,12 @@ _MAX_LOOKS = 3
 #: What a repair does, to be said before it begins: it takes a while.
 REPAIR_WORK = f"matting up to {_MAX_FRAMES} frames, up to {_MAX_LOOKS} times"
 
-#: From frames (N, H, W, 3), uint8, a plate (H, W, 3), uint8 or uint16, and a function to call now
-#: and then, to what each frame shows at the pixels of the plate (N, H, W, 3), uint8, in the place
-#: and the light of the plate, and alpha there (N, H, W), uint8: 255 where it cannot be known.
+#: From frames (N, H, W, 3), uint8, a plate (H, W, 3), uint8 or uint16, and a function that is told
+#: of the frames done, to what each frame shows at the pixels of the plate (N, H, W, 3), uint8, in
+#: the place and the light of the plate, and alpha there (N, H, W), uint8: 255 where it cannot be
+#: known.
 Look = Callable[
-    [np.ndarray, np.ndarray, Callable[[], None]],
+    [np.ndarray, np.ndarray, Step],
     tuple[np.ndarray, np.ndarray],
 ]
 
@@ -87,11 +90,11 @@ class RepairedPlate(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         yield Frame(self.find())
 
-    def find(self, between: Callable[[], None] = lambda: None) -> np.ndarray:
+    def find(self, watch: Watch = watch_nothing) -> np.ndarray:
         """Repair the plate; a second call returns the same.
 
         Args:
-            between: Called now and then; what it raises ends the work.
+            watch: Told of the stages of the work.
 
         Returns:
             (H, W, 3), RGB, uint8 or uint16, of ``size``.
@@ -101,8 +104,8 @@ class RepairedPlate(FrameSource):
         """
         if self._plate is None:
             auto = self._bgr if isinstance(self._bgr, AutoPlate) else None
-            whole = auto.find(between, tell=False) if auto else next(iter(self._bgr)).image
-            self._plate, settled = self._repair(resize(whole, self.size), between)
+            whole = auto.find(watch, tell=False) if auto else next(iter(self._bgr)).image
+            self._plate, settled = self._repair(resize(whole, self.size), watch)
             if auto:
                 auto.tell(cv2.resize(settled.astype(np.uint8), auto.size[::-1]) > 0)
         return self._plate
@@ -122,25 +125,30 @@ class RepairedPlate(FrameSource):
             f"before, {self.after:.2%} after"
         )
 
-    def _repair(
-        self, plate: np.ndarray, between: Callable[[], None]
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _repair(self, plate: np.ndarray, watch: Watch) -> tuple[np.ndarray, np.ndarray]:
         """The plate, and where it shows what the frames agree on, (H, W), bool."""
         changed, settled = np.zeros(self.size, bool), np.zeros(self.size, bool)
-        frames = sample_evenly(self._src, between, most=_MAX_FRAMES)
+        read = counted(partial(watch, "frames read for the repair"), self._src.length_hint)
+        frames = sample_evenly(self._src, read, most=_MAX_FRAMES)
         if len(frames) < MIN_FREE_FRAMES:
             self._warn(f"{self.name}: the clip is too short for --mend-plate, so it stays as it is")
             return plate, settled
         self.looked = True
-        seen, pha = self._look(frames, plate, between)
-        self.before = self.after = disagreement(plate, seen, pha, between)
-        for _ in range(_MAX_LOOKS - 1):
-            better, patched, sure = find_patches(plate, seen, pha, between)
+        looks = [
+            partial(watch, f"frames matted for the repair, look {n} of at most {_MAX_LOOKS}")
+            for n in range(1, _MAX_LOOKS + 1)
+        ]
+        search = partial(watch, "rows searched for the empty scene")
+        compare = partial(watch, "frames compared with the plate")
+        seen, pha = self._look(frames, plate, looks[0])
+        self.before = self.after = disagreement(plate, seen, pha, compare)
+        for look in looks[1:]:
+            better, patched, sure = find_patches(plate, seen, pha, search)
             settled = sure & ~patched
             if not patched.any():
                 break
             del seen  # it may be as large as the frames
-            seen, after = self._look(frames, better, between)
+            seen, after = self._look(frames, better, look)
             stays = helpful_patches(patched, better, seen, pha, after)
             settled |= sure & stays
             if not stays.any():
@@ -150,5 +158,5 @@ class RepairedPlate(FrameSource):
             pha = after
         self.share = float(changed.mean())
         if changed.any():
-            self.after = disagreement(plate, seen, pha, between)
+            self.after = disagreement(plate, seen, pha, compare)
         return plate, settled

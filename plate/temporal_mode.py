@@ -7,6 +7,8 @@ from os import cpu_count
 import cv2
 import numpy as np
 
+from .stages import Step
+
 #: Half the width, in levels of 255, of the window that holds the values of one thing: sensor noise,
 #: compression, a slight drift of the exposure.
 _HALF_WINDOW = 8
@@ -66,13 +68,13 @@ def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def temporal_mode_of_frames(
-    frames: np.ndarray, between: Callable[[], None], chosen: np.ndarray | None = None
+    frames: np.ndarray, step: Step, chosen: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """As :func:`temporal_mode`, for whole frames.
 
     Args:
         frames: (N, H, W, 3), RGB, uint8.
-        between: Called now and then; what it raises ends the work.
+        step: Told of the rows done.
         chosen: (N, H, W), the pixels that count; by default all.
 
     Returns:
@@ -88,22 +90,22 @@ def temporal_mode_of_frames(
         colours[rows] = colour.reshape(colours[rows].shape)
         agreement[rows] = share.reshape(agreement[rows].shape)
 
-    by_rows(frames, find, between)
+    by_rows(frames, find, step)
     return colours, agreement
 
 
-def by_rows(frames: np.ndarray, work: Callable[[slice], None], between: Callable[[], None]) -> None:
+def by_rows(frames: np.ndarray, work: Callable[[slice], None], step: Step) -> None:
     """Do ``work`` on all rows of ``frames`` (N, H, W, 3), in bands, on a few threads.
 
-    ``between`` is called now and then; what it raises ends the work.
+    ``step`` is told of the rows done.
     """
     count, height, width, _ = frames.shape
-    step = max(1, _MAX_VALUES // (width * max(count, _BINS)))
-    bands = [slice(top, top + step) for top in range(0, height, step)]
+    rows = max(1, _MAX_VALUES // (width * max(count, _BINS)))
+    bands = [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
     with ThreadPoolExecutor(min(_MAX_THREADS, cpu_count() or 1)) as pool:
         try:
-            for _ in pool.map(work, bands):
-                between()
+            for band, _ in zip(bands, pool.map(work, bands), strict=True):
+                step(band.stop, height)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

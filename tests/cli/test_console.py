@@ -52,11 +52,36 @@ def test_warnings_are_one_line_each(capsys):
     assert result.warnings == ["the plate is odd"]
 
 
+def test_stages_before_the_run_are_named_with_the_time_left(capsys):
+    with Console(line_interval=0) as console:
+        console.preparing("frames read for the plate", 0, 90)
+        time.sleep(0.02)
+        console.preparing("frames read for the plate", 45, 90)
+        console.preparing("rows of the plate", 30, None)
+        console.progress(0, 90)
+        time.sleep(0.02)
+        console.progress(1, 90)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "frames read for the plate: 0 of 90"
+    assert re.fullmatch(r"frames read for the plate: 45 of 90, \d+ s left", lines[1])
+    assert lines[2:4] == ["rows of the plate: 30", "0 of 90 frames"]
+    assert float(lines[4].split()[4]) <= 50, "the speed of the run, not of what was before it"
+
+
+def test_a_signal_stops_a_stage():
+    with Console() as console, pytest.raises(KeyboardInterrupt):
+        console.signal = 2
+        console.preparing("frames read for the plate", 1, 90)
+
+
 def test_progress_is_a_bar_on_a_terminal():
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
     code = """
 from cli.console import Console
 with Console() as console:
+    console.progress(0, 4)
+    console.preparing("frames read for the plate", 3, 9)
+    console.preparing("rows", 7, 8)
     console.progress(1, 4)
     console.say("between")
     console.progress(4, 4)
@@ -73,6 +98,8 @@ with Console() as console:
     except OSError:  # how Linux says that the other side is closed
         pass
     assert b"4/4" in seen and b"frame/s" in seen and b"between\r\n" in seen
+    assert b"frames read for the plate: 3 of 9 |" in seen and b"rows: 7 of 8 |" in seen
+    assert b" left" in seen and seen.count(b"\n") == 2, "bars of stages do not stay"
 
 
 @pytest.mark.parametrize(

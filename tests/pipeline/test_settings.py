@@ -159,7 +159,8 @@ def test_the_call_has_every_setting_as_a_typed_keyword():
         assert parameter.annotation == hints[field.name]
         is_required = field.default is MISSING
         assert parameter.default == (inspect.Parameter.empty if is_required else field.default)
-    assert set(parameters) - set(as_dict(settings())) == {"network", "writers", "progress"}
+    besides = {"network", "writers", "progress", "preparing"}
+    assert set(parameters) - set(as_dict(settings())) == besides
     assert inspect.signature(matte_video).return_annotation is MattingResult
     assert "every flag" in inspect.getdoc(matte_video).lower()
 

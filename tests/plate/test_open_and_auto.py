@@ -121,7 +121,7 @@ def test_sampling_is_even_and_bounded_whatever_the_header_says(count, hint):
 
 
 def test_a_search_can_be_stopped():
-    def stop() -> None:
+    def stop(stage: str, done: int, total: int | None) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -193,7 +193,7 @@ def test_what_clips_in_brighter_frames_leaves_the_plate_alone():
     matter = Predictor(White(), torch.device("cpu"), warn=pytest.fail)
     clip, bgr = MemorySource(bright, "clip.mp4"), MemorySource(room()[None], "p", still=True)
     source = repaired_plate(clip, bgr, matter, match=True, warn=pytest.fail)
-    _, alphas = source._look(bright, room(), lambda: None)
+    _, alphas = source._look(bright, room(), lambda done, total: None)
     clips = (bright.max(axis=3) > 250) & (bright.max(axis=3) < 255)
     assert clips.any() and (alphas[clips] == 255).all()
 
@@ -202,7 +202,9 @@ def test_what_some_moments_confirm_is_no_patch():
     seen = np.repeat((room() + 60)[None], COUNT, axis=0)
     for confirmed, patched in ((2, True), (3, False)):
         seen[:confirmed] = room()
-        found = find_patches(room(), seen, np.zeros(seen.shape[:3], np.uint8), lambda: None)
+        found = find_patches(
+            room(), seen, np.zeros(seen.shape[:3], np.uint8), lambda done, total: None
+        )
         assert found.patched.any() == patched and found.sure.all()
 
 
@@ -267,7 +269,7 @@ def test_too_short_a_clip_is_told_and_mends_nothing():
 def test_it_can_be_stopped_between_frames():
     asked = 0
 
-    def stop() -> None:
+    def stop(stage: str, done: int, total: int | None) -> None:
         nonlocal asked
         asked += 1
         if asked == COUNT + 5:  # while the network is at work
@@ -278,6 +280,26 @@ def test_it_can_be_stopped_between_frames():
     source = repaired_plate(MemorySource(walk(), "clip.mp4"), bgr, matter, warn=pytest.fail)
     with pytest.raises(KeyboardInterrupt):
         source.find(stop)
+
+
+def test_whoever_waits_is_told_of_every_stage(tmp_path):
+    told: list[tuple[str, int, int | None]] = []
+    clip = footage.make_clip(tmp_path / "clip.mp4", 6)
+    flags = dict(video_src=clip, network=footage.KnownNetwork(), video_bgr="auto", mend_plate=True)
+    matte_video(**flags, output_dir=tmp_path / "out", preparing=lambda *stage: told.append(stage))
+    names = list(dict.fromkeys(stage for stage, _, _ in told))
+    assert names[:3] == ["frames read for the plate"] + [
+        f"rows of the plate, pass {n} of 2" for n in (1, 2)
+    ]
+    assert names[3:5] == [
+        "frames read for the repair",
+        "frames matted for the repair, look 1 of at most 3",
+    ]
+    for name in names:
+        counts = [(done, total) for stage, done, total in told if stage == name]
+        assert all(total is not None and 0 <= done <= total for done, total in counts)
+        if "frames" in name:
+            assert {done for done, _ in counts} == set(range(6)) and {x for _, x in counts} == {6}
 
 
 def test_what_cannot_be_mended_is_refused_before_anything_is_written(tmp_path):
