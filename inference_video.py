@@ -6,15 +6,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pipeline.version import __version__
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from media import MattingError, UsageError
     from pipeline import MattingResult, matte_video
+    from pipeline.version import __version__
     from writers import ImageSequenceWriter, VideoWriter
 
 __all__ = [
@@ -36,8 +37,35 @@ _EXPORTS = {
     "MattingResult": "pipeline",
     "UsageError": "media",
     "VideoWriter": "writers",
+    "__version__": "pipeline.version",
     "matte_video": "pipeline",
 }
+#: The packages that stand beside this file.
+_ROOMS = ("cli", "dataset", "media", "model", "pipeline", "plate", "writers")
+
+
+def _check_rooms() -> None:
+    """Check that no module of somebody else hides one of our packages.
+
+    Raises:
+        ImportError: One does, such as a ``model.py`` in the folder of the importing script.
+    """
+    here = Path(__file__).resolve().parent
+    for room in _ROOMS:
+        module = sys.modules.get(room)
+        found = getattr(module, "__file__", None)
+        if module is None and (spec := find_spec(room)) is not None:
+            found = spec.origin or next(iter(spec.submodule_search_locations or ()), None)
+        if found is not None and Path(found).resolve().parent != here / room:
+            raise ImportError(
+                f"{found} hides the package {room!r} of inference_video; rename it, or import "
+                "inference_video from another folder",
+                name=room,
+                path=found,
+            )
+
+
+_check_rooms()
 
 
 def __getattr__(name: str) -> Any:
@@ -49,6 +77,7 @@ def __getattr__(name: str) -> Any:
 def parse_args(argv: Sequence[str] | None = None) -> "Namespace":
     """Read the command line; what it leaves out has the default of ``pipeline.Settings``."""
     from cli.flags import read_flags
+    from pipeline.version import __version__
 
     return read_flags(sys.argv[1:] if argv is None else argv, version=__version__)
 

@@ -31,6 +31,12 @@ def numbered(number: int, size: tuple[int, int] = SIZE) -> np.ndarray:
     return picture.round().astype(np.uint8)
 
 
+def deepened(picture: np.ndarray) -> np.ndarray:
+    """16 bits of a picture of 8: their high bytes are its levels, their low ones are others."""
+    levels = picture.astype(np.uint16)
+    return levels * 256 + (levels + 128) % 256
+
+
 def read_number(picture: np.ndarray) -> int:
     """The number that :func:`numbered` drew, from a picture (H, W, 3 or 4) of 8 or 16 bits."""
     middle = np.iinfo(picture.dtype).max / 2

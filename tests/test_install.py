@@ -114,6 +114,31 @@ def test_importing_does_nothing(installed, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("alien", ["model.py", "media.py", "plate/__init__.py", "writers/x.py"])
+def test_a_module_that_hides_ours_is_named(tmp_path, alien):
+    """A script beside somebody's own model.py."""
+    (tmp_path / alien).parent.mkdir(exist_ok=True)
+    (tmp_path / alien).touch()
+    (tmp_path / "script.py").write_text("import inference_video\n")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = run(sys.executable, tmp_path / "script.py", env=environment)
+    room = alien.split("/")[0].removesuffix(".py")
+    if alien == "writers/x.py":  # a folder that is no package comes last
+        assert result.returncode == 0, result.stderr
+        return
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith(f"ImportError: {tmp_path / alien} hides the package {room!r}")
+
+
+def test_a_module_that_was_imported_before_ours_is_named(tmp_path):
+    (tmp_path / "dataset.py").touch()
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import dataset; sys.path.pop(0);"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = run(sys.executable, "-c", code + "import inference_video", env=environment)
+    assert f"{tmp_path / 'dataset.py'} hides the package 'dataset'" in result.stderr
+
+
 def test_a_run_does_not_wait_for_what_it_does_not_use(tmp_path, checkpoint):
     """Each of these takes a second or two to import, and PyTorch brings some of them on the sly."""
     make_clip(tmp_path / "clip.mp4", 1)

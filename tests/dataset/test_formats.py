@@ -8,7 +8,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from footage import numbered, read_number
+from footage import deepened, numbered, read_number
 from PIL import Image, PngImagePlugin
 from test_images import with_exif_of
 
@@ -185,7 +185,7 @@ def test_looking_for_exif_does_not_decode_a_16_bit_png(tmp_path, monkeypatch):
 
 
 def test_an_orientation_behind_the_pixels_of_a_16_bit_png_counts(tmp_path):
-    stored = np.arange(6 * 4 * 3).reshape(6, 4, 3).astype(np.uint16) * 257
+    stored = deepened(np.arange(6 * 4 * 3).reshape(6, 4, 3))
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / "x.png"

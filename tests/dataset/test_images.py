@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pillow_heif
 import pytest
-from footage import numbered, read_number
+from footage import deepened, numbered, read_number
 from PIL import Image, ImageCms
 
 from dataset import MediaError, open_source, read_image
@@ -62,8 +62,8 @@ def test_exif_orientation_is_applied(tmp_path, orientation, deep):
     path = tmp_path / "x.png"
     Image.fromarray(stored).save(path, exif=exif)
     if deep:
-        path.write_bytes(with_exif_of(path, stored.astype(np.uint16) * 257))
-        wanted = wanted.astype(np.uint16) * 257
+        path.write_bytes(with_exif_of(path, deepened(stored)))
+        wanted = deepened(wanted)
     np.testing.assert_array_equal(read_image(path), wanted)
 
 

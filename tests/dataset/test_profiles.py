@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from footage import deepened
 from PIL import Image, ImageCms
 from test_images import display_p3
 
@@ -167,13 +168,13 @@ def test_a_profile_that_cannot_be_applied_is_told_once(tmp_path, deep, profile, 
     for number in range(3):
         pixels = np.full((8, 8, 3), 55, np.uint8)
         if deep:
-            save_deep(folder / f"{number}.png", pixels.astype(np.uint16) * 257, profile)
+            save_deep(folder / f"{number}.png", deepened(pixels), profile)
         else:
             Image.fromarray(pixels).save(folder / f"{number}.png", icc_profile=profile)
     warnings: list[str] = []
     source = open_source(folder, warnings.append)
     for _ in range(2):
-        assert all(int(f.image.max()) == (55 * 257 if deep else 55) for f in source)
+        assert all(int(f.image.max()) == (55 * 256 + 183 if deep else 55) for f in source)
     assert len(warnings) == 1 and told in warnings[0] and "as if they were sRGB" in warnings[0]
     warnings.clear()
     open_source(folder / "1.png", warnings.append)

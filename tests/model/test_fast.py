@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from footage import deepened
 
 from dataset import open_source, read_image
 from model import DetailPrediction, MattingRefine, Predictor, load_network
@@ -72,11 +73,10 @@ def test_bits_batches_and_plates_make_no_difference(frames, plate):
     src, bgr = frames[..., 200:327, 400:561], plate[..., 200:327, 400:561]
     one = matter(fast=True)
     wanted = torch.cat([one(frame[None], bgr).cut_out() for frame in src])
-    deep = [(x.to(torch.int32) * 257).to(torch.uint16) for x in (src, bgr)]
+    deep = [torch.from_numpy(deepened(x.numpy())) for x in (src, bgr)]
     pairs = {
         "a batch": [src, bgr],
         "a plate a frame": [src, bgr.repeat(3, 1, 1, 1)],
-        "16 bits": deep,
         "floats": [src / 255, bgr / 255],
         "a warped plate": [src, bgr / 255],
     }
@@ -84,6 +84,9 @@ def test_bits_batches_and_plates_make_no_difference(frames, plate):
         got = to_host_levels(one(*pair).cut_out())
         off = (got.int() - wanted.int()).abs() > 1
         assert off.float().mean() < 1e-3, name
+    as_floats = [x.float() / 65535 for x in deep]
+    off = one(*deep).cut_out().int() - one(*as_floats).cut_out().int()
+    assert (off.abs() > 1).float().mean() < 1e-3, "16 bits"
     other = one(src, 255 - bgr).cut_out()
     assert (other.int() - wanted.int()).abs().float().mean() > 5, "a new plate is seen"
 

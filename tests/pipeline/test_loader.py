@@ -9,7 +9,7 @@ import footage
 import numpy as np
 import pytest
 import torch
-from footage import make_clip, numbered, read_number
+from footage import deepened, make_clip, numbered, read_number
 
 from dataset import FlatColour, Frame, FrameSource, open_source
 from dataset.scaling import cover, resize
@@ -33,9 +33,7 @@ class Numbered(FrameSource):
             if number == self._fails_at:
                 raise OSError(f"picture {number} is broken")
             picture = numbered(number, self.size)
-            yield Frame(
-                picture.astype(np.uint16) * 257 if self._deep else picture, Fraction(number)
-            )
+            yield Frame(deepened(picture) if self._deep else picture, Fraction(number))
 
 
 GREY = FlatColour((90, 90, 90), footage.SIZE)
@@ -92,7 +90,8 @@ def test_16_bits_reach_the_device_without_loss():
     (batch,) = load(Numbered(1, deep=True))
     assert batch.src.dtype == torch.uint16
     src = DeviceFeed(torch.device("cpu"))(batch).src.float() / 65535
-    wanted = torch.from_numpy(numbered(0)).permute(2, 0, 1)[None] / 255
+    levels = torch.from_numpy(deepened(numbered(0)).astype(np.float32))
+    wanted = levels.permute(2, 0, 1)[None] / 65535
     assert torch.allclose(src, wanted, atol=1e-6)
 
 
@@ -100,7 +99,7 @@ def test_8_and_16_bits_may_be_mixed():
     class Mixed(Numbered):
         def __iter__(self):
             for number, frame in enumerate(super().__iter__()):
-                yield Frame(frame.image.astype(np.uint16) * 257 if number % 2 else frame.image)
+                yield Frame(deepened(frame.image) if number % 2 else frame.image)
 
     (batch,) = load(Mixed(4), batch_size=4)
     assert numbers([batch]) == [0, 1, 2, 3]
@@ -153,7 +152,7 @@ def test_resize_is_antialiased_and_bilinear():
     checkered = np.indices((64, 64)).sum(axis=0) % 2 * 255
     picture = np.repeat(checkered[..., None], 3, axis=2).astype(np.uint8)
     assert np.abs(resize(picture, (16, 16)).astype(int)[2:-2, 2:-2] - 127).max() <= 2
-    deep = resize(picture.astype(np.uint16) * 257, (16, 16))
+    deep = resize(deepened(picture), (16, 16))
     assert deep.dtype == np.uint16 and np.abs(deep[2:-2, 2:-2] / 257 - 127.5).max() <= 2
     ramp = np.repeat(np.arange(4, dtype=np.uint8)[None, :, None] * 80, 3, axis=2).repeat(4, axis=0)
     np.testing.assert_array_equal(

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from footage import deepened
 
 from dataset import FlatColour, Frame, FrameSource
 from pipeline import PairLoader
@@ -57,7 +58,7 @@ def test_a_moved_camera_is_found_behind_a_subject(deep):
     src, truth = moved(plate)
     src = with_subject(src)
     if deep:
-        src = src.astype(np.uint16) * 257
+        src = deepened(src)
     aligner = PlateAligner()
     found = aligner.solve(src, plate)
     assert found is not None and displacement(found, truth) < 1.0

@@ -11,7 +11,7 @@ from time import sleep
 import footage
 import numpy as np
 import pytest
-from footage import make_clip, make_plate, numbered, read_number
+from footage import deepened, make_clip, make_plate, numbered, read_number
 from PIL import Image
 
 from dataset import Frame, FrameSource, MediaError, open_source, read_image, sample_evenly
@@ -47,7 +47,7 @@ class Walk(FrameSource):
             if self._sits:  # and turns the head: no colour is there for long
                 picture[40:60, 100:120] = (200, 6 * number % 250, 90)
             picture = picture.round().clip(0, 255).astype(np.uint8)
-            yield Frame(picture.astype(np.uint16) * 257 if self._deep else picture)
+            yield Frame(deepened(picture) if self._deep else picture)
 
 
 def silent(message: str) -> None:

@@ -33,7 +33,7 @@ def room() -> np.ndarray:
 def painted(plate: np.ndarray) -> np.ndarray:
     """The plate with a flat spot."""
     plate = plate.copy()
-    plate[SPOT] = 10 if plate.dtype == np.uint8 else 10 * 257
+    plate[SPOT] = 10 if plate.dtype == np.uint8 else 10 * 256 + 99
     return plate
 
 
