@@ -99,6 +99,18 @@ def test_specks_go_and_all_that_hangs_together_stays():
     assert not Despeckler(200)(pha, pha)[0, 0, 76:94, 76:94].any()
 
 
+@pytest.mark.parametrize("apart", [2, 3])
+def test_a_speck_beside_the_subject_leaves_it_alone(apart):
+    """Its rim, which goes with it, reaches over what belongs to the subject."""
+    pha = torch.zeros(1, 1, 60, 60)
+    pha[..., 10:50, 10:30] = 1
+    pha[..., 10:50, 30] = 0.05  # a soft edge
+    subject = pha > 0
+    pha[..., 20:24, 30 + apart : 34 + apart] = 0.6
+    clean = Despeckler(30)(pha, pha)
+    assert not clean[~subject].any() and torch.equal(clean[subject], pha[subject])
+
+
 def test_a_speck_that_grows_fades_in():
     pha, speck = spotted(), np.s_[0, 0, 76:94, 76:94]
     sums = [float(Despeckler(limit)(pha, pha)[speck].sum()) for limit in (75, 50, 37)]

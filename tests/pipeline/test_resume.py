@@ -254,6 +254,29 @@ def test_an_image_that_ended_the_run_may_be_mended(folder):
         assert files(folder / out) == files(folder / f"whole {out}")
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [{"video_bgr": "auto"}, {"preprocess_alignment": "static"}, {"mend_plate": True}, {}],
+    ids=["auto", "static", "mend", "plain"],
+)
+def test_a_later_frame_that_has_changed(folder, flags):
+    """Where each frame was made from all of them, the frames that are there are others now."""
+    source = folder / "shot"
+    source.mkdir()
+    for number in range(FRAMES):
+        Image.fromarray(footage.numbered(number, SIZE)).save(source / f"{number:04d}.png")
+    flags = dict(video_src=source, output_types=["com"], **flags)
+    stopped(folder, 3, **flags)
+    before = files(folder / "out")
+    (source / "0010.png").write_bytes((source / "0002.png").read_bytes())
+    if len(flags) == 2:
+        assert matte(folder, resume=True, **flags).resumed == 3
+        return
+    with pytest.raises(UsageError, match="shot has changed"):
+        matte(folder, resume=True, **flags)
+    assert files(folder / "out") == before
+
+
 @pytest.mark.parametrize("name", ["clip.mp4", "plate.png"])
 def test_inputs_that_have_changed_are_refused(folder, name):
     stopped(folder, 5)

@@ -58,6 +58,18 @@ def test_each_fault_is_named(shots, fault):
 
 
 @pytest.mark.parametrize(
+    ("brightness", "gain", "is_fault"),
+    [(0.12, 1.08, False), (1, 1.02, False), (1, 0.98, False), (1, 1.08, True), (0.12, 1.5, True)],
+)
+def test_a_gain_that_is_small_or_changes_few_levels_is_no_fault(shots, brightness, gain, is_fault):
+    shot = shots["good"]
+    plate = (brightness * shot.plate.astype(float)).round().astype(np.uint8)
+    frames = [(brightness * gain * x.astype(float)).clip(0, 255).round() for x in shot.frames]
+    found = diagnose([frame.astype(np.uint8) for frame in frames], [plate])
+    assert ("exposure" in found.faults) == is_fault, found.gain
+
+
+@pytest.mark.parametrize(
     ("plate", "advice"),
     [
         ("scene.png", "--video-target-bgr"),

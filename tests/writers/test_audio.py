@@ -269,6 +269,50 @@ def test_joined_recordings_may_differ_in_rate(tmp_path, rates):
         assert np.abs(np.fft.rfft(tone, 8000)).argmax() == pytest.approx(220, abs=3)
 
 
+def test_joined_recordings_of_one_format_are_copied_whole(tmp_path):
+    part = add_sound(tmp_path / "part.ts", make_clip(tmp_path / "short.mp4", 50), "aac")
+    both = tmp_path / "both.ts"
+    both.write_bytes(part.read_bytes() * 3)
+    written, warnings = write(tmp_path, both, 150)
+    assert warnings == []
+    wave = samples_of(written)[0]
+    wave = wave[np.flatnonzero(np.abs(wave) > 0.1)[0] :]  # the clock of a broadcast starts late
+    assert wave.size / 8000 == pytest.approx(6, abs=0.2)
+    loud = [np.abs(wave[round(8000 * t) :][:800]).max() > 0.1 for t in np.arange(0.2, 5.5, 0.5)]
+    assert loud == [True, False] * 5 + [True], "half a second of tone, and half one of silence"
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+def test_an_hour_without_sound(tmp_path, codec):
+    """Of a recorder that was paused: nothing is filled in, and all is where it was."""
+    times = [Fraction(n, 25) + 3600 * (n >= 25) for n in range(50)]
+    pictures = make_clip(tmp_path / "p.mkv", 50, times=times, time_base=Fraction(1, 1000))
+    whole, clip = add_sound(tmp_path / "w.mkv", pictures, codec), tmp_path / "clip.mkv"
+    with av.open(str(whole)) as old, av.open(str(clip), "w") as new:
+        outs = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        packets = [packet for packet in old.demux() if packet.dts is not None]
+        for packet in packets:
+            if packet.stream.type == "audio" and packet.pts * packet.time_base >= 1:
+                packet.pts += round(3600 / packet.time_base)
+                packet.dts += round(3600 / packet.time_base)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            packet.stream = outs[packet.stream.index]
+            new.mux(packet)
+    warnings: list[str] = []
+    path = tmp_path / "x.mp4"
+    writer = VideoWriter(
+        path, 25, WIDTH, HEIGHT, audio=clip, warn=warnings.append, timestamps=iter(times)
+    )
+    with writer:
+        writer.add_batch(torch.zeros(50, 3, HEIGHT, WIDTH))
+    assert warnings == [] and path.stat().st_size < 100_000
+    placed = [float(time) for time, _ in packets_of(path)]
+    assert sum(time < 2 for time in placed) == pytest.approx(47, abs=3)
+    after = [time for time in placed if time > 2]
+    assert len(after) == pytest.approx(47, abs=3)
+    assert all(3600.9 < time < 3602.1 for time in after)
+
+
 @pytest.mark.parametrize("codec", ["aac", "ac3", "eac3", "libmp3lame"])
 def test_joined_recordings_that_cannot_be_copied_leave_the_pictures_whole(tmp_path, codec):
     short = make_clip(tmp_path / "short.mp4", 50)
