@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, get_args
 
 from pipeline.declaration import Group, Setting
-from pipeline.settings import Settings, declared_settings
+from pipeline.settings import Settings, declared_settings, format_list
 
 from .visible import visible
 
@@ -46,6 +46,13 @@ def read_flags(argv: Sequence[str], *, version: str) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"bgmv2 {version}")
     parser.add_argument(
+        "--list-formats",
+        action=_ListFormats,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="show what can be written, and exit",
+    )
+    parser.add_argument(
         "--debug",
         action="store_true",
         help="show the traceback of an error, and which form of the network is used",
@@ -63,6 +70,14 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {visible(message)} (--help describes every flag)\n")
+
+
+class _ListFormats(argparse.Action):
+    """Prints the formats and ends the program."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(format_list())
+        parser.exit()
 
 
 def _add(group: argparse._ArgumentGroup, setting: Setting) -> None:

@@ -49,6 +49,8 @@ def run(args: dict[str, Any]) -> int:
             f"({result.speed:.1f} a second): {outputs}"
         )
         console.say(result.bottleneck)
+        if result.note is not None:
+            console.say(result.note)
     return 0
 
 

@@ -12,7 +12,17 @@ from dataset import FrameSource, SampledFrames, check_shape
 from media import UsageError
 from model import MattingBase, Predictor, resolve_device
 from plate import REPAIR_WORK, AutoPlate, RepairedPlate, Watch, check_repairable
-from writers import KINDS, PLATE_NAME, Clip, FrameWriter, Kind, RunFolder, save_png
+from writers import (
+    FORMATS,
+    IMAGE_SEQUENCES,
+    KINDS,
+    PLATE_NAME,
+    Clip,
+    FrameWriter,
+    Kind,
+    RunFolder,
+    save_png,
+)
 
 from .alpha_filters import alpha_filters
 from .bottleneck import last_words
@@ -81,6 +91,9 @@ def matte_video(job: Job) -> MattingResult:
     """
     result = MattingResult()
     kinds: list[Kind] = list(job.output_types if job.writers is None else job.writers)
+    if job.writers is None:
+        for kind in kinds:
+            job.format_of(kind).check()
     inputs = open_inputs(job, kinds, result.warn)
     _check_plate(job, inputs, result)
     job, predictor = _open_predictor(job, inputs, result)
@@ -143,7 +156,21 @@ def matte_video(job: Job) -> MattingResult:
         matted=result.frames - result.resumed,
         resumed=result.resumed,
     )
+    result.note = _note_on_alpha(job, kinds)
     return result
+
+
+def _note_on_alpha(job: Job, kinds: list[Kind]) -> str | None:
+    """That ``com`` has lost its alpha, unless a target was given: then that was the wish."""
+    if job.writers or "com" not in kinds or job.keeps_alpha or job.video_target_bgr is not None:
+        return None
+    holding = [form for form in FORMATS.values() if form.alpha]
+    images = ", ".join(form.name for form in holding if form.is_images)
+    videos = ", ".join(form.name for form in holding if not form.is_images)
+    return (
+        f"com is composited over green, as {job.output_format} holds no alpha; {videos} and "
+        f"{IMAGE_SEQUENCES} ({images}) hold it"
+    )
 
 
 def _check_plate(job: Job, inputs: Inputs, result: MattingResult) -> None:

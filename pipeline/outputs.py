@@ -121,7 +121,10 @@ def open_sinks(
         options = settings.options_of(kind, deep=deep)
         if skip:  # only images can be resumed, and they are numbered
             options["start_number"] += skip
-        yield kind, form.open(output, root, clip, options)
+        sink = form.open(output, root, clip, options)
+        alpha = (settings.alpha or form.alpha) if kind == "com" else None
+        output.holds = {**sink.holds, "alpha": alpha if form.alpha else None}
+        yield kind, sink
 
 
 def _versions() -> dict[str, str]:

@@ -34,6 +34,7 @@ class MattingResult:
         waited: Share of the time, in [0, 1], that the run waited for each stage; they add up to 1.
             ``write`` is for room in the queues of the sinks, and for the last file to be closed.
         bottleneck: The stage that was waited for longest, and what would help, as a sentence.
+        note: What the user should know of the output, as a sentence; None without such a thing.
         preflight: What the preflight found; see :class:`plate.Diagnosis`. None without it.
         alignment: With alignment, the frames aligned, those left unaligned, and the largest share
             of a frame that its plate left uncovered.
@@ -52,6 +53,7 @@ class MattingResult:
     busy: dict[str, float] = field(default_factory=dict)
     waited: dict[Stage, float] = field(default_factory=dict)
     bottleneck: str = ""
+    note: str | None = None
     preflight: dict[str, Any] | None = None
     alignment: dict[str, float] | None = None
     matching: dict[str, float] | None = None

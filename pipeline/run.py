@@ -136,6 +136,7 @@ class Run:
                 depth=sink.depth,
                 linear=sink.linear,
                 premultiplied=sink.premultiplied,
+                margin=sink.margin,
             )
             for kind, sink in sinks.items()
         }

@@ -28,6 +28,9 @@ from writers.formats import (
     default_extension,
     in_words,
 )
+from writers.formats import (
+    format_list as format_list,
+)
 
 from .declaration import A_NUMBER, Rule, Setting, flag, matching, within
 
@@ -199,15 +202,20 @@ class Settings:
     output_types: Sequence[Kind] = field(
         default=("com",),
         metadata=_output(
-            "com: the subject cut out (images) or composited (video); pha: alpha; fgr: the "
-            "subject's colours; err: the predicted error; ref: what was refined",
+            "com: the subject cut out, or composited where the format holds no alpha; pha: alpha; "
+            "fgr: the subject's colours; err: the predicted error; ref: what was refined",
             metavar="KIND",
             affects="nothing",
         ),
     )
     output_format: str = field(
         default="video",
-        metadata=_output("what to write", choices=OUTPUT_FORMATS, affects="nothing"),
+        metadata=_output(
+            "what to write: an image for each frame, or a video; video (H.264), hevc and av1 hold "
+            "no alpha, the others do",
+            choices=OUTPUT_FORMATS,
+            affects="nothing",
+        ),
     )
     image_extension: str | None = field(
         default=None,

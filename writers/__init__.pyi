@@ -8,6 +8,7 @@ from .folder import RunFolder as RunFolder
 from .folder import listed_outputs as listed_outputs
 from .folder import read_report as read_report
 from .formats import FORMATS as FORMATS
+from .formats import IMAGE_SEQUENCES as IMAGE_SEQUENCES
 from .formats import KINDS as KINDS
 from .formats import Clip as Clip
 from .formats import Depth as Depth

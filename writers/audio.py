@@ -1,4 +1,4 @@
-"""The audio of a clip, copied or encoded into an MP4."""
+"""The audio of a clip, copied or encoded into a container beside its video."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -18,8 +18,17 @@ from av.packet import Packet
 
 from media import Warn, open_media
 
-#: Codecs that are copied, as MP4 and players support them; any other is re-encoded as AAC.
-_COPIED_CODECS = frozenset(("aac", "ac3", "alac", "eac3", "mp3", "opus", "flac"))
+#: Codecs that are copied, as the container and its players support them; others are re-encoded.
+_IN_MP4 = frozenset(("aac", "ac3", "alac", "eac3", "mp3", "opus", "flac"))
+_IN_MOV = _IN_MP4 - {"opus", "flac"} | {"pcm_s16le", "pcm_s24le", "pcm_s16be", "pcm_s24be"}
+_COPIED_CODECS = {
+    "mp4": _IN_MP4,
+    "mov": _IN_MOV,
+    "matroska": _IN_MP4 | _IN_MOV | {"vorbis"},
+    "webm": frozenset(("opus", "vorbis")),
+}
+#: What the others become.
+_ENCODERS = {"mp4": "aac", "mov": "aac", "matroska": "aac", "webm": "libopus"}
 #: Of these, the codecs whose packets the muxer parses; a damaged one makes it fail for video, too.
 _PARSED_BY_MUXER = frozenset(("ac3", "eac3"))
 #: Seconds between frames above which there is a gap: containers round times to milliseconds.
@@ -68,7 +77,7 @@ class AudioTrack:
             if self._next is None:
                 return
             time, packet = self._next
-            # The first packet is always written: for some codecs, MP4 needs one to be closed.
+            # The first packet is always written: MP4 needs one of some codecs to be closed.
             if self._has_written and until is not None and time >= until:
                 return
             self._next, self._has_written = None, True
@@ -86,7 +95,7 @@ class AudioTrack:
             self._damaged = 0
 
     def _add_stream(self) -> Iterator[Packet]:
-        """Add a stream to the container, copied or as AAC; returns its packets."""
+        """Add a stream to the container, copied or encoded; returns its packets."""
         stream = self._input.streams[self._index]
         assert isinstance(stream, AudioStream)
         if stream.codec_context is None:
@@ -98,13 +107,14 @@ class AudioTrack:
         if first is None:
             raise NoSoundError(f"{self._path} has an empty audio track")
         packets = chain([first], demuxed)
-        is_copied = stream.codec_context.codec.canonical_name in _COPIED_CODECS
-        if is_copied and _fits_mp4(_copy_of(stream), first):
+        form = self._container.format.name
+        is_copied = stream.codec_context.codec.canonical_name in _COPIED_CODECS[form]
+        if is_copied and _fits(form, _copy_of(stream), first):
             return self._copied(packets, stream, _copy_of(stream)(self._container))
-        for encoding in _encodings(stream):
-            if _fits_mp4(encoding):
+        for encoding in _encodings(_ENCODERS[form], stream):
+            if _fits(form, encoding):
                 return self._encoded(packets, stream, encoding(self._container))
-        raise LookupError("MP4 cannot hold it")
+        raise LookupError(f"{form} cannot hold it")
 
     def _with_times(self, packets: Iterator[Packet]) -> Iterator[tuple[Fraction, Packet]]:
         """Times in seconds and packets; an error ends the audio."""
@@ -254,13 +264,13 @@ def _copy_of(stream: AudioStream) -> _AddStream:
     return lambda container: container.add_stream_from_template(stream)
 
 
-def _encodings(stream: AudioStream) -> Iterator[_AddStream]:
-    """Ways to encode ``stream`` as AAC, the closest one first."""
-    rates = av.Codec("aac", "w").audio_rates or [48000]
+def _encodings(encoder: str, stream: AudioStream) -> Iterator[_AddStream]:
+    """Ways to encode ``stream``, the closest one first."""
+    rates = av.Codec(encoder, "w").audio_rates or [48000]
     rate = min(rates, key=lambda rate: abs(rate - (stream.rate or 48000)))
     # Its layout, the default layout of as many channels, and one that every encoder accepts.
     for layout in (stream.layout.name, f"{stream.channels}c", "stereo"):
-        yield partial(_add_aac, rate, layout)
+        yield partial(_add_encoded, encoder, rate, layout)
 
 
 def _bitstream_filter(stream: AudioStream) -> str:
@@ -270,16 +280,18 @@ def _bitstream_filter(stream: AudioStream) -> str:
     return "aac_adtstoasc" if is_adts else "null"
 
 
-def _add_aac(rate: int, layout: str, container: OutputContainer) -> AudioStream:
-    return container.add_stream("aac", rate, layout=layout)
+def _add_encoded(encoder: str, rate: int, layout: str, container: OutputContainer) -> AudioStream:
+    stream = container.add_stream(encoder, rate, layout=layout)
+    assert isinstance(stream, AudioStream)
+    return stream
 
 
-def _fits_mp4(add: _AddStream, first: Packet | None = None) -> bool:
-    """Whether MP4 can hold a stream, and its first packet if that is given.
+def _fits(form: str, add: _AddStream, first: Packet | None = None) -> bool:
+    """Whether a container can hold a stream, and its first packet if that is given.
 
     Tested with a file in memory, as a stream cannot be removed from a container.
     """
-    trial = av.open(BytesIO(), "w", format="mp4")
+    trial = av.open(BytesIO(), "w", format=form)
     try:
         out = add(trial)
         trial.start_encoding()

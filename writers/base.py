@@ -1,9 +1,10 @@
 """The frame writer: the base class of everything that takes frames."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -25,12 +26,17 @@ class FrameWriter(ABC):
         depth: Bits per level, or the type of float; a run rounds frames to these levels.
         linear: Colours are linear light, rather than levels of sRGB.
         premultiplied: Colours of frames with alpha are multiplied by it.
+        margin: Pixels around the subject in which frames with straight alpha keep its colours: a
+            lossy codec mixes neighbours, and those at the edge should not get darker.
+        holds: What the files of the writer hold, for the report of a run.
         busy_seconds: Working time so far in seconds, averaged over the threads of the writer.
     """
 
     depth: Depth = 8
     linear: bool = False
     premultiplied: bool = False
+    margin: int = 0
+    holds: Mapping[str, Any] = MappingProxyType({})
     busy_seconds: float = 0.0
 
     @abstractmethod

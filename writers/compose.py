@@ -41,23 +41,24 @@ def composer(
     depth: Depth = 8,
     linear: bool = False,
     premultiplied: bool = False,
+    margin: int = 0,
 ) -> Composer:
     """A function that makes the frames of a kind.
 
     Args:
         kind: The kind.
         alpha: The writer holds alpha; without it, ``com`` is composited over the target.
-        depth, linear, premultiplied: As of :class:`FrameWriter`.
+        depth, linear, premultiplied, margin: As of :class:`FrameWriter`.
     """
 
     def compose(matte: Matte, target: Tensor | None) -> Tensor:
         return to_levels(frames(matte, target), depth)
 
     def frames(matte: Matte, target: Tensor | None) -> Tensor:
-        if kind == "com" and alpha and not linear and not premultiplied:
+        if kind == "com" and alpha and not linear and not premultiplied and not margin:
             return matte.cut_out(depth)
         if kind == "com" and alpha:
-            share = matte.pha if premultiplied else matte.pha.ne(0)
+            share = matte.pha if premultiplied else _widened(matte.pha.ne(0), margin)
             return torch.cat([coloured(matte.fgr) * share, matte.pha], dim=1)
         if kind == "com":
             assert target is not None, "a writer without alpha has a target"
@@ -96,6 +97,14 @@ def error_map(err: Tensor, size: tuple[int, int]) -> Tensor:
 def refined_map(ref: Tensor, size: tuple[int, int]) -> Tensor:
     """The refined patches (B, 1, h, w), resized to (height, width) by nearest neighbour."""
     return F.interpolate(ref, size, mode="nearest")
+
+
+def _widened(mask: Tensor, margin: int) -> Tensor:
+    """A mask (B, 1, H, W) that is also true ``margin`` pixels around where ``mask`` is."""
+    if not margin:
+        return mask
+    rows = F.max_pool2d(mask.float(), (2 * margin + 1, 1), 1, (margin, 0))
+    return F.max_pool2d(rows, (1, 2 * margin + 1), 1, (0, margin)).bool()
 
 
 def _refined_map(matte: Matte) -> Tensor:

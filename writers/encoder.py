@@ -1,99 +1,96 @@
-"""The H.264 encoder, and how little of a video it may hold back."""
+"""What a video is encoded with, and how little of it an encoder may hold back."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
 import av
-from av.error import FFmpegError
-from av.video.codeccontext import VideoCodecContext
+import numpy as np
 
 from media import Warn
 
-_NVENC = "h264_nvenc"
-#: Limits memory, as each of x264's threads holds frames; more than 16 cores gain little.
-_MAX_THREADS = 24
 #: What a killed program may lose of a video: seconds, or frames if these are more.
 _MAX_LOST_SECONDS, _MIN_LOST_FRAMES = 2, 30
-#: Frames that x264 looks ahead by default.
-_MAX_LOOKAHEAD = 40
-#: Frames that x264 and the muxer hold apart from threads and lookahead: B-frames, and the one that
-#: ends a fragment.
-_HELD = 8
-#: Frames that looking ahead and a fragment need at least.
-_MIN_AHEAD, _MIN_FRAGMENT = 4, 2
 #: Seconds that video waits for its audio, at most, where that has gaps.
 INTERLEAVED_SECONDS = Fraction(1, 10)
 
+#: Converts images (H, W, C) to frames of a pixel format. Each thread needs its own.
+Converter = Callable[[np.ndarray], av.VideoFrame]
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What an encoder is asked for.
+
+    Attributes:
+        size: (height, width) of the frames.
+        rate: Frames per second.
+        alpha: Frames have four channels.
+        depth: Bits per level of the frames.
+        crf: Constant rate factor: 0 is lossless.
+        preset: x264's or x265's preset.
+        on_card: Encode on an NVIDIA card if there is one that can.
+        cores: CPU cores to use.
+        queue: Frames that may wait for the encoder.
+        warn: Called if a wish is not met.
+    """
+
+    size: tuple[int, int]
+    rate: Fraction
+    alpha: bool
+    depth: int
+    crf: int
+    preset: str
+    on_card: bool
+    cores: int
+    queue: int
+    warn: Warn
+
+    @property
+    def spare(self) -> int:
+        """Frames that encoder and muxer may hold, so that a killed program loses little."""
+        may_be_lost = max(int(_MAX_LOST_SECONDS * self.rate), _MIN_LOST_FRAMES)
+        return may_be_lost - self.queue - ceil(INTERLEAVED_SECONDS * self.rate)
+
+    @property
+    def fragment(self) -> int:
+        """Frames that are written to the disk together, of an encoder that holds few."""
+        return max(1, min(self.spare // 3, round(self.rate)))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Encoding:
     """An encoder and how it is used.
 
     Attributes:
         encoder: FFmpeg's name of it.
-        options: Its options.
-        threads: Frames that it encodes at once.
+        pixel_format: FFmpeg's name of that of its frames.
+        converter: Makes what converts images of a (height, width) to such frames.
+        options: Options of the encoder.
+        threads: Frames that it encodes at once; 0 lets FFmpeg decide.
         fragment: Frames that are written to the disk together.
+        tag: Four letters by which players know the codec; None for the usual ones.
+        rgb: The frames are RGB, rather than BT.709 in limited range.
     """
 
     encoder: str
+    pixel_format: str
+    converter: Callable[[tuple[int, int]], Converter]
     options: dict[str, str]
-    threads: int
+    threads: int = 0
     fragment: int
+    tag: str | None = None
+    rgb: bool = False
 
+    @property
+    def bits(self) -> int:
+        """Bits per level of its frames."""
+        return max(part.bits for part in av.VideoFormat(self.pixel_format).components)
 
-def plan_x264(rate: Fraction, crf: int, preset: str, *, cores: int, queue: int) -> Encoding:
-    """x264, such that a killed program loses at most two seconds, or 30 frames.
-
-    That is what waits for the encoder, what is in it, and a fragment that is not written yet.
-
-    Args:
-        rate: Frames per second.
-        crf: Constant rate factor.
-        preset: x264's preset.
-        cores: CPU cores to use.
-        queue: Frames that may wait for the encoder.
-    """
-    may_be_lost = max(int(_MAX_LOST_SECONDS * rate), _MIN_LOST_FRAMES)
-    spare = may_be_lost - queue - _HELD - ceil(INTERLEAVED_SECONDS * rate)
-    threads = max(1, min(_MAX_THREADS, 3 * cores // 2, spare // 2))
-    spare -= threads
-    fragment = max(_MIN_FRAGMENT, min(spare // 3, round(rate)))
-    ahead = max(_MIN_AHEAD, min(_MAX_LOOKAHEAD, spare - fragment))
-    options = {"crf": str(crf), "preset": preset, "rc-lookahead": str(ahead)}
-    return Encoding("libx264", options, threads, fragment)
-
-
-def choose_encoder(x264: Encoding, size: tuple[int, int], *, on_card: bool, warn: Warn) -> Encoding:
-    """An encoder on the card, if one is wanted and there; else ``x264``.
-
-    Lossless video is always encoded by x264.
-
-    Args:
-        x264: The encoding on the CPU.
-        size: (height, width) of the frames.
-        on_card: Whether to encode on an NVIDIA card if there is one that can.
-        warn: Called if there is none.
-    """
-    crf = x264.options["crf"]
-    if not on_card or crf == "0":
-        return x264
-    if not _card_encodes(size):
-        warn("no NVIDIA card here can encode it; encoding on the CPU")
-        return x264
-    options = {"rc": "constqp", "qp": crf, "preset": "p5"}
-    return Encoding(_NVENC, options, x264.threads, x264.fragment)
-
-
-def _card_encodes(size: tuple[int, int]) -> bool:
-    """Whether there is an NVIDIA card that encodes H.264 of this (height, width)."""
-    try:
-        encoder = av.CodecContext.create(_NVENC, "w")
-        assert isinstance(encoder, VideoCodecContext)
-        encoder.height, encoder.width = size
-        encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 25)
-        encoder.open()
-    except (ValueError, FFmpegError):  # FFmpeg without NVENC; no card, no driver, or too large
-        return False
-    return True
+    def padded(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) of its frames, even where chroma is sampled every other pixel."""
+        components = av.VideoFormat(self.pixel_format, 8, 8).components
+        rows = 8 // min(part.height for part in components)
+        columns = 8 // min(part.width for part in components)
+        return -(-size[0] // rows) * rows, -(-size[1] // columns) * columns

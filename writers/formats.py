@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from media import Warn
+from media import UsageError, Warn
 
 if TYPE_CHECKING:  # --help imports this module and must not wait for PyTorch
     from .base import FrameWriter
@@ -57,15 +57,19 @@ class Format:
         holds: Short description of its files.
         extension: Extension of its files.
         writer: Module of this package whose ``open_writer`` opens the frame writer.
-        encoder: For images: module of this package whose ``encode`` makes the content of a file.
+        encoder: Module of this package: for images, its ``encode`` makes the content of a file; for
+            videos, its ``plan`` says what they are encoded with.
         alpha: How colours go with alpha by default; None if it holds no alpha.
         linear: Its colours are linear light, rather than levels of sRGB.
-        depths: Bits per level that it holds; the first is the default.
+        depths: Depths of the frames that it takes; the first is the default.
+        bits: Bits per level that its files hold, where that is something else.
         sound: It holds the audio of the clip.
         times: It holds the times of the frames.
         options: Names of the settings that its frame writer takes as keywords.
         ending: For images: the last bytes of every complete file; None where these vary and the
             encoder's ``is_whole`` tells.
+        margin: As of :class:`FrameWriter`.
+        min_side: Smallest width or height in pixels.
         max_side: Largest width or height in pixels; None for no limit.
     """
 
@@ -73,20 +77,23 @@ class Format:
     holds: str
     extension: str
     writer: str
-    encoder: str | None = None
+    encoder: str
     alpha: Alpha | None = None
     linear: bool = False
     depths: tuple[Depth, ...] = (8,)
+    bits: str | None = None
     sound: bool = False
     times: bool = False
     options: tuple[str, ...] = ()
     ending: bytes | None = None
+    margin: int = 0
+    min_side: int = 1
     max_side: int | None = None
 
     @property
     def is_images(self) -> bool:
         """Whether each frame is one file; such outputs can be resumed."""
-        return self.encoder is not None
+        return self.writer == "images"
 
     def depth_for(self, asked: Depth | None, *, deep: bool) -> Depth:
         """The depth of its files.
@@ -102,12 +109,50 @@ class Format:
     ) -> "FrameWriter":
         """Open the writer for an output in ``root``; ``options`` are those of the format."""
         module = import_module(f"{__package__}.{self.writer}")
-        writer: FrameWriter = module.open_writer(output, root, clip, **options)
+        writer: FrameWriter = module.open_writer(self, output, root, clip, **options)
         return writer
+
+    def check(self) -> None:
+        """Check that this installation can write the format.
+
+        Raises:
+            UsageError: It cannot; the message says what to install.
+        """
+        try:
+            module = encoder_of(self)
+        except ImportError as error:
+            raise UsageError(
+                f"{self.name}: needs the Python package {error.name}, which is not installed; "
+                f"pip install {error.name}"
+            ) from error
+        encoder = getattr(module, "ENCODER", None)
+        if encoder is not None:
+            import av
+
+            if encoder not in av.codecs_available:
+                raise UsageError(
+                    f"{self.name}: the FFmpeg of this PyAV has no encoder {encoder}; "
+                    "pip install --force-reinstall av brings one that has"
+                )
 
 
 _IMAGE_OPTIONS = ("start_number", "bit_depth")
 _WITH_ALPHA = (*_IMAGE_OPTIONS, "alpha")
+
+
+def _video(name: str, holds: str, extension: str, encoder: str, **more: Any) -> Format:
+    """A format of videos, which all hold sound and times."""
+    return Format(
+        name=name,
+        holds=holds,
+        extension=extension,
+        writer="video",
+        encoder=encoder,
+        sound=True,
+        times=True,
+        **more,
+    )
+
 
 FORMATS = {
     form.name: form
@@ -167,15 +212,65 @@ FORMATS = {
             )
             for name in ("jpg", "jpeg")
         ),
-        Format(
-            name="video",
-            holds="H.264 in MP4",
-            extension="mp4",
-            writer="video",
-            sound=True,
-            times=True,
-            options=("crf", "hwaccel"),
+        _video("video", "H.264 in MP4", "mp4", "h264", options=("crf", "hwaccel"), max_side=16384),
+        _video(
+            "prores4444",
+            "ProRes 4444 in QuickTime",
+            "mov",
+            "prores",
+            alpha="straight",
+            depths=(16,),
+            bits="10",
+            options=("alpha",),
+        ),
+        _video(
+            "webm",
+            "VP9 with alpha in WebM",
+            "webm",
+            "vp9",
+            alpha="straight",
+            options=("alpha", "crf"),
+            margin=32,  # the largest blocks of VP9
             max_side=16384,
+        ),
+        _video(
+            "qtrle",
+            "QuickTime Animation, lossless",
+            "mov",
+            "qtrle",
+            alpha="straight",
+            options=("alpha",),
+        ),
+        _video(
+            "ffv1",
+            "FFV1 in Matroska, lossless",
+            "mkv",
+            "ffv1",
+            alpha="straight",
+            depths=(8, 16),
+            options=("bit_depth", "alpha"),
+        ),
+        _video(
+            "hevc",
+            "HEVC in MP4",
+            "mp4",
+            "hevc",
+            depths=(16,),
+            bits="10",
+            options=("crf",),
+            min_side=16,
+            max_side=8192,
+        ),
+        _video(
+            "av1",
+            "AV1 in MP4",
+            "mp4",
+            "av1",
+            depths=(16,),
+            bits="10",
+            options=("crf",),
+            min_side=4,
+            max_side=8192,
         ),
     )
 }
@@ -206,6 +301,18 @@ def default_extension(kind: Kind, depth: Depth | None) -> str:
     raise AssertionError(f"no format for {kind} in {depth}")
 
 
+def format_list() -> str:
+    """The formats for a terminal: flags, files, what they hold."""
+    rows = [("--output-format", "--image-extension", "bits", "alpha", "sound", "holds")]
+    for form in FORMATS.values():
+        flags = (IMAGE_SEQUENCES, form.name) if form.is_images else (form.name, "")
+        bits = form.bits or "|".join(map(str, form.depths))
+        rows.append((*flags, bits, form.alpha or "no", "yes" if form.sound else "no", form.holds))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
 def format_table() -> str:
     """The formats as a table in Markdown."""
     lines = [
@@ -219,7 +326,7 @@ def format_table() -> str:
         options = ", ".join(f"`--{option.replace('_', '-')}`" for option in form.options)
         held = (bool(form.alpha), form.sound, form.times, form.is_images)
         alpha, sound, times, resume = ("yes" if x else "no" for x in held)
-        bits = ", ".join(map(str, form.depths))
+        bits = form.bits or ", ".join(map(str, form.depths))
         lines.append(
             f"| `{name}` | `{files}` | {form.holds} | {alpha} | {bits} | {sound} | {times} "
             f"| {resume} | {options} |"

@@ -23,6 +23,7 @@ from .formats import (
     Clip,
     Depth,
     ExrCompression,
+    Format,
     encoder_of,
     in_words,
 )
@@ -76,6 +77,11 @@ class ImageSequenceWriter(ThreadedWriter):
             raise UsageError(f"{self.extension} does not hold {in_words(self.depth)}")
         self.linear = self._format.linear
         self.premultiplied = (alpha or self._format.alpha) == "premultiplied"
+        self.holds = {
+            "codec": self.extension,
+            "bits": self.depth,
+            "transfer": "linear" if self.linear else "sRGB",
+        }
         self._about = About(
             frame_rate=frame_rate, premultiplied=self.premultiplied, compression=exr_compression
         )
@@ -118,11 +124,12 @@ class ImageSequenceWriter(ThreadedWriter):
         pass
 
 
-def open_writer(output: Output, root: Path, clip: Clip, **options: Any) -> FrameWriter:
+def open_writer(
+    form: Format, output: Output, root: Path, clip: Clip, **options: Any
+) -> FrameWriter:
     """Open the writer for an output in ``root``; ``options`` are those of the format."""
-    assert output.extension is not None
     return ImageSequenceWriter(
-        root / output.path, output.extension, frame_rate=clip.frame_rate, **options
+        root / output.path, form.extension, frame_rate=clip.frame_rate, **options
     )
 
 

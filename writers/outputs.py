@@ -12,7 +12,7 @@ from media import os_errors_as
 
 from .base import WriteError
 from .files import partial_name
-from .formats import FORMATS, IMAGE_EXTENSIONS, KINDS, Format, Kind, encoder_of
+from .formats import FORMATS, IMAGE_EXTENSIONS, IMAGE_SEQUENCES, KINDS, Format, Kind, encoder_of
 
 #: Images that a run may write in addition to its frames, one file each.
 SideKind = Literal["plate", "preview"]
@@ -35,6 +35,7 @@ class Output:
         extension: Extension of the files of a sequence; None for one file.
         start_number: Number of the sequence's first file.
         frames: Frames in the video or files in the sequence; during a run, an upper limit.
+        holds: Codec, pixel format, bits, alpha and transfer of the files; None if unknown.
         made_from: The inputs and settings that the frames depend on; None if unknown.
     """
 
@@ -43,6 +44,7 @@ class Output:
     extension: str | None = None
     start_number: int = 0
     frames: int = 0
+    holds: dict[str, Any] | None = None
     made_from: dict[str, Any] | None = None
 
     def files(self, root: Path) -> Iterator[Path]:
@@ -96,6 +98,8 @@ class Output:
             and isinstance(self.kind, str)
             and (self.kind, self.path, self.extension) in _own_outputs()
             and type(self.start_number) is type(self.frames) is int
+            and isinstance(self.holds, dict | None)
+            and _is_shallow(self.holds, 1)
             and isinstance(self.made_from, dict | None)
             and _is_shallow(self.made_from, _MAX_DEPTH)
         )
@@ -136,11 +140,15 @@ def plan_output(kind: Kind, form: Format, size: tuple[int, int], start_number: i
         WriteError: The format cannot hold frames of that size.
     """
     height, width = size
+    wrong = None
     if form.max_side is not None and max(size) > form.max_side:
+        wrong = f"large for {form.name}, which holds {form.max_side} pixels a side; give a smaller"
+    elif min(size) < form.min_side:
+        wrong = f"small for {form.name}, which needs {form.min_side} pixels a side; give a larger"
+    if wrong is not None:
         raise WriteError(
-            f"{kind}: {width}x{height} is too large for {form.name}, which holds {form.max_side} "
-            "pixels a side; give a smaller --video-resize, or --output-format image_sequences "
-            "--image-extension png"
+            f"{kind}: {width}x{height} is too {wrong} --video-resize, or --output-format "
+            f"{IMAGE_SEQUENCES} --image-extension png"
         )
     if form.is_images:
         return Output(kind, kind, form.extension, start_number)

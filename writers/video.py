@@ -1,4 +1,4 @@
-"""Writes frames as an H.264 video."""
+"""Writes frames as a video."""
 
 import logging
 import os
@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from threading import local
+from typing import Any
 
 import av
 import numpy as np
@@ -20,32 +21,40 @@ from media import UsageError, Warn, exact_rate, os_errors_as
 
 from .audio import open_tracks
 from .base import FrameWriter, WriteError
-from .encoder import INTERLEAVED_SECONDS, Encoding, choose_encoder, plan_x264
+from .encoder import INTERLEAVED_SECONDS, Converter, Encoding, Order
 from .files import create_partial, partial_name
-from .formats import Clip
+from .formats import FORMATS, Alpha, Clip, Depth, Format, encoder_of, in_words
 from .mp4 import mend_length
 from .outputs import Output
 from .quantize import to_host_levels
 from .threaded import ThreadedWriter, usable_cores
-from .yuv import ToYuv
 
 logger = logging.getLogger("bgmv2")
 
-_BT709, _LIMITED = 1, 1  # FFmpeg's numbers
+# FFmpeg's numbers for primaries, curves and matrices, and for ranges.
+_BT709, _SRGB_CURVE, _NO_MATRIX = 1, 13, 0
+_LIMITED, _FULL = 1, 2
+#: FFmpeg's names of containers.
+_CONTAINERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 #: Ticks per second, at least, for the start times of video and audio.
 _MIN_MOVIE_TIMESCALE = 48000
 
 
-def _container_options(time_base: Fraction, fragment: Fraction) -> dict[str, str]:
+def _container_options(name: str, time_base: Fraction, fragment: Fraction) -> dict[str, str]:
     """Options for a container whose fragments last ``fragment`` seconds."""
     ticks = time_base.denominator
+    always = {
+        "max_interleave_delta": _microseconds(INTERLEAVED_SECONDS),
+        "flush_packets": "1",
+    }
+    if name in ("matroska", "webm"):
+        return {**always, "cluster_time_limit": str(max(1, int(1000 * fragment)))}
     return {
+        **always,
         # A fragmented MP4 while it is written, an ordinary one once closed. The index is written
         # late, as one at the start cannot account for the encoder's delay and shifts all times.
         "movflags": "hybrid_fragmented+delay_moov",
         "frag_duration": _microseconds(fragment),
-        "max_interleave_delta": _microseconds(INTERLEAVED_SECONDS),
-        "flush_packets": "1",
         # The unit of the start times of video and audio.
         "movie_timescale": str(ticks * -(-_MIN_MOVIE_TIMESCALE // ticks)),
     }
@@ -56,14 +65,15 @@ def _microseconds(seconds: Fraction) -> str:
 
 
 class VideoWriter(ThreadedWriter):
-    """Encodes frames as H.264 (yuv420p, BT.709, limited range) in MP4.
+    """Encodes frames as a video, by default H.264 (yuv420p, BT.709, limited range) in MP4.
 
     The file is called ``NAME.mp4.part`` until it is closed; the one that a killed program leaves
     can be played, and lacks at most the last two seconds (30 frames at less than 15 a second) of
-    the frames that the writer was given. An odd width or height is padded with a copy of the edge.
+    the frames that the writer was given. Where chroma is sampled every other pixel, an odd width or
+    height is padded with a copy of the edge.
 
     Args:
-        path: The file, ending in ``.mp4``; its folder is created if it does not exist.
+        path: The file, with the ending of the format; its folder is created if it does not exist.
         frame_rate: Frames per second; a rounded one is made exact by :func:`media.exact_rate`.
         width: Width of a frame in pixels.
         height: Height of a frame in pixels.
@@ -71,15 +81,21 @@ class VideoWriter(ThreadedWriter):
             default, times follow from the frame rate.
         time_base: Tick in seconds; every timestamp is a multiple of it. By default 1 / frame rate.
         origin: Time at which the video begins, in seconds, on the clock of timestamps and audio.
-        audio: A media file whose audio is copied, or re-encoded to AAC if MP4 cannot hold it; after
-            an error it ends with the last frame. It may have no audio; damaged audio is left out.
-        crf: x264's constant rate factor: 0 is lossless, 18 visually lossless, 51 the worst.
+        audio: A media file whose audio is copied, or encoded anew if the container cannot hold it;
+            after an error it ends with the last frame. It may have no audio; damaged audio is left
+            out.
+        format_name: One of the video formats of ``writers.FORMATS``, such as ``prores4444``.
+        channels: 4 for frames with alpha, which the format has to hold.
+        bit_depth: Bits per level of frames, for formats with a choice.
+        alpha: Whether frames are multiplied by alpha.
+        crf: Constant rate factor: 0 is lossless, 18 visually lossless, 51 the worst.
         preset: x264's preset, from ``ultrafast`` to ``veryslow``.
         on_card: Encode on an NVIDIA card if there is one that can, with a constant quantizer of
             ``crf`` and a preset of its own. Lossless video is always encoded by x264.
         warn: Called if audio is lost, possibly from another thread; by default, it is logged.
 
     Raises:
+        UsageError: The format does not hold such frames.
         WriteError: The file cannot be created.
     """
 
@@ -94,6 +110,10 @@ class VideoWriter(ThreadedWriter):
         time_base: Fraction | None = None,
         origin: Fraction = Fraction(0),
         audio: str | Path | None = None,
+        format_name: str = "video",
+        channels: int = 3,
+        bit_depth: Depth | None = None,
+        alpha: Alpha = "straight",
         crf: int = 18,
         preset: str = "medium",
         on_card: bool = False,
@@ -101,7 +121,15 @@ class VideoWriter(ThreadedWriter):
     ):
         self.path = Path(path)
         self.size = (height, width)
-        self._even_size = height + height % 2, width + width % 2
+        form = FORMATS[format_name]
+        self.depth = form.depth_for(bit_depth, deep=False)
+        if self.depth not in form.depths:
+            raise UsageError(f"{format_name} does not hold {in_words(self.depth)}")
+        if channels == 4 and not form.alpha:
+            raise UsageError(f"{self.path}: {format_name} holds no alpha")
+        self.margin = form.margin
+        self.premultiplied = alpha == "premultiplied"
+        self._has_alpha, self._container_name = channels == 4, _CONTAINERS[form.extension]
         self._rate = exact_rate(frame_rate)
         self._time_base = time_base or 1 / self._rate
         self._times = self._clock(timestamps, origin)
@@ -114,21 +142,38 @@ class VideoWriter(ThreadedWriter):
         self._of_thread = local()
         threads = max(1, min(4, usable_cores() // 4))
         queue_size = 2 + 2 * threads
-        encoding = choose_encoder(
-            plan_x264(self._rate, crf, preset, cores=usable_cores(), queue=queue_size),
-            self._even_size,
+        order = Order(
+            size=self.size,
+            rate=self._rate,
+            alpha=self._has_alpha,
+            depth=16 if self.depth == 16 else 8,
+            crf=crf,
+            preset=preset,
             on_card=on_card,
+            cores=usable_cores(),
+            queue=queue_size,
             warn=lambda message: warn(f"{self.path}: {message}"),
         )
+        encoding: Encoding = encoder_of(form).plan(order)
+        self._converter, self._padded_size = encoding.converter, encoding.padded(self.size)
+        self.holds = {
+            "codec": encoding.encoder,
+            "pixel_format": encoding.pixel_format,
+            "bits": encoding.bits,
+            "transfer": "sRGB" if encoding.rgb else "BT.709",
+        }
         with (
             os_errors_as(WriteError, self.path, FFmpegError, ValueError),  # a NUL character
             ExitStack() as on_failure,
         ):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            options = _container_options(self._time_base, encoding.fragment / self._rate)
+            seconds = encoding.fragment / self._rate
+            options = _container_options(self._container_name, self._time_base, seconds)
             os.close(create_partial(self._final))  # no link, when FFmpeg opens it
             on_failure.callback(self._partial.unlink, missing_ok=True)
-            self._container = av.open(str(self._partial), "w", format="mp4", options=options)
+            self._container = av.open(
+                str(self._partial), "w", format=self._container_name, options=options
+            )
             on_failure.callback(self._container.close)
             self._open_stream(encoding)
             self._audio = []
@@ -142,12 +187,20 @@ class VideoWriter(ThreadedWriter):
     def _open_stream(self, encoding: Encoding) -> None:
         stream = self._container.add_stream(encoding.encoder, self._rate, options=encoding.options)
         assert isinstance(stream, VideoStream)
-        stream.height, stream.width = self._even_size
-        stream.pix_fmt = "yuv420p"
+        stream.height, stream.width = self._padded_size
+        stream.pix_fmt = encoding.pixel_format
         context = stream.codec_context
         context.time_base = self._time_base
-        context.color_primaries = context.color_trc = context.colorspace = _BT709
-        context.color_range = _LIMITED
+        self._tags = {
+            "color_primaries": _BT709,
+            "color_trc": _SRGB_CURVE if encoding.rgb else _BT709,
+            "colorspace": _NO_MATRIX if encoding.rgb else _BT709,
+            "color_range": _FULL if encoding.rgb else _LIMITED,
+        }
+        for name, value in self._tags.items():
+            setattr(context, name, value)
+        if encoding.tag is not None:
+            context.codec_tag = encoding.tag
         context.thread_type = "AUTO"  # PyAV's default, slices, uses fewer cores
         context.thread_count = encoding.threads
         self._stream = stream
@@ -162,17 +215,21 @@ class VideoWriter(ThreadedWriter):
 
     def add_batch(self, frames: Tensor) -> None:
         self._check()
-        frames = to_host_levels(frames)
+        frames = to_host_levels(frames, self.depth)
         height, width = frames.shape[2:]
-        if frames.shape[1] == 4:
-            raise UsageError(f"{self.path}: H.264 holds no alpha; expected 1 or 3 channels, not 4")
+        if (frames.shape[1] == 4) != self._has_alpha:
+            expected = "4 channels" if self._has_alpha else "1 or 3 channels"
+            raise UsageError(
+                f"{self.path}: holds {'' if self._has_alpha else 'no '}alpha; expected {expected}, "
+                f"not {frames.shape[1]}"
+            )
         if (height, width) != self.size:
             raise UsageError(
                 f"{self.path}: a frame of {width}x{height} in a video of "
                 f"{self.size[1]}x{self.size[0]}"
             )
         for frame in frames:
-            converted = self._converters.submit(self._to_yuv, frame.permute(1, 2, 0).numpy())
+            converted = self._converters.submit(self._convert, frame.permute(1, 2, 0).numpy())
             self._submit(self._add_frame, converted, next(self._times))
 
     def _add_frame(self, converted: Future[av.VideoFrame], time: Fraction) -> None:
@@ -183,6 +240,8 @@ class VideoWriter(ThreadedWriter):
         frame.pts = round(time / self._time_base)
         frame.time_base = self._time_base
         frame.duration = self._duration
+        for name, value in self._tags.items():  # some encoders look at each frame
+            setattr(frame, name, value)
         self._end = time + 1 / self._rate
         with os_errors_as(WriteError, self.path, FFmpegError):
             for track in self._audio:
@@ -211,7 +270,7 @@ class VideoWriter(ThreadedWriter):
             self._run(track.close)
         with os_errors_as(WriteError, self.path, FFmpegError):
             self._container.close()
-            if self._shown:
+            if self._shown and self._container_name in ("mp4", "mov"):
                 mend_length(self._partial, self._shown[-1] - self._shown[0])
             if self._frames:
                 self._partial.replace(self._final)
@@ -225,20 +284,23 @@ class VideoWriter(ThreadedWriter):
             for track in self._audio:
                 track.feed(until=self._end if aborted else None)
 
-    def _to_yuv(self, image: np.ndarray) -> av.VideoFrame:
-        """Convert (H, W, 1 or 3), uint8, to a yuv420p frame of even size."""
+    def _convert(self, image: np.ndarray) -> av.VideoFrame:
+        """Convert (H, W, C), integer levels, to a frame for the encoder."""
         height, width, channels = image.shape
         image = np.broadcast_to(image, (height, width, 3)) if channels == 1 else image
-        if height % 2 or width % 2:
-            image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        if not hasattr(self._of_thread, "to_yuv"):
-            self._of_thread.to_yuv = ToYuv(self._even_size)
-        converted: av.VideoFrame = self._of_thread.to_yuv(image)
-        return converted
+        if self._padded_size != self.size:
+            below, right = self._padded_size[0] - height, self._padded_size[1] - width
+            image = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
+        if not hasattr(self._of_thread, "convert"):
+            self._of_thread.convert = self._converter(self._padded_size)
+        convert: Converter = self._of_thread.convert
+        return convert(image)
 
 
-def open_writer(output: Output, root: Path, clip: Clip, *, crf: int, hwaccel: str) -> FrameWriter:
-    """Open the writer for an output in ``root``."""
+def open_writer(
+    form: Format, output: Output, root: Path, clip: Clip, *, hwaccel: str = "none", **options: Any
+) -> FrameWriter:
+    """Open the writer for an output in ``root``; ``options`` are those of the format."""
     height, width = clip.size
     return VideoWriter(
         root / output.path,
@@ -249,7 +311,9 @@ def open_writer(output: Output, root: Path, clip: Clip, *, crf: int, hwaccel: st
         time_base=clip.time_base,
         origin=clip.origin,
         audio=clip.audio if output.kind == "com" else None,
-        crf=crf,
+        format_name=form.name,
+        channels=4 if form.alpha and output.kind == "com" else 3,
         on_card=hwaccel == "auto",
         warn=clip.warn,
+        **options,
     )

@@ -58,7 +58,7 @@ def test_the_command_line_and_the_settings_have_the_same_defaults():
         ("frame_rate", 0, "0.001 to 1000"),
         ("output_types", "com", "some of com, pha, fgr, err, ref"),
         ("output_types", (), "some of com, pha, fgr, err, ref"),
-        ("output_format", "mp4", "one of video, image_sequences"),
+        ("output_format", "mp4", "one of video, prores4444, webm"),
         ("image_extension", "gif", "one of png, tif, exr, webp, jpg, jpeg"),
         ("preprocess_alignment", "tripod", "one of frame, static"),
         ("bit_depth", 12, "one of 8, 16, half, float"),

@@ -13,13 +13,17 @@ from footage import SIZE, make_clip, numbered, read_number, read_video
 from processes import Forked
 from test_audio import packets_of
 
-from writers import VideoWriter
-from writers.encoder import plan_x264
+from writers import FORMATS, VideoWriter
+from writers.encoder import Order
+from writers.h264 import plan
+
+_OTHERS = [name for name, form in FORMATS.items() if not form.is_images and name != "video"]
 
 
-def _write(rate: str, audio: str | None) -> None:
+def _write(rate: str, audio: str | None, name: str) -> None:
     """Write frames without end, and say how many were given."""
-    writer = VideoWriter("x.mp4", Fraction(rate), SIZE[1], SIZE[0], audio=audio)
+    path = f"x.{FORMATS[name].extension}"
+    writer = VideoWriter(path, Fraction(rate), SIZE[1], SIZE[0], audio=audio, format_name=name)
     for number in range(3000):
         writer.add_batch(torch.from_numpy(numbered(number)).permute(2, 0, 1)[None])
         Path("given").write_text(str(number + 1).zfill(5))
@@ -39,24 +43,30 @@ def _readable(path: Path) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("rate", "sound", "most"),
-    [("25", None, 50), ("25", "aac", 50), ("24000/1001", None, 47), ("5", None, 30)],
+    ("rate", "sound", "most", "name"),
+    [
+        ("25", None, 50, "video"),
+        ("25", "aac", 50, "video"),
+        ("24000/1001", None, 47, "video"),
+        ("5", None, 30, "video"),
+        *(("25", None, 50, name) for name in _OTHERS),
+    ],
 )
-def test_a_killed_video_lacks_at_most_two_seconds(tmp_path, rate, sound, most):
+def test_a_killed_video_lacks_at_most_two_seconds(tmp_path, rate, sound, most, name):
     audio = None
     if sound is not None:  # shorter than the video
         audio = str(make_clip(tmp_path / "sound.mp4", 100, sound=sound, sound_lasts=Fraction(1)))
-    for _ in range(3):
-        for old in tmp_path.glob("x.mp4*"):
-            old.unlink()
-        program = Forked(_write, rate, audio, cwd=tmp_path)
-        while not (tmp_path / "x.mp4.part").exists():
+    partial = tmp_path / f"x.{FORMATS[name].extension}.part"
+    for _ in range(3 if name == "video" else 1):
+        partial.unlink(missing_ok=True)
+        program = Forked(_write, rate, audio, name, cwd=tmp_path)
+        while not partial.exists():
             time.sleep(0.01)
         time.sleep(random.uniform(0.5, 1.5))
         program.send_signal(signal.SIGKILL)
         program.wait()
         given = int((tmp_path / "given").read_text() or 0)
-        frames = _readable(tmp_path / "x.mp4.part")
+        frames = _readable(partial)
         assert frames == sorted(frames)
         unbroken = sum(place == number for place, number in enumerate(frames))
         assert unbroken > 0 and given - unbroken <= most, (given, unbroken)
@@ -66,8 +76,20 @@ def test_a_killed_video_lacks_at_most_two_seconds(tmp_path, rate, sound, most):
 @pytest.mark.parametrize("rate", [1, 12, 24, 25, 60])
 def test_what_is_held_back_fits_into_two_seconds(rate, cores):
     queue = 2 + 2 * max(1, min(4, cores // 4))
-    plan = plan_x264(Fraction(rate), 18, "medium", cores=cores, queue=queue)
-    held = queue + plan.threads + plan.fragment + int(plan.options["rc-lookahead"])
+    order = Order(
+        size=SIZE,
+        rate=Fraction(rate),
+        alpha=False,
+        depth=8,
+        crf=18,
+        preset="medium",
+        on_card=False,
+        cores=cores,
+        queue=queue,
+        warn=pytest.fail,
+    )
+    planned = plan(order)
+    held = queue + planned.threads + planned.fragment + int(planned.options["rc-lookahead"])
     assert held + 7 <= max(2 * rate, 30)  # and what x264 needs for B-frames
 
 
