@@ -105,7 +105,7 @@ def _write(
     for kind in mattes:
         form = settings.format_of(kind)
         options = {name: getattr(settings, name) for name in form.options}
-        output = plan_output(kind, form, size, settings.start_number)
+        output = plan_output(kind, form, size)
         sinks[kind] = form.open(output, root, clip, options)
     for number in range(frames):
         for kind, sink in sinks.items():

@@ -24,6 +24,6 @@ class SlowImages(ImageSequenceWriter):
         self._seconds = seconds
         super().__init__(path, "png")
 
-    def _add_batch(self, frames: Tensor, index: int) -> None:
+    def _save(self, frame: Tensor, number: int) -> None:
         time.sleep(self._seconds)
-        super()._add_batch(frames, index)
+        super()._save(frame, number)

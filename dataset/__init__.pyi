@@ -10,6 +10,10 @@ from .images import is_opaque as is_opaque
 from .images import read_image as read_image
 from .open import open_source as open_source
 from .open import warn_if_transparent as warn_if_transparent
+from .places import HeldFrames as HeldFrames
+from .places import LoopedFrames as LoopedFrames
+from .places import PickedFrames as PickedFrames
+from .places import Places as Places
 from .sampled import SampledFrames as SampledFrames
 from .sampled import evenly_spaced as evenly_spaced
 from .sampled import sample_evenly as sample_evenly

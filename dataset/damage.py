@@ -31,7 +31,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 #: Codecs that store exactly one shown frame in each packet.
-_ONE_FRAME_PER_PACKET = frozenset(
+ONE_FRAME_PER_PACKET = frozenset(
     ("h264", "hevc", "av1", "libdav1d", "vp9", "prores", "mjpeg", "dnxhd", "ffv1", "mpeg2video")
 )
 
@@ -82,7 +82,7 @@ class DamageTracker:
         self._tolerant = tolerant
         self._mid_stream = mid_stream
         self._timed = timed
-        self._one_frame_per_packet = stream.codec_context.name in _ONE_FRAME_PER_PACKET
+        self._one_frame_per_packet = stream.codec_context.name in ONE_FRAME_PER_PACKET
         self.clock_shift = 0
         self._last_dts: int | None = None
         self.frames = self.lost = self.missing = self.damaged = 0

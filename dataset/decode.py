@@ -27,9 +27,9 @@ UNTIMED_FORMATS = ("asf", "avi", "mpeg", "mxf")
 #: starts after that frame.
 SEEK_MARGINS = (0, 2, 10, 60)
 #: Packets that are looked at to see whether they carry presentation times.
-_PROBED_PACKETS = 64
+PROBED_PACKETS = 64
 #: Each thread holds some of the 32 frames that the card's decoder has room for; one is enough.
-_MAX_CARD_THREADS = 1
+MAX_CARD_THREADS = 1
 #: A Matroska file with this tag has the length of the stream in DURATION; FFmpeg writes the end.
 _STATISTICS_TAG = "_STATISTICS_WRITING_APP"
 #: Frames by which a duration in the header may exceed the frames that were read, without a warning:
@@ -82,7 +82,7 @@ def decodes_on_card(container: InputContainer, stream: VideoStream) -> bool:
     context = stream.codec_context
     if not context.is_hwaccel:
         return False
-    context.thread_count = _MAX_CARD_THREADS
+    context.thread_count = MAX_CARD_THREADS
     frame = None
     with suppress(FFmpegError):
         frame = next(container.decode(stream), None)
@@ -124,12 +124,12 @@ def _decode_pass(
     with open_video(path, on_card=on_card) as (container, stream):
         skipped = SkippedFrames(container, stream)
         packets = _demux(container, stream, skipped)
-        first = list(islice(packets, _PROBED_PACKETS if stream.codec_context.has_b_frames else 0))
-        timed = _are_timed(first)
+        first = list(islice(packets, PROBED_PACKETS if stream.codec_context.has_b_frames else 0))
+        timed = are_timed(first)
         tolerant = tolerant or not timed  # damage is noticed too late to start a second pass
         stream.thread_type = "SLICE" if tolerant else "AUTO"
         if stream.codec_context.is_hwaccel:
-            stream.codec_context.thread_count = _MAX_CARD_THREADS
+            stream.codec_context.thread_count = MAX_CARD_THREADS
         tracker = DamageTracker(
             stream, tolerant, mid_stream=may_start_mid_stream(container), timed=timed
         )
@@ -174,7 +174,7 @@ def _warn_of_losses(
         )
 
 
-def _are_timed(packets: list[Packet]) -> bool:
+def are_timed(packets: list[Packet]) -> bool:
     """Whether the packets of a stream with B-frames carry presentation times.
 
     Those of AVI and of some MXF and ASF files carry decoding times, which never decrease.

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from .colourspace import ColourSpace
 from .images import is_frame_name, is_image_name, read_pixels
 from .names import Numbers, copies_in, in_order, overlap, sequences_in
 from .patterns import is_pattern, matching
+from .places import Places
 from .sources import Frame, FrameSource, MediaError, to_levels
 from .threads import spare_threads
 
@@ -31,6 +32,7 @@ class _Chosen:
     excluded: list[Path]
     told: list[str] = field(default_factory=list)
     numbers: Sequence[int] = ()
+    digits: int = 0
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -84,8 +86,12 @@ def _choose(folder: Path, besides: Sequence[Path]) -> _Chosen:
     if not paths:
         raise MediaError(f"{folder / pattern}: no image has such a name; {_held(folder)}")
     if by_number:
-        numbers = [one.numbers for one in sequences_in(paths)[0] if one.paths == paths]
-        return _Chosen(paths, [], numbers=numbers[0] if numbers else ())
+        found = [one for one in sequences_in(paths)[0] if one.paths == paths]
+        return (
+            _Chosen(paths, [], numbers=found[0].numbers, digits=found[0].digits)
+            if found
+            else (_Chosen(paths, []))
+        )
     return _of_one_sequence(folder, folder / pattern, paths, [])
 
 
@@ -112,7 +118,9 @@ def _of_one_sequence(
     first, *others = sequences
     count = len(first.paths)
     if not others and not rest:
-        return _Chosen(first.paths if not doubt else ordered, excluded, told, first.numbers)
+        if doubt:
+            return _Chosen(ordered, excluded, told)
+        return _Chosen(first.paths, excluded, told, first.numbers, first.digits)
     if count >= max(3, 2 * len(rest) + 4 * sum(len(other.paths) for other in others)):
         left = in_order(set(originals) - set(first.paths))[0]
         told.append(
@@ -121,7 +129,8 @@ def _of_one_sequence(
         told = [text for text in told if doubt is None or doubt not in text]
         ordered, doubt = in_order(first.paths)
         told += [f"{name}: {doubt}"] if doubt else []
-        return _Chosen(ordered, excluded, told, first.numbers)
+        known = first.numbers if ordered == first.paths else ()
+        return _Chosen(ordered, excluded, told, known, first.digits)
     if len(rest) <= sum(len(one.paths) for one in sequences) and overlap(sequences):
         raise MediaError(
             f"{name}: holds several sequences: {_named(sequences)}; give the pattern of one of "
@@ -225,7 +234,14 @@ class ImageFolder(FrameSource):
         name: Name in messages.
         warn: Called once for each kind of colour profile that cannot be applied.
         space: The colour space of images without a profile.
+
+    Attributes:
+        numbers: Those in the names of the files, ascending; empty where these have none.
+        digits: How many digits these have at least; 0 if that varies.
     """
+
+    numbers: Sequence[int] = ()
+    digits: int = 0
 
     def __init__(
         self,
@@ -283,10 +299,12 @@ class ImageFolder(FrameSource):
         if missing:
             more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
             warn(
-                f"{folder}: number {missing[0]}{more} missing; the frames are used without a gap, "
-                "and the output is numbered without a gap"
+                f"{folder}: number {missing[0]}{more} missing; images that are written keep their "
+                "numbers, a video plays without a gap"
             )
-        return cls(paths, name=str(folder), warn=warn, space=space)
+        opened = cls(paths, name=str(folder), warn=warn, space=space)
+        opened.numbers, opened.digits = chosen.numbers, chosen.digits
+        return opened
 
     def read(self, number: int) -> np.ndarray:
         """The levels of a frame by its number: (H, W, 3), uint8 or uint16."""
@@ -296,8 +314,16 @@ class ImageFolder(FrameSource):
         return Frame.of(read_pixels(path, self._warn, self._space))
 
     def __iter__(self) -> Iterator[Frame]:
-        frames = prefetch(self._read, self.paths, self._threads, name="read")
-        for number, (path, frame) in enumerate(zip(self.paths, frames, strict=True)):
+        return self.pick(Places())
+
+    def length(self) -> int:
+        return len(self.paths)
+
+    def pick(self, places: Places) -> Iterator[Frame]:
+        numbers = list(takewhile(lambda place: place < len(self.paths), places))
+        paths = [self.paths[number] for number in numbers]
+        frames = prefetch(self._read, paths, self._threads, name="read")
+        for number, path, frame in zip(numbers, paths, frames, strict=True):
             image = frame.image
             if image.shape[:2] != self.size:
                 height, width = self.size

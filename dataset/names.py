@@ -51,6 +51,12 @@ class Numbers:
     numbers: list[int]
     pattern: str
 
+    @property
+    def digits(self) -> int:
+        """How many digits the numbers have at least, zeros in front included; 0 if that varies."""
+        width = re.search(r"%0(\d+)d", self.pattern)
+        return int(width[1]) if width else 0
+
     def __str__(self) -> str:
         return f"{self.pattern} ({len(self.paths)} images)"
 

@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from media import MattingError, os_errors_as
+
+if TYPE_CHECKING:
+    from .places import Places
 
 
 class MediaError(MattingError, OSError):
@@ -90,6 +94,27 @@ class FrameSource(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """Read from the first frame to the last; closing the iterator closes the files."""
+
+    def pick(self, places: "Places") -> Iterator[Frame]:
+        """Read the frames at some places, each as a reading of all frames gives it.
+
+        Places behind the last frame are left out.
+        """
+        if places.are_all:
+            yield from self
+            return
+        wanted = iter(places)
+        place = next(wanted, None)
+        for number, frame in enumerate(self):
+            if number == place:
+                yield frame
+                place = next(wanted, None)
+            if place is None:
+                return
+
+    def length(self) -> int:
+        """The number of frames, which may take as long as reading them."""
+        return sum(1 for _ in self)
 
 
 class MemorySource(FrameSource):

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import cached_property
 from math import cos, lcm, radians, sin
 from pathlib import Path
 
@@ -17,10 +18,13 @@ from av.video.stream import VideoStream
 from media import Warn, exact_rate, prefetch
 
 from .colourspace import ColourSpace
-from .damage import Decoded, may_start_mid_stream
+from .damage import DamagedError, Decoded, may_start_mid_stream
 from .decode import decode, decodes_on_card, length_hint, open_video
 from .images import turn
+from .index import FrameIndex, list_frames
+from .places import Places
 from .rgb import MATRICES, ToRgb
+from .seek import seek_frames
 from .sources import Frame, FrameSource, MediaError, to_levels
 from .threads import spare_threads
 
@@ -28,8 +32,6 @@ from .threads import spare_threads
 _ROUNDING_FORMATS = ("matroska", "flv", "asf")
 #: Tags of WebM videos whose alpha is a picture of its own in each packet.
 _ALPHA_TAGS = ("alpha_mode", "ALPHA_MODE")
-#: Frames whose times are kept.
-MAX_TIMES = 100_000
 #: FFmpeg's numbers for transfer functions.
 _LINEAR_TRANSFER = 8
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
@@ -44,7 +46,8 @@ _WIDE_PRIMARIES = {4: "BT.470 M", 8: "film", 9: "BT.2020", 10: "XYZ", 11: "DCI-P
 class VideoSource(FrameSource):
     """A video file, decoded from its first frame to the end of its stream.
 
-    It never seeks and does not rely on a frame count in the header. A frame that cannot be decoded
+    That does not seek, and does not rely on a frame count in the header. :meth:`pick` seeks in
+    files without damage. A frame that cannot be decoded
     is replaced by the one before it (at the start, by the first one that can be decoded), so that
     all others keep their numbers.
 
@@ -59,7 +62,8 @@ class VideoSource(FrameSource):
         start: Time in seconds of the first frame that can be decoded; None without a clock.
         any_size: Frames may change size, as the reader resizes each of them; otherwise that is an
             error.
-        times: Times in seconds of the frames that the last reading has given, up to a limit.
+        on_card, threads: Where frames are decoded, and threads that convert them.
+        starts_whole: The first frame can be decoded, and is no pair of fields.
 
     Raises:
         MediaError: The file holds no video that can be decoded.
@@ -74,14 +78,13 @@ class VideoSource(FrameSource):
         self.path = path
         self.name = str(path)
         self.any_size = False
-        self.times: list[Fraction] = []
         self._warn = warn
-        self._on_card = on_card
-        self._threads = spare_threads()  # now: a run changes PyTorch's number
+        self.on_card = on_card
+        self.threads = spare_threads()  # now: a run changes PyTorch's number
         with open_video(path, on_card=on_card) as (container, stream):
             if on_card and not decodes_on_card(container, stream):
                 warn(f"{path}: no NVIDIA card here can decode it; decoding on the CPU")
-                self._on_card = False
+                self.on_card = False
             rounds = container.format.name.startswith(_ROUNDING_FORMATS)
             self.frame_rate = stream.guessed_rate or stream.average_rate or Fraction(30)
             if rounds:  # the duration of a frame is rounded, too
@@ -95,8 +98,11 @@ class VideoSource(FrameSource):
             is_gif = stream.codec_context.name == "gif"
             self._to_rgb = ToRgb(stream.codec_context)
         self._choose_time_base(rounds)
-        frames = (frame for frame, _ in decode(path, _ignore_warning) if frame)
-        first = next(frames, None)
+        lost_at_start, first = 0, None
+        for first, _ in decode(path, _ignore_warning):
+            if first is not None:
+                break
+            lost_at_start += 1
         if first is None:
             raise _undecodable(path)
         if _FLOAT_FORMAT.search(first.format.name):
@@ -108,6 +114,7 @@ class VideoSource(FrameSource):
         self.start = None if first.pts is None else first.pts * self._tick
         if self.start is not None:  # players show nothing before the origin
             self.origin = min(self.origin, self.start)
+        self.starts_whole = not (lost_at_start or first.interlaced_frame)
         self._turn = _turn_of(first)
         self._coded_size = (first.height, first.width)
         self.size = self._coded_size[::-1] if self._turn[0] else self._coded_size
@@ -148,17 +155,14 @@ class VideoSource(FrameSource):
     def __iter__(self) -> Iterator[Frame]:
         start: Fraction | None = None
         previous: Frame | None = None
-        self.times = times = []  # another reading of the same clip has its own
         lost_at_start: list[Fraction] = []  # times of frames before the first that can be decoded
-        frames = prefetch(self._converted, enumerate(self._decode()), self._threads, name="convert")
+        frames = prefetch(self._converted, enumerate(self._decode()), self.threads, name="convert")
         for number, (frame, pts) in enumerate(frames):
             if start is None:
                 start = Fraction(0) if pts is None else pts * self._tick
             time = self._time(number, pts, start)
             if previous is not None and previous.time is not None and time <= previous.time:
                 time = previous.time + self._tick  # a broken clock; players need it to advance
-            if number < MAX_TIMES:
-                times.append(time)
             if frame is not None:
                 previous = replace(frame, time=time)
                 for lost_time in lost_at_start:
@@ -173,8 +177,46 @@ class VideoSource(FrameSource):
         if previous is None:  # the file has changed since the constructor decoded a frame
             raise _undecodable(self.path)
 
+    @cached_property
+    def index(self) -> FrameIndex | None:
+        """The frames, listed without decoding; None where they have to be counted."""
+        return list_frames(self)
+
+    def length(self) -> int:
+        return super().length() if self.index is None else len(self.index.times)
+
+    def pick(self, places: Places) -> Iterator[Frame]:
+        if places.are_all or self.index is None:
+            yield from super().pick(places)
+            return
+        given = -1
+        frames = zip(places, seek_frames(self, self.index, places), strict=False)
+        try:
+            for place, frame in frames:
+                given = place
+                yield frame
+        except DamagedError:
+            yield from super().pick(places.after(given))
+
+    def time_at(self, place: int) -> Fraction:
+        """Seconds from the first frame to another, in a video with an index."""
+        assert self.index is not None and self.start is not None
+        return self._time(place, int(self.index.times[place]), self.start) - self.start
+
+    def frame_at(
+        self, number: int, decoded: av.VideoFrame, pts: int, before: int | None = None
+    ) -> Frame:
+        """A decoded frame with its number; times of it and of the one before are in ticks."""
+        frame, _ = self._converted((number, (decoded, pts)))
+        assert frame is not None and self.start is not None
+        time = self._time(number, pts, self.start)
+        if before is not None:
+            previous = self._time(number - 1, before, self.start)
+            time = time if time > previous else previous + self._tick
+        return replace(frame, time=time)
+
     def _decode(self) -> Iterator[Decoded]:
-        return decode(self.path, self._warn, on_card=self._on_card)
+        return decode(self.path, self._warn, on_card=self.on_card)
 
     def _converted(self, item: tuple[int, Decoded]) -> tuple[Frame | None, int | None]:
         """A decoded frame with its time in ticks; a lost one stays None."""

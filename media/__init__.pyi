@@ -6,6 +6,8 @@ from .ffmpeg import LeftSited as LeftSited
 from .ffmpeg import open_media as open_media
 from .prefetch import delayed as delayed
 from .prefetch import prefetch as prefetch
+from .ranges import FrameRange as FrameRange
+from .ranges import range_text as range_text
 from .srgb import from_linear as from_linear
 from .srgb import to_linear as to_linear
 from .timing import exact_rate as exact_rate

@@ -1,6 +1,7 @@
 """Filters of alpha after the network: garbage matte, small components, smoothing over time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from dataset import ShapeError, check_shape, is_opaque, read_image, resize
 from media import Warn
 from model import to_float
+from plate import Averages
 
 from .settings import Settings
 
@@ -60,8 +62,19 @@ def read_garbage_matte(
     return levels.float().mean(dim=2)[None, None] / torch.iinfo(levels.dtype).max
 
 
-def alpha_filters(settings: Settings, size: tuple[int, int], warn: Warn) -> list[AlphaFilter]:
+def alpha_filters(
+    settings: Settings,
+    size: tuple[int, int],
+    warn: Warn,
+    places: Callable[[], Iterator[int]] = count,
+) -> list[AlphaFilter]:
     """The filters that the settings ask for, in their order.
+
+    Args:
+        settings: Name them.
+        size: (height, width) of the frames.
+        warn: Told of what is repaired or assumed.
+        places: Asked for the places of the frames in the clip when the first one comes.
 
     Raises:
         MediaError: The garbage matte cannot be read.
@@ -75,7 +88,7 @@ def alpha_filters(settings: Settings, size: tuple[int, int], warn: Warn) -> list
     if settings.despeckle:
         filters.append(Despeckler(settings.despeckle / 100 * size[0] * size[1]))
     if settings.smooth_alpha and not settings.preview_only:  # whose frames lie far apart
-        filters.append(AlphaSmoother())
+        filters.append(AlphaSmoother(places))
     return filters
 
 
@@ -125,12 +138,17 @@ class AlphaSmoother:
     """Averages alpha over time where the frame is still.
 
     Motion is measured on the frames: the change since the previous frame, averaged over 5x5 pixels
-    and spread to the neighbours. It keeps one frame, on the device.
+    and spread to the neighbours. It keeps one frame and three alphas, on the device.
+
+    Args:
+        places: Asked for the places of the frames in the clip when the first one comes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, places: Callable[[], Iterator[int]] = count) -> None:
+        self._begin = places
+        self._places: Iterator[int] | None = None
         self._src: Tensor | None = None
-        self._pha: Tensor | None = None
+        self._alphas: Averages[Tensor] = Averages()
 
     def __call__(self, src: Tensor, pha: Tensor) -> Tensor:
         """Smooth the alphas of consecutive frames.
@@ -146,11 +164,21 @@ class AlphaSmoother:
         return torch.cat(smooth)
 
     def _next(self, src: Tensor, pha: Tensor) -> Tensor:
-        if self._src is not None and self._pha is not None:
+        if self._places is None:
+            self._places = self._begin()
+        self._alphas.step(next(self._places))
+        running, hold = self._alphas.running, None
+        if self._alphas.follows and self._src is not None:
             hold = _HOLD * stillness(src, self._src)
-            pha = pha + hold * (self._pha - pha)
-        self._src, self._pha = src.clone(), pha
-        return pha
+        for begun, previous in running.items():
+            if hold is None or previous is None:
+                running[begun] = pha
+            else:
+                running[begun] = pha + hold * (previous - pha)
+        self._src = src.clone()
+        smooth = self._alphas.current
+        assert smooth is not None
+        return smooth
 
 
 def stillness(src: Tensor, before: Tensor) -> Tensor:

@@ -10,7 +10,10 @@ from dataset import (
     ColourSpace,
     FlatColour,
     FrameSource,
+    HeldFrames,
     ImageFolder,
+    PickedFrames,
+    Places,
     SampledFrames,
     VideoSource,
     evenly_spaced,
@@ -127,8 +130,14 @@ def _warn_of_alpha(folder: ImageFolder, warn: Warn) -> None:
             return
 
 
-def pick_frames(inputs: Inputs, count: int) -> Inputs:
-    """The same with ``count`` frames evenly over the clip, each with its plate, and no target."""
+def pick_frames(inputs: Inputs, count: int, places: Places) -> Inputs:
+    """The same with ``count`` frames evenly over a part of the clip, with plates and no target."""
+    if not places.are_all:
+        some = [places.some[n] for n in evenly_spaced(len(places.some), count)]
+        src = PickedFrames(inputs.src, Places(some, None))
+        src.consecutive = False
+        held = HeldFrames(inputs.bgr, Places(some, None))
+        return replace(inputs, src=src, bgr=held, target=None)
     numbers = evenly_spaced(inputs.src.length_hint, count)
     bgr = inputs.bgr if inputs.bgr.still else SampledFrames(inputs.bgr, numbers)
     return replace(inputs, src=SampledFrames(inputs.src, numbers), bgr=bgr, target=None)

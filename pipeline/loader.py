@@ -14,9 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dataset import Frame, FrameSource, check_shape, cover, resize
+from dataset import (
+    Frame,
+    FrameSource,
+    HeldFrames,
+    LoopedFrames,
+    check_shape,
+    cover,
+    resize,
+)
 from media import Warn, prefetch
 from plate import AlignMode, PlateFit, PlateFitter
+
+from .frames import FramePlan, Role
+
+#: Frames whose times are kept.
+MAX_TIMES = 100_000
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,9 @@ class FrameBatch:
         extended: (B, 3, H, W), float32, the frames where they hold more than ``src``; else None.
         bgr: (B, 3, H, W), their plates; for a still one (1, 3, H, W), the same tensor each time.
         times: Presentation time of each frame in seconds; None where the source has no clock.
-        repeated: Numbers of the frames that could not be decoded and repeat a neighbour.
+        places: Those of the frames in the clip, counted from 0.
+        role: What is done with the frames.
+        repeated: Places of the frames that could not be decoded and repeat a neighbour.
         target: What to composite over, (B, 3, H, W) or (1, 3, H, W) as the plate; None without one.
         homography: (B, 3, 3), maps pixels of the plate to pixels of the frame; None unless aligned.
         colour: (B, 2, 3), gain and offset for each channel of the plate, for levels in [0, 1]; None
@@ -38,6 +53,8 @@ class FrameBatch:
     src: Tensor
     bgr: Tensor
     times: tuple[Fraction | None, ...]
+    places: tuple[int, ...] = ()
+    role: Role = Role.WRITTEN
     repeated: tuple[int, ...] = ()
     extended: Tensor | None = None
     target: Tensor | None = None
@@ -59,7 +76,8 @@ class PairLoader:
         match: Match the plate to the exposure and white balance of each frame.
         size: (height, width) to resize source and plate to, stretched if need be; without it, a
             plate of another size but the same shape is resized to the source's.
-        batch_size: Frames in a batch; the last one may have fewer.
+        plan: The frames to read.
+        batch_size: Frames in a batch; one may have fewer, at the end or where their role changes.
         pin: Keep batches in page-locked memory, for faster copies to a CUDA device.
         ahead: Batches to hold in readiness.
         waiting: Called now and then while a batch is waited for; what it raises ends the reading.
@@ -70,6 +88,7 @@ class PairLoader:
         src: The clip.
         fitter: Aligns and matches, and counts what it did.
         busy_seconds: Time spent on reading, without waiting for the consumer.
+        times: Of the frames to write that were handed out, in seconds, up to a limit.
 
     Raises:
         ShapeError: The plate has another shape than the source, and no ``size`` was given.
@@ -85,6 +104,7 @@ class PairLoader:
         align: AlignMode | None = None,
         match: bool = False,
         size: tuple[int, int] | None = None,
+        plan: FramePlan | None = None,
         batch_size: int = 1,
         pin: bool = False,
         ahead: int = 2,
@@ -94,9 +114,16 @@ class PairLoader:
         stretch = size is not None
         check_shape("the plate", bgr.name, bgr.size, src.size, stretch=stretch, warn=warn)
         self.size = size or src.size
-        self.fitter = PlateFitter(src, self.size, align=align, match=match, warn=warn)
+        self._plan = plan = plan or FramePlan()
+        self.fitter = PlateFitter(
+            src, self.size, align=align, match=match, places=self._plan.read, warn=warn
+        )
         self.busy_seconds = 0.0
+        self.times: list[Fraction] = []
         self.src, self._bgr, self._target = src, bgr, target
+        if not plan.read.are_all:
+            self._bgr = HeldFrames(bgr, plan.read)
+            self._target = target and LoopedFrames(target, plan.read)
         self._batch_size = batch_size
         self._pin = pin
         self._stills: dict[str, Tensor] = {}
@@ -108,7 +135,10 @@ class PairLoader:
         )
 
     def timestamps(self) -> Iterator[Fraction | None]:
-        """The times of the frames handed out from now on; ask for each only after its frame."""
+        """The times of the frames to write that are handed out from now on.
+
+        Ask for each only after its frame.
+        """
         clock: deque[Fraction | None] = deque()
         self._clocks.append(clock)
         return iter(clock.popleft, object())
@@ -117,8 +147,11 @@ class PairLoader:
         for batch in self._prefetched:
             if batch is None:
                 return
-            for clock in self._clocks:
-                clock.extend(batch.times)
+            if batch.role is Role.WRITTEN:
+                for clock in self._clocks:
+                    clock.extend(batch.times)
+                known = [time for time in batch.times if time is not None]
+                self.times += known[: MAX_TIMES - len(self.times)]
             yield batch
 
     def close(self) -> None:
@@ -158,6 +191,9 @@ class PairLoader:
         group: list[_Pair] = []
         try:
             for pair in self._pairs():
+                if group and pair.role != group[0].role:
+                    yield self._collate(group)
+                    group = []
                 group.append(pair)
                 if len(group) == self._batch_size:
                     yield self._collate(group)
@@ -172,10 +208,11 @@ class PairLoader:
     def _pairs(self) -> Iterator["_Pair"]:
         bgrs = _held(self._bgr, lambda image: resize(image, self.size))
         targets = _looped(self._target, lambda image: cover(image, self.size))
-        for number, frame in enumerate(self.src):
+        frames = self.src if self._plan.read.are_all else self.src.pick(self._plan.read)
+        for place, frame in zip(self._plan.read, frames, strict=False):
             src, bgr = resize(frame.image, self.size), next(bgrs)
             fit = self.fitter.fit(src, bgr, self._check_open)
-            yield _Pair(number, frame, src, bgr, next(targets), fit)
+            yield _Pair(place, self._plan.role(place), frame, src, bgr, next(targets), fit)
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -188,7 +225,9 @@ class PairLoader:
             bgr=self._stack_or_still("bgr", self._bgr, [pair.bgr for pair in group]),
             times=tuple(pair.frame.time for pair in group),
             extended=self._extended(group),
-            repeated=tuple(pair.number for pair in group if pair.frame.repeated),
+            places=tuple(pair.place for pair in group),
+            role=group[0].role,
+            repeated=tuple(pair.place for pair in group if pair.frame.repeated),
             target=(
                 self._stack_or_still("target", self._target, targets) if self._target else None
             ),
@@ -219,7 +258,8 @@ class PairLoader:
 
 @dataclass(frozen=True)
 class _Pair:
-    number: int
+    place: int
+    role: Role
     frame: Frame
     src: np.ndarray
     bgr: np.ndarray

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 from torch import nn
 
-from dataset import FrameSource, SampledFrames, check_shape
+from dataset import FrameSource, PickedFrames, Places, SampledFrames, check_shape
 from media import UsageError
 from model import MattingBase, Predictor, resolve_device
 from plate import REPAIR_WORK, AutoPlate, RepairedPlate, Watch, check_repairable
@@ -20,12 +21,14 @@ from writers import (
     Clip,
     FrameWriter,
     Kind,
+    Output,
     RunFolder,
     save_png,
 )
 
 from .alpha_filters import alpha_filters
 from .bottleneck import last_words
+from .frames import FrameNumbers, FramePlan, choose_frames, numbering_of, plan_frames
 from .inputs import Inputs, open_inputs, open_network, pick_frames
 from .loader import PairLoader
 from .outputs import open_folder, open_sinks, plan_outputs
@@ -95,16 +98,21 @@ def matte_video(job: Job) -> MattingResult:
         for kind in kinds:
             job.format_of(kind).check()
     inputs = open_inputs(job, kinds, result.warn)
+    numbering = numbering_of(job, inputs.src)
+    frames = choose_frames(job.frames, inputs.src, numbering, inputs.frame_rate, result.warn)
     _check_plate(job, inputs, result)
     job, predictor = _open_predictor(job, inputs, result)
     if "ref" in kinds and type(predictor.plain) is MattingBase:
         raise UsageError("--output-types ref needs a network with a refiner (mattingrefine)")
     inputs = with_repaired_plate(job, inputs, predictor, result.warn)
-    filters = alpha_filters(job, inputs.size, result.warn)
+    plan = plan_frames(job, frames.places)
+    filters = alpha_filters(job, inputs.size, result.warn, lambda: iter(plan.matted))
     if job.preview_only:
-        kinds, inputs = [], pick_frames(inputs, PREVIEW_FRAMES)
+        kinds, inputs = [], pick_frames(inputs, PREVIEW_FRAMES, frames.places)
+        plan = FramePlan()
+    expected = inputs.src.length_hint if plan.written.are_all else len(plan.written.some)
 
-    def progress(done: int, expected: int | None = inputs.src.length_hint) -> None:
+    def progress(done: int) -> None:
         if job.progress is not None:
             job.progress(done, expected)
 
@@ -114,34 +122,41 @@ def matte_video(job: Job) -> MattingResult:
         else:
             progress(result.resumed)
 
-    loader = _open_loader(job, inputs, predictor, result, lambda: progress(result.frames))
-    clip = _clip_of(job, inputs, loader, result)
+    begin = _begin_of(inputs.src, plan)
+    outputs: dict[Kind, Output] = {}
+    folder = preview = None
     if not job.resume:
         progress(0)  # the last moment to stop before files are removed
-    if job.writers is not None:
-        sinks: Iterator[tuple[Kind, FrameWriter]] = iter(job.writers.items())
-        folder = preview = None
-    else:
-        outputs = plan_outputs(job, kinds, inputs.size, deep=inputs.src.deep)
+    if job.writers is None:
+        outputs = plan_outputs(job, kinds, inputs, frames)
         folder = open_folder(
             job,
             outputs,
+            frames,
             saves_plate=isinstance(inputs.bgr, AutoPlate | RepairedPlate),
-            frame_rate=clip.frame_rate,
+            frame_rate=inputs.frame_rate,
             device=predictor.device,
         )
-        result.frames = result.resumed = folder.done // job.batch_size * job.batch_size
         shown = [o for o in folder.outputs if job.preview_only or o.kind != "preview"]
         result.outputs = [folder.root / output.path for output in shown]
-        sinks = open_sinks(
-            job, outputs, folder.root, clip, deep=inputs.src.deep, skip=result.resumed
-        )
-        preview = _preview_of(inputs, result)
+        if folder.whole:
+            plan = plan_frames(job, frames.without(folder.whole))
+        result.frames = result.resumed = len(folder.whole)
+        result.repeated_frames = list(folder.repeated)
+        preview = _preview_of(inputs, frames, expected and expected - result.resumed)
+    loader = _open_loader(job, inputs, plan, predictor, result, lambda: progress(result.frames))
+    if folder is None:
+        sinks: Iterator[tuple[Kind, FrameWriter]] = iter((job.writers or {}).items())
+    else:
+        clip = _clip_of(job, inputs, loader, begin, result, lambda: frames.numbers(plan.written))
+        written = {} if plan.written.are_none else outputs
+        sinks = open_sinks(job, written, folder.root, clip, deep=inputs.src.deep)
     Run(
         loader=loader,
         predictor=predictor,
         filters=filters,
         sinks=sinks,
+        frames=FrameNumbers() if job.preview_only else frames,
         keeps_alpha=job.keeps_alpha,
         result=result,
         progress=progress,
@@ -149,6 +164,7 @@ def matte_video(job: Job) -> MattingResult:
         preview=preview,
         prepare=partial(_prepare_plate, inputs.bgr, folder, result, watch),
     ).matte()
+    frames.check_end(inputs.src.name, result.frames, result.warn)
     result.bottleneck = last_words(
         result.bottleneck,
         result.waited,
@@ -202,6 +218,7 @@ def _open_predictor(job: Job, inputs: Inputs, result: MattingResult) -> tuple[Jo
 def _open_loader(
     settings: Settings,
     inputs: Inputs,
+    plan: FramePlan,
     predictor: Predictor,
     result: MattingResult,
     waiting: Callable[[], None],
@@ -213,6 +230,7 @@ def _open_loader(
         size=inputs.size if settings.video_resize else None,
         align=settings.align,
         match=settings.match_plate,
+        plan=plan,
         batch_size=settings.batch_size,
         pin=predictor.device.type == "cuda",
         waiting=waiting,
@@ -220,21 +238,42 @@ def _open_loader(
     )
 
 
-def _clip_of(settings: Settings, inputs: Inputs, loader: PairLoader, result: MattingResult) -> Clip:
+def _begin_of(src: FrameSource, plan: FramePlan) -> Fraction | None:
+    """The time at which a part of a clip begins, in seconds; None for a whole clip."""
+    if plan.written.are_all or src.time_base is None:
+        return None
+    first = next(src.pick(Places(plan.written.some[:1], None)), None)
+    return None if first is None else first.time
+
+
+def _clip_of(
+    settings: Settings,
+    inputs: Inputs,
+    loader: PairLoader,
+    begin: Fraction | None,
+    result: MattingResult,
+    numbers: Callable[[], Iterator[int]],
+) -> Clip:
     return Clip(
         size=inputs.size,
         frame_rate=inputs.frame_rate,
         time_base=inputs.src.time_base,
         timestamps=loader.timestamps,
-        origin=inputs.src.origin,
+        numbers=numbers,
+        origin=inputs.src.origin if begin is None else begin,
+        is_part=begin is not None,
         audio=Path(settings.video_src) if inputs.src.time_base else None,
         warn=result.warn,
     )
 
 
-def _preview_of(inputs: Inputs, result: MattingResult) -> Preview:
-    names = inputs.src.numbers if isinstance(inputs.src, SampledFrames) else ()
-    return Preview((inputs.src.length_hint or result.resumed) - result.resumed, names)
+def _preview_of(inputs: Inputs, frames: FrameNumbers, expected: int | None) -> Preview:
+    names: list[int] = []
+    if isinstance(inputs.src, SampledFrames):
+        names = [frames.numbering[place] for place in inputs.src.numbers]
+    elif isinstance(inputs.src, PickedFrames):
+        names = [frames.numbering[place] for place in inputs.src.places.some]
+    return Preview(expected, names)
 
 
 def _prepare_plate(

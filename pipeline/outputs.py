@@ -4,6 +4,7 @@ import platform
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -12,7 +13,6 @@ import torch
 from model.weights import SHA256
 from writers import (
     PLATE_NAME,
-    PREVIEW_NAME,
     Clip,
     FrameWriter,
     Kind,
@@ -20,24 +20,27 @@ from writers import (
     RunFolder,
     listed_outputs,
     plan_output,
-    read_report,
+    preview_name,
+    read_reports,
 )
 
+from .frames import FrameNumbers
+from .inputs import Inputs
 from .resume import check_resumable, made_from
 from .settings import Settings, as_dict
 from .version import __version__
 
 
 def plan_outputs(
-    settings: Settings, kinds: Sequence[Kind], size: tuple[int, int], *, deep: bool
+    settings: Settings, kinds: Sequence[Kind], inputs: Inputs, frames: FrameNumbers
 ) -> dict[Kind, Output]:
     """The outputs by kind.
 
     Args:
-        settings: Their formats and options.
+        settings: Their formats, names and options.
         kinds: The kinds.
-        size: (height, width) of the frames.
-        deep: The clip has more than 8 bits a level.
+        inputs: What they are made from.
+        frames: The frames of the run.
 
     Raises:
         WriteError: A format does not hold frames of that size.
@@ -45,10 +48,16 @@ def plan_outputs(
     outputs: dict[Kind, Output] = {}
     for kind in kinds:
         form = settings.format_of(kind)
-        output = plan_output(kind, form, size, settings.start_number)
-        if form.is_images:
-            options = settings.options_of(kind, deep=deep)
-            output.made_from = made_from(settings, output, options)
+        output = plan_output(
+            kind,
+            form,
+            inputs.size,
+            name=settings.output_name,
+            digits=frames.numbering.digits,
+            label=frames.label,
+        )
+        options = settings.options_of(kind, deep=inputs.src.deep)
+        output.made_from = made_from(settings, output, options, inputs.src, frames)
         outputs[kind] = output
     return outputs
 
@@ -56,6 +65,7 @@ def plan_outputs(
 def open_folder(
     settings: Settings,
     outputs: Mapping[Kind, Output],
+    frames: FrameNumbers,
     *,
     saves_plate: bool,
     frame_rate: Fraction,
@@ -66,6 +76,7 @@ def open_folder(
     Args:
         settings: With what the checkpoint, the clip and the device decided.
         outputs: What the run writes.
+        frames: The frames of the run.
         saves_plate: Whether it writes a plate, too.
         frame_rate: Frames per second of the outputs.
         device: Where the network runs.
@@ -77,8 +88,9 @@ def open_folder(
     root = Path(settings.output_dir or "")
     planned = list(outputs.values())
     if settings.resume:
-        check_resumable(root, planned, listed_outputs(read_report(root)))
-    side = [Output("preview", PREVIEW_NAME)]
+        reports = read_reports(root).values()
+        check_resumable(root, planned, [o for one in reports for o in listed_outputs(one)])
+    side = [Output("preview", preview_name(frames.label))]
     if saves_plate:
         side.append(Output("plate", PLATE_NAME))
     resolved = {
@@ -86,10 +98,14 @@ def open_folder(
         "frame_rate": frame_rate,
         "model_checkpoint": settings.model_checkpoint or "built-in",
     }
-    facts = {"settings": resolved, "device": str(device), "versions": _versions()}
+    facts: dict[str, Any] = {"settings": resolved, "device": str(device), "versions": _versions()}
+    if not frames.is_whole:
+        facts |= {"range": frames.text, "clip": frames.clip}
     return RunFolder(
         root,
         [*planned, *side],
+        label=frames.label,
+        numbers=frames.numbers,
         overwrite=settings.overwrite,
         resume=settings.resume,
         inputs=settings.files_read(),
@@ -98,13 +114,7 @@ def open_folder(
 
 
 def open_sinks(
-    settings: Settings,
-    outputs: Mapping[Kind, Output],
-    root: Path,
-    clip: Clip,
-    *,
-    deep: bool,
-    skip: int,
+    settings: Settings, outputs: Mapping[Kind, Output], root: Path, clip: Clip, *, deep: bool
 ) -> Iterator[tuple[Kind, FrameWriter]]:
     """The sinks by kind, each opened when it is taken.
 
@@ -114,13 +124,10 @@ def open_sinks(
         root: The run's folder.
         clip: What the sinks need to know of the clip.
         deep: The clip has more than 8 bits a level.
-        skip: Frames that an earlier run has written.
     """
     for kind, output in outputs.items():
         form = settings.format_of(kind)
         options = settings.options_of(kind, deep=deep)
-        if skip:  # only images can be resumed, and they are numbered
-            options["start_number"] += skip
         sink = form.open(output, root, clip, options)
         alpha = (settings.alpha or form.alpha) if kind == "com" else None
         output.holds = {**sink.holds, "alpha": alpha if form.alpha else None}

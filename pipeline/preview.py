@@ -43,17 +43,21 @@ class Preview:
         self._names = names
         self._stride = max(1, (expected or 0) // PREVIEW_FRAMES)
         self._offset = self._stride // 2
-        self._begin: int | None = None
+        self._seen = 0
         self._early: list[_Row] = []
         self._rows: list[_Row] = []
 
     def add(
-        self, first: int, src: Tensor, bgr: Tensor, matte: Prediction | DetailPrediction
+        self,
+        numbers: Sequence[int],
+        src: Tensor,
+        bgr: Tensor,
+        matte: Prediction | DetailPrediction,
     ) -> None:
         """Keep those frames of a batch that the sheet needs.
 
         Args:
-            first: Number of the batch's first frame.
+            numbers: Of the batch's frames.
             src: (B, 3, H, W), integers, or float in [0, 1].
             bgr: (B or 1, 3, H, W), likewise, the plate as the network saw it.
             matte: The prediction for them.
@@ -61,9 +65,7 @@ class Preview:
         every = max(1, max(src.shape[2:]) // (2 * CELL))  # shrunk from twice the size of a cell
         size = (-(-matte.padded_size[0] // every), -(-matte.padded_size[1] // every))
         for i in range(len(src)):
-            if self._begin is None:
-                self._begin = first
-            place = first + i - self._begin
+            place, self._seen = self._seen, self._seen + 1
             is_early = place < self._offset and place & (place - 1) == 0
             if not is_early and (place - self._offset) % self._stride:
                 continue
@@ -71,7 +73,7 @@ class Preview:
             err = error_map(matte.err[i : i + 1], size)[0, :, : frame.shape[1], : frame.shape[2]]
             images = frame, plate, *matte.sparse(i, every), err
             rows = self._early if is_early else self._rows
-            rows.append(_Row(first + i, _cells(*map(_small, images))))
+            rows.append(_Row(numbers[i], _cells(*map(_small, images))))
             if len(self._rows) > 2 * PREVIEW_FRAMES:
                 self._rows = self._rows[::2]
                 self._stride *= 2

@@ -4,17 +4,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median
 
 import torch
 
 from dataset import VideoSource
-from dataset.video import MAX_TIMES
 from writers import FrameWriter, Kind, RunFolder
 
 from .bottleneck import Stage, bottleneck, explain
-from .loader import PairLoader
+from .frames import FrameNumbers
+from .loader import MAX_TIMES, PairLoader
 from .result import MattingResult
 
 
@@ -41,6 +41,7 @@ def report(
     status: str,
     times: Times,
     *,
+    frames: FrameNumbers,
     loader: PairLoader,
     device: torch.device,
     sinks: Mapping[Kind, FrameWriter],
@@ -53,6 +54,7 @@ def report(
         result: What was found until now.
         status: How the run ended: ``done``, ``stopped`` or ``failed``.
         times: Where it spent its time.
+        frames: The frames of the run.
         loader: Counted what it read and fitted.
         device: Where the network ran.
         sinks: Those that were opened.
@@ -89,23 +91,28 @@ def report(
             f"{len(result.repeated_frames)} damaged frames repeat their neighbours; {where}"
         )
     writes_images = folder is not None and any(o.extension is not None for o in folder.outputs)
-    if writes_images and isinstance(clip := loader.src, VideoSource):
-        _tell_times(result, clip)
+    if writes_images and isinstance(loader.src, VideoSource):
+        places = list(islice(frames.places, result.frames))
+        known, index = loader.times, loader.src.index if result.resumed else None
+        if index is not None and len(places) <= MAX_TIMES:
+            known = [loader.src.time_at(place) for place in places if place < len(index.times)]
+        if places and places[-1] - places[0] < len(places) == len(known):  # without gaps
+            _tell_times(result, loader.src.name, known)
     if folder is not None:
         folder.finish(given, _facts(result, status))
 
 
-def _tell_times(result: MattingResult, clip: VideoSource) -> None:
+def _tell_times(result: MattingResult, name: str, times: list[Fraction]) -> None:
     """Warn if the images come from a clip whose frame rate varies, and list its times.
 
     Args:
         result: Its ``times`` are set then.
-        clip: A source that has been read.
+        name: Of the clip.
+        times: Of the frames that were matted, in seconds.
     """
-    times = clip.times[: result.frames]
     if not _varies(times):
         return
-    told = f"{clip.name}: its frame rate varies, and images have no times; "
+    told = f"{name}: its frame rate varies, and images have no times; "
     if result.frames <= MAX_TIMES:
         result.times = [round(float(time - times[0]), 6) for time in times]
         result.warn(told + "run.json lists the time of each frame (times)")

@@ -2,16 +2,18 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from dataset import frames_in
-from media import UsageError
+from dataset import FrameSource, ImageFolder, Places, frames_in
+from media import FrameRange, UsageError, range_text
 from model.weights import SHA256
 from writers import FORMATS, Output
 
+from .frames import FrameNumbers
 from .settings import Settings, declared_settings
 
 #: Hexadecimal digits of a file's fingerprint.
@@ -20,18 +22,27 @@ _DIGITS = 8
 _BEFORE = {"bit_depth": 8, "alpha": "straight"}
 
 
-def made_from(settings: Settings, output: Output, options: dict[str, Any]) -> dict[str, Any]:
+def made_from(
+    settings: Settings,
+    output: Output,
+    options: dict[str, Any],
+    src: FrameSource,
+    frames: FrameNumbers,
+) -> dict[str, Any]:
     """The settings and files that the frames of an output depend on, as JSON holds them.
 
     Args:
         settings: With what the checkpoint, the clip and the device decided.
         output: The output, as planned.
         options: Those of its format.
+        src: The clip.
+        frames: The frames of the run.
     """
+    kinds = ("frames",) if output.extension else ("frames", "video")
     deciding = {
         name: setting
         for name, setting in declared_settings(type(settings)).items()
-        if setting.flag.affects == "frames"
+        if setting.flag.affects in kinds
     }
     formats = {name for form in FORMATS.values() for name in form.options}
     flags: dict[str, Any] = {
@@ -46,9 +57,14 @@ def made_from(settings: Settings, output: Output, options: dict[str, Any]) -> di
         for path in paths.values()
         if path is not None and path.exists()
     }
+    if isinstance(src, ImageFolder):
+        images, clip = _of_images(src, frames, _is_made_from_all(settings))
+        files[str(Path(settings.video_src).resolve())] = clip
     flags["model_checkpoint"] = flags["model_checkpoint"] or "built-in"
     weights = SHA256 if settings.model_checkpoint is None else None
     facts = {"flags": flags, "files": files, "weights": weights}
+    if isinstance(src, ImageFolder) and images:
+        facts["images"] = images
     return dict(json.loads(json.dumps(facts, default=str)))
 
 
@@ -57,11 +73,42 @@ def _resolved(value: str | Path) -> str:
     return str(Path(value).resolve() if Path(value).exists() else value)
 
 
+def _is_made_from_all(settings: Settings) -> bool:
+    """Whether each frame depends on all frames of the clip."""
+    return bool(settings.video_bgr == "auto" or settings.align == "static" or settings.mend_plate)
+
+
+def _of_images(
+    src: ImageFolder, frames: FrameNumbers, made_from_all: bool
+) -> tuple[dict[str, str], str]:
+    """What tells whether the images of a clip have changed.
+
+    Returns:
+        The numbers of the run's frames and eight digits for each of them, if each frame depends on
+        few others; and what all have in common.
+    """
+    if made_from_all:
+        return {}, _checksum(map(_facts, src.paths))
+    places = [place for place, _ in zip(range(src.length()), src.paths, strict=True)]
+    if not frames.is_whole:
+        places = list(frames.places.some)
+    digits = "".join(_checksum([_facts(src.paths[place])]) for place in places)
+    text = range_text(frames.numbers(Places(places, None)))
+    return {"numbers": text, "digits": digits}, ""
+
+
+def _facts(file: Path) -> str:
+    status = file.stat()
+    return f"{file.name}/{status.st_size}/{status.st_mtime_ns}"
+
+
+def _checksum(facts: Iterable[str]) -> str:
+    return f"{crc32(os.fsencode(chr(10).join(facts))):0{_DIGITS}x}"
+
+
 def _fingerprint(path: Path, besides: Sequence[Path]) -> str:
-    """Changes with a file's name, size or time; of a folder, eight digits for each frame."""
-    files = frames_in(path, besides)[0] if path.is_dir() else [path]
-    facts = (f"{file.name}/{file.stat().st_size}/{file.stat().st_mtime_ns}" for file in files)
-    return "".join(f"{crc32(os.fsencode(fact)):0{_DIGITS}x}" for fact in facts)
+    """Changes with a file's name, size or time; of a folder, with those of any image in it."""
+    return _checksum(map(_facts, frames_in(path, besides)[0] if path.is_dir() else [path]))
 
 
 def check_resumable(root: Path, planned: Sequence[Output], earlier: Sequence[Output]) -> None:
@@ -80,12 +127,18 @@ def check_resumable(root: Path, planned: Sequence[Output], earlier: Sequence[Out
     """
     for output in planned:
         for before in earlier:
-            if before.kind == output.kind and before.extension and output.made_from:
-                frames = before.finished(root)
-                _compare(before.made_from or {}, output.made_from, frames)
+            is_alike = (before.extension is None) == (output.extension is None)
+            if before.kind == output.kind and is_alike and output.made_from:
+                then = before.made_from or {}
+                _compare(then, output.made_from)
+                if output.is_at(before) and _differ(root, before, output):
+                    path = output.made_from["flags"]["video_src"]
+                    raise UsageError(
+                        f"--resume: {path} has changed since the earlier run; --overwrite?"
+                    )
 
 
-def _compare(before: dict[str, Any], now: dict[str, Any], frames: int) -> None:
+def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
     flags, files = before.get("flags"), before.get("files")
     if not isinstance(flags, dict) or not isinstance(files, dict):
         raise UsageError(
@@ -101,14 +154,8 @@ def _compare(before: dict[str, Any], now: dict[str, Any], frames: int) -> None:
                 f"--resume: --{name.replace('_', '-')} is {_in_words(value)}, and was "
                 f"{_in_words(earlier)} in the earlier run; give that again, or --overwrite"
             )
-    each_from_all = (
-        now["flags"]["video_bgr"] == "auto"
-        or now["flags"]["preprocess_alignment"] == "static"
-        or now["flags"]["mend_plate"]
-    )
-    end = None if each_from_all else _DIGITS * max(frames, 1)
-    for path, fingerprint in now["files"].items():
-        if str(files.get(path))[:end] != fingerprint[:end]:
+    for path, checksum in now["files"].items():
+        if files.get(path) != checksum:
             raise UsageError(f"--resume: {path} has changed since the earlier run; --overwrite?")
     if before.get("weights") != now["weights"]:
         raise UsageError("--resume: the built-in weights have changed since then; --overwrite?")
@@ -116,3 +163,27 @@ def _compare(before: dict[str, Any], now: dict[str, Any], frames: int) -> None:
 
 def _in_words(value: object) -> str:
     return {"None": "not given", "True": "on", "False": "off"}.get(str(value), str(value))
+
+
+def _differ(root: Path, before: Output, output: Output) -> bool:
+    """Whether an image has changed from which an existing frame was made."""
+    then, now = ((one.made_from or {}).get("images") for one in (before, output))
+    if not isinstance(now, dict):
+        return False
+    earlier, held = _by_number(then) if isinstance(then, dict) else {}, before.held
+    return any(
+        earlier.get(number) != digits
+        and number in held
+        and (root / output.path / output.file_name(number)).exists()
+        for number, digits in _by_number(now).items()
+    )
+
+
+def _by_number(images: dict[str, Any]) -> dict[int, str]:
+    """The digits of each image."""
+    digits, numbers = images.get("digits"), images.get("numbers")
+    if not isinstance(digits, str) or not isinstance(numbers, str) or not numbers:
+        return {}
+    count = len(digits) // _DIGITS
+    found = islice(FrameRange.parse(numbers), count)
+    return {n: digits[i * _DIGITS : (i + 1) * _DIGITS] for i, n in enumerate(found)}

@@ -14,13 +14,13 @@ from torch import Tensor
 from media import prefetch
 from model import DeviceError, Predictor, is_out_of_memory
 from writers import (
-    PREVIEW_NAME,
     Composer,
     FrameWriter,
     Kind,
     RunFolder,
     WriteError,
     composer,
+    preview_name,
     save_png,
 )
 from writers.folder import folders_in_use
@@ -28,6 +28,7 @@ from writers.folder import folders_in_use
 from .alpha_filters import AlphaFilter
 from .bottleneck import Stage
 from .concurrency import Turns, batches_at_once, cores_at_hand, threads_kept
+from .frames import FrameNumbers, Role
 from .loader import FrameBatch, PairLoader
 from .preview import Preview
 from .report import Times, report
@@ -39,10 +40,9 @@ Progress = Callable[[int, int | None], None]
 
 
 class _Numbered(NamedTuple):
-    """A batch, its number, and that of its first frame."""
+    """A batch and its number."""
 
     number: int
-    first: int
     batch: FrameBatch
 
 
@@ -54,7 +54,8 @@ class _Matted:
     """
 
     count: int
-    repeated: tuple[int, ...]
+    is_written: bool
+    repeated: list[int]
     frames: dict[Kind, PendingTransfer]
     span: tuple[Moment, Moment]
 
@@ -68,6 +69,7 @@ class Run:
         predictor: Mattes them.
         filters: Applied to alpha, batch by batch.
         sinks: Pairs of kind and sink; taking a pair opens its sink.
+        frames: Their numbers.
         keeps_alpha: Whether ``com`` keeps its alpha, rather than being composited.
         result: Filled in as the run goes on.
         progress: Told of the frames done after every batch.
@@ -83,6 +85,7 @@ class Run:
     keeps_alpha: bool
     result: MattingResult
     progress: Callable[[int], None]
+    frames: FrameNumbers = FrameNumbers()  # noqa: RUF009
     folder: RunFolder | None = None
     preview: Preview | None = None
     prepare: Callable[[], None] = lambda: None
@@ -140,20 +143,26 @@ class Run:
             )
             for kind, sink in sinks.items()
         }
+        self.progress(self.result.frames)
         with threads_kept(), closing(self._finished(composers, times)) as finished:
             while True:
                 with _waiting_for("network", times):
                     matted, frames = next(finished, (None, {}))
                 if matted is None:
                     return
+                if not matted.is_written:
+                    self.progress(self.result.frames)
+                    continue
                 done = self.result.frames + matted.count
+                self.result.repeated_frames += matted.repeated
                 if self.folder is not None:
-                    self.folder.claim(done)
+                    if matted.repeated:
+                        self.folder.tell({"repeated_frames": self.result.repeated_frames})
+                    self.folder.claim(done - self.result.resumed)
                 for kind, sink in sinks.items():
-                    given[kind] = done
+                    given[kind] = done - self.result.resumed
                     sink.add_batch(frames[kind])
                 self.result.frames = done
-                self.result.repeated_frames += matted.repeated
                 self.progress(done)
 
     def _finished(
@@ -180,18 +189,16 @@ class Run:
                 yield matted, frames
 
     def _batches(self, times: Times) -> Iterator[_Numbered]:
-        batches, frames, numbers = iter(self.loader), 0, count()
+        batches, numbers = iter(self.loader), count()
         while True:
             with _waiting_for("read", times):
                 batch = next(batches, None)
             if batch is None:
                 return
-            if frames >= self.result.resumed:
-                yield _Numbered(next(numbers), frames, batch)
-            else:  # read for what carries over from one frame to the next
-                self.result.repeated_frames += batch.repeated
+            if batch.role is Role.READ:  # for what carries over from one frame to the next
                 self.progress(self.result.frames)
-            frames += len(batch.src)
+            else:
+                yield _Numbered(next(numbers), batch)
 
     def _matte(
         self,
@@ -202,7 +209,8 @@ class Run:
         item: _Numbered,
     ) -> _Matted:
         """From a batch to its frames of each kind; on CUDA they may not be ready yet."""
-        number, first, batch = item
+        number, batch = item
+        is_written = batch.role is Role.WRITTEN
         try:
             start = now(feed.device)
             frames = feed(batch)
@@ -214,15 +222,19 @@ class Run:
             for alpha_filter in self.filters:
                 pha = matte.pha  # on the CPU, if the device could not do it
                 matte = matte.with_pha(alpha_filter(frames.src.to(pha.device), pha))
-            if self.preview is not None:
-                self.preview.add(first, frames.src, frames.bgr, matte)
+            if self.preview is not None and is_written:
+                numbers = [self.frames.numbering[place] for place in batch.places]
+                self.preview.add(numbers, frames.src, frames.bgr, matte)
         if frames.extended is not None:
             matte = matte.with_extended(frames.src, frames.extended)
         pending = {
             kind: PendingTransfer(compose(matte, frames.target), way_back)
             for kind, compose in composers.items()
+            if is_written
         }
-        return _Matted(len(batch.src), batch.repeated, pending, (start, now(feed.device)))
+        repeated = [self.frames.numbering[place] for place in batch.repeated]
+        span = start, now(feed.device)
+        return _Matted(len(batch.src), is_written, repeated, pending, span)
 
     def _report(
         self,
@@ -235,6 +247,7 @@ class Run:
             self.result,
             status,
             times,
+            frames=self.frames,
             loader=self.loader,
             device=self.predictor.device,
             sinks=sinks,
@@ -245,7 +258,7 @@ class Run:
     def _save_sheet(self) -> None:
         sheet = self.preview.sheet() if self.preview is not None else None
         if sheet is not None and self.folder is not None:
-            save_png(self.folder.root / PREVIEW_NAME, sheet)
+            save_png(self.folder.root / preview_name(self.folder.label), sheet)
 
 
 def abandon_runs() -> None:

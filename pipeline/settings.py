@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from media import UsageError
+from media import FrameRange, UsageError
 from model.names import HD_LIMIT, Backbone, ModelType, Precision, RefineMode
 from plate.names import AlignMode, plate_file
 from writers.formats import (
@@ -31,6 +31,7 @@ from writers.formats import (
 from writers.formats import (
     format_list as format_list,
 )
+from writers.naming import place_output
 
 from .declaration import A_NUMBER, Rule, Setting, flag, matching, within
 
@@ -86,6 +87,18 @@ class Settings:
             "'ARRI LogC4' or 'S-Log3 S-Gamut3.Cine'; auto takes floats (EXR, TIFF) as linear and "
             "all others as sRGB or as their profile says",
             metavar="NAME",
+        ),
+    )
+    frames: FrameRange | None = field(
+        default=None,
+        metadata=_input(
+            "only these frames: 1001-1100, 1001-1100x5 (every fifth), 1-20,40-60, or times such as "
+            "00:00:02.5-00:00:04; a sequence has its own numbers, a video counts from "
+            "--start-number; each frame is the same as in a run over the whole clip",
+            metavar="RANGE",
+            default="all",
+            parse=FrameRange.parse,
+            affects="nothing",
         ),
     )
     video_resize: tuple[int, int] | None = field(
@@ -243,9 +256,23 @@ class Settings:
         default="zip",
         metadata=_output("compression of EXR files; dwaa and dwab lose a little"),
     )
-    start_number: int = field(
-        default=0,
-        metadata=_output("number of the first image", metavar="N", rule=within(0)),
+    start_number: int | None = field(
+        default=None,
+        metadata=_output(
+            "number of the first frame of the clip",
+            metavar="N",
+            default="that of a sequence, 0 for a video",
+            rule=within(0),
+        ),
+    )
+    output_name: str | None = field(
+        default=None,
+        metadata=_output(
+            "name of each output in the folder: {kind} and {ext} stand for its kind and its "
+            "extension, #### for the number with at least so many digits",
+            metavar="NAME",
+            default="{kind}/#####.{ext} for images, {kind}.{ext} for videos",
+        ),
     )
     crf: int = field(
         default=18,
@@ -287,7 +314,8 @@ class Settings:
     resume: bool = field(
         default=False,
         metadata=_output(
-            "continue where an earlier run into the folder stopped; for image sequences",
+            "continue where an earlier run into the folder stopped; for image sequences, and for "
+            "videos of --frames, which it makes again if they are incomplete",
             affects="nothing",
         ),
     )
@@ -421,20 +449,28 @@ class Settings:
             )
         if self.strict and not self.preflight:
             raise UsageError("--strict needs the check that --no-preflight leaves out; give one")
+        if self.output_name is not None:
+            self._check_name(self.output_name)
         if self.resume:
             self._check_resume()
 
+    def _check_name(self, name: str) -> None:
+        if len(self.output_types) > 1 and "{kind}" not in name:
+            raise UsageError(f"--output-name {name}: needs {{kind}}, as there are several kinds")
+        for kind in self.output_types:
+            form = self.format_of(kind)
+            try:
+                place_output(name, kind, form)
+            except ValueError as error:
+                raise UsageError(f"--output-name {name}: {error}") from error
+
     def _check_resume(self) -> None:
-        if not self.format_of("com").is_images:
-            raise UsageError("--resume works only with image sequences")
+        if not self.format_of("com").is_images and self.frames is None:
+            raise UsageError("--resume works only with image sequences, or with --frames")
         if self.overwrite:
             raise UsageError("--resume keeps what --overwrite removes; give one of them")
         if self.preview_only:
             raise UsageError("--preview-only has nothing to --resume; give one of them")
-        if self.smooth_alpha:
-            raise UsageError(
-                "--smooth-alpha needs all frames before; it does not work with --resume"
-            )
 
 
 def declared_settings(kind: Any) -> dict[str, Setting]:

@@ -1,6 +1,9 @@
 from .align import PlateAligner as PlateAligner
 from .align import warp_plates as warp_plates
 from .auto import AutoPlate as AutoPlate
+from .carry import Averages as Averages
+from .carry import alignment_begins as alignment_begins
+from .carry import average_begins as average_begins
 from .colour_match import PlateMatcher as PlateMatcher
 from .diagnosis import Diagnosis as Diagnosis
 from .diagnosis import Fault as Fault

@@ -75,6 +75,10 @@ class PlateAligner:
             self.uncovered = max(self.uncovered, uncovered_share(homography, src.shape[:2]))
         return homography
 
+    def start_anew(self) -> None:
+        """Forget the homography of the last frame."""
+        self._last = None
+
     def _refined(
         self, registration: Registration, src: np.ndarray, fitted: np.ndarray | None
     ) -> np.ndarray | None:

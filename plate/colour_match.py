@@ -1,9 +1,13 @@
 """Colour matching: gain and offset that bring the plate to the exposure of the frame."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 
 import cv2
 import numpy as np
+
+from .carry import Averages
 
 #: Longer side, in pixels, at which colours are compared.
 _WORKING_SIZE = 320
@@ -105,6 +109,7 @@ class PlateMatcher:
 
     Args:
         smooth: Smooth over time; otherwise each frame is matched by itself.
+        places: Those of the frames in the clip, in order; by default they count up from 0.
 
     Attributes:
         matched: Frames whose colours were fitted.
@@ -112,12 +117,13 @@ class PlateMatcher:
         widest: Largest change of a level of one half, in [0, 1].
     """
 
-    def __init__(self, *, smooth: bool = True) -> None:
+    def __init__(self, *, smooth: bool = True, places: Iterable[int] | None = None) -> None:
         self._smooth = smooth
         self.matched = 0
         self.failed = 0
         self.widest = 0.0
-        self._correction: np.ndarray | None = None
+        self._places = count() if places is None else iter(places)
+        self._corrections: Averages[np.ndarray] = Averages()
         self._plate: tuple[np.ndarray, np.ndarray] | None = None
 
     def solve(
@@ -144,22 +150,27 @@ class PlateMatcher:
             plate = cv2.warpPerspective(plate, small, size)
             inside = cv2.warpPerspective(inside.astype(np.float32), small, size) > 0.999
         fit = fit_colours(frame[inside], plate[inside])
+        self._corrections.step(next(self._places))
         if fit is None:
             self.failed += 1
-            return self._correction
+            return self._corrections.current
         self.matched += 1
-        self._follow(np.stack([fit.gain, fit.offset]))
-        return self._correction
+        found, running = np.stack([fit.gain, fit.offset]), self._corrections.running
+        for begun, previous in running.items():
+            running[begun] = self._following(found, previous)
+        current = self._corrections.current
+        assert current is not None
+        self.widest = max(self.widest, float(np.abs([0.5, 1] @ current - 0.5).max()))
+        return current
 
-    def _follow(self, correction: np.ndarray) -> None:
+    def _following(self, correction: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
+        """A correction, smoothed with the one of the frame before."""
         greys = np.array([[0.2, 1.0], [0.8, 1.0]])
-        previous = self._correction
         if self._smooth and previous is not None:
             change = correction - previous
             if np.abs(greys @ change).max() < _MAX_SMOOTHED_CHANGE:
-                correction = previous + _SMOOTHING * change
-        self._correction = correction
-        self.widest = max(self.widest, float(np.abs([0.5, 1] @ correction - 0.5).max()))
+                return np.asarray(previous + _SMOOTHING * change)
+        return correction
 
 
 def scaled(homography: np.ndarray, size: tuple[int, int], to: tuple[int, int]) -> np.ndarray:

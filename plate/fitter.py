@@ -1,6 +1,7 @@
 """Fitting the plate to each frame: where it lies, and in which light."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from dataset import FrameSource, resize, sample_evenly
 from media import Warn
 
 from .align import PlateAligner
+from .carry import alignment_begins
 from .colour_match import PlateMatcher
 from .names import AlignMode
 
@@ -38,6 +40,7 @@ class PlateFitter:
         size: (height, width) of frames and plates.
         align: Align the plate with each frame, or once for the whole clip.
         match: Match the plate to the exposure and white balance of each frame.
+        places: Those of the frames in the clip, in order; by default they count up from 0.
         warn: Told of frames that could not be fitted.
 
     Attributes:
@@ -52,10 +55,13 @@ class PlateFitter:
         *,
         align: AlignMode | None = None,
         match: bool = False,
+        places: Iterable[int] | None = None,
         warn: Warn,
     ):
+        self._places = count() if places is None else iter(places)
+        self._last_place: int | None = None
         self.aligner = PlateAligner() if align else None
-        self.matcher = PlateMatcher(smooth=src.consecutive) if match else None
+        self.matcher = PlateMatcher(smooth=src.consecutive, places=places) if match else None
         self._src, self._size, self._warn = src, size, warn
         self._is_static = align == "static"
         self._static: np.ndarray | None = None
@@ -68,6 +74,11 @@ class PlateFitter:
             bgr: (H, W, 3), likewise: its plate.
             between: Called now and then during long work; what it raises ends the work.
         """
+        place = next(self._places)
+        follows = self._last_place is not None and place == self._last_place + 1
+        if self.aligner is not None and (not follows or alignment_begins(place) == place):
+            self.aligner.start_anew()
+        self._last_place = place
         homography = self._align(src, bgr, between)
         return PlateFit(homography, self._match(src, bgr, homography))
 

@@ -5,8 +5,6 @@ from .compose import composer as composer
 from .compose import error_map as error_map
 from .folder import OutputsExistError as OutputsExistError
 from .folder import RunFolder as RunFolder
-from .folder import listed_outputs as listed_outputs
-from .folder import read_report as read_report
 from .formats import FORMATS as FORMATS
 from .formats import IMAGE_SEQUENCES as IMAGE_SEQUENCES
 from .formats import KINDS as KINDS
@@ -18,8 +16,12 @@ from .images import ImageSequenceWriter as ImageSequenceWriter
 from .images import save_png as save_png
 from .memory import MemoryWriter as MemoryWriter
 from .outputs import PLATE_NAME as PLATE_NAME
-from .outputs import PREVIEW_NAME as PREVIEW_NAME
 from .outputs import Output as Output
 from .outputs import plan_output as plan_output
+from .outputs import preview_name as preview_name
 from .quantize import to_levels as to_levels
+from .report import label_of as label_of
+from .report import listed_outputs as listed_outputs
+from .report import read_report as read_report
+from .report import read_reports as read_reports
 from .video import VideoWriter as VideoWriter

@@ -33,6 +33,8 @@ _ENCODERS = {"mp4": "aac", "mov": "aac", "matroska": "aac", "webm": "libopus"}
 _PARSED_BY_MUXER = frozenset(("ac3", "eac3"))
 #: Seconds between frames above which there is a gap: containers round times to milliseconds.
 _MIN_GAP = Fraction(1, 100)
+#: Seconds of audio to read before the first frame of a part of a clip.
+_MARGIN = 2
 #: Seconds by which frames may overlap; with more, the clock has started again.
 _MAX_OVERLAP = Fraction(1, 10)
 
@@ -51,6 +53,7 @@ class AudioTrack:
         container: Container for the audio; its header must not be written yet.
         warn: Called with one sentence if audio is lost.
         origin: Time on the clock of the audio, in seconds, at which the container begins.
+        is_part: Audio before that time is left out, and not read where it can be sought.
 
     Raises:
         LookupError: The stream has no audio, or none that can be decoded.
@@ -58,13 +61,20 @@ class AudioTrack:
     """
 
     def __init__(
-        self, path: str | Path, index: int, container: OutputContainer, warn: Warn, origin: Fraction
+        self,
+        path: str | Path,
+        index: int,
+        container: OutputContainer,
+        warn: Warn,
+        origin: Fraction,
+        is_part: bool = False,
     ):
         self._path, self._index = path, index
         self._container, self._origin, self._warn = container, origin, warn
         self._damaged = 0  # packets and frames left out
         self._has_written = False
         self._next: tuple[Fraction, Packet] | None = None
+        self._is_part = is_part
         with ExitStack() as on_failure:
             self._input = on_failure.enter_context(open_media(Path(path)))
             self._packets = self._with_times(self._add_stream())
@@ -98,6 +108,10 @@ class AudioTrack:
         """Add a stream to the container, copied or encoded; returns its packets."""
         stream = self._input.streams[self._index]
         assert isinstance(stream, AudioStream)
+        if self._is_part and stream.time_base and self._origin > _MARGIN:
+            with suppress(FFmpegError):  # what cannot be sought is read from its start
+                begin = (self._origin - _MARGIN) / stream.time_base
+                self._input.seek(int(begin), stream=stream)
         if stream.codec_context is None:
             raise LookupError("there is no decoder for it")
         demuxed = self._demuxed(stream)
@@ -127,6 +141,8 @@ class AudioTrack:
                 packet.pts -= shift
                 if packet.dts is not None:
                     packet.dts -= shift
+                if self._is_part and packet.pts < 0:  # before the first frame
+                    continue
                 yield packet.pts * packet.time_base, packet
         except Exception as error:  # any error: the video must be finished
             self._warn(f"{self._path}: the sound ends early: {_reason(error)}")
@@ -225,7 +241,11 @@ class _Timeline:
 
 
 def open_tracks(
-    path: str | Path, container: OutputContainer, warn: Warn, origin: Fraction
+    path: str | Path,
+    container: OutputContainer,
+    warn: Warn,
+    origin: Fraction,
+    is_part: bool = False,
 ) -> list[AudioTrack]:
     """All audio tracks of a file that can be read; the one that players choose is first.
 
@@ -233,7 +253,7 @@ def open_tracks(
         path: A media file.
         container: Container for the audio; its header must not be written yet.
         warn: Called with one sentence for each track that is lost.
-        origin: As in :class:`AudioTrack`.
+        origin, is_part: As in :class:`AudioTrack`.
     """
     tracks = []
     try:
@@ -243,7 +263,7 @@ def open_tracks(
         return []
     for number, index in enumerate(indices):
         try:
-            tracks.append(AudioTrack(path, index, container, warn, origin))
+            tracks.append(AudioTrack(path, index, container, warn, origin, is_part))
         except NoSoundError:
             pass
         except (LookupError, FFmpegError) as error:

@@ -11,13 +11,15 @@ from media import os_errors_as
 from .base import WriteError
 from .encoded import Encoded
 
+#: What the name of a file that is not complete ends with.
+PARTIAL = ".part"
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _CREATE |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 def partial_name(path: Path) -> Path:
     """The name of a file until it is complete."""
-    return path.with_name(f"{path.name}.part")
+    return path.with_name(path.name + PARTIAL)
 
 
 def create_partial(path: Path) -> int:

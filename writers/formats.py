@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -34,7 +35,9 @@ class Clip:
         frame_rate: Frames per second.
         time_base: Tick in seconds; every time is a multiple of it. None without times.
         timestamps: Returns a new iterator over the times of the frames in seconds.
+        numbers: Returns a new iterator over the numbers of the frames.
         origin: Time of the clip that is 0 in the output, in seconds.
+        is_part: The frames are a part of the clip, and the audio ends with them.
         audio: A file with the audio of the clip; None without audio.
         warn: Called with one sentence for each thing that a writer leaves out.
     """
@@ -46,6 +49,8 @@ class Clip:
     origin: Fraction
     audio: Path | None
     warn: Warn
+    numbers: Callable[[], Iterator[int]] = count
+    is_part: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +141,7 @@ class Format:
                 )
 
 
-_IMAGE_OPTIONS = ("start_number", "bit_depth")
+_IMAGE_OPTIONS = ("bit_depth",)
 _WITH_ALPHA = (*_IMAGE_OPTIONS, "alpha")
 
 

@@ -1,8 +1,9 @@
 """Writes frames as numbered image files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from .formats import (
     encoder_of,
     in_words,
 )
-from .outputs import Output, file_name
+from .outputs import Output
 from .quantize import to_host_levels
 from .threaded import ThreadedWriter, usable_cores
 
@@ -45,6 +46,8 @@ class ImageSequenceWriter(ThreadedWriter):
         extension: ``png``, ``tif``, ``webp`` or ``exr`` (grey, RGB or RGBA, lossless), or ``jpg``
             (grey or RGB).
         start_number: Number of the first file.
+        numbers: Those of the files, read one by one as frames arrive; they replace the usual ones.
+        name: Gives the name of the file with a number; the usual one has five digits.
         bit_depth: Bits per level, or the type of float, that the format holds.
         alpha: Whether frames are multiplied by alpha; a default of the format.
         frame_rate: Frames per second, for formats whose files tell it.
@@ -62,6 +65,8 @@ class ImageSequenceWriter(ThreadedWriter):
         extension: str,
         *,
         start_number: int = 0,
+        numbers: Iterable[int] | None = None,
+        name: Callable[[int], str] | None = None,
         bit_depth: Depth | None = None,
         alpha: Alpha | None = None,
         frame_rate: Fraction | None = None,
@@ -92,8 +97,8 @@ class ImageSequenceWriter(ThreadedWriter):
             self.path.mkdir(parents=True, exist_ok=True)
         workers = workers or min(usable_cores(), _MAX_WORKERS)
         super().__init__(workers=workers, queue_size=2 * workers + 1)
-        self._start_number = start_number
-        self._count = 0
+        self._numbers = count(start_number) if numbers is None else iter(numbers)
+        self._name = name or (lambda number: f"{number:05d}.{self.extension}")
         self._size: torch.Size | None = None
 
     def add_batch(self, frames: Tensor) -> None:
@@ -106,19 +111,17 @@ class ImageSequenceWriter(ThreadedWriter):
             sizes = [f"{width}x{height}" for height, width in (frames.shape[2:], self._size)]
             raise UsageError(f"{self.path}: a frame of {sizes[0]} in a sequence of {sizes[1]}")
         for frame in frames:
-            self._submit(self._add_batch, frame[None], self._count)
-            self._count += 1
+            self._submit(self._save, frame, next(self._numbers))
 
-    def _add_batch(self, frames: Tensor, index: int) -> None:
-        """Encode and save ``frames`` (B, C, H, W); ``index`` is that of the first one."""
-        for number, frame in enumerate(frames, start=self._start_number + index):
-            path = self._folder / file_name(number, self.extension)
-            try:
-                about = replace(self._about, number=number)
-                encoded = self._encode(frame.permute(1, 2, 0).numpy(), about)
-            except WriteError as error:
-                raise WriteError(f"{path}: {error}") from error
-            save_whole(path, encoded)
+    def _save(self, frame: Tensor, number: int) -> None:
+        """Encode and save a frame (C, H, W)."""
+        path = self._folder / self._name(number)
+        try:
+            about = replace(self._about, number=number)
+            encoded = self._encode(frame.permute(1, 2, 0).numpy(), about)
+        except WriteError as error:
+            raise WriteError(f"{path}: {error}") from error
+        save_whole(path, encoded)
 
     def _finalize(self, *, aborted: bool) -> None:
         pass
@@ -129,7 +132,12 @@ def open_writer(
 ) -> FrameWriter:
     """Open the writer for an output in ``root``; ``options`` are those of the format."""
     return ImageSequenceWriter(
-        root / output.path, form.extension, frame_rate=clip.frame_rate, **options
+        root / output.path,
+        form.extension,
+        numbers=clip.numbers(),
+        name=output.file_name,
+        frame_rate=clip.frame_rate,
+        **options,
     )
 
 

@@ -1,4 +1,4 @@
-"""The lock of an output folder: one run at a time writes there."""
+"""Locks of an output folder: only one run at a time writes the same frames."""
 
 import os
 from contextlib import suppress
@@ -10,36 +10,38 @@ from media import MattingError, os_errors_as
 
 from .base import WriteError
 
-_LOCK_NAME = ".run.lock"
-
 
 class OutputsExistError(MattingError, FileExistsError):
     """The folder holds files that the new outputs would overwrite or mix with."""
 
 
 class FolderLock:
-    """Exclusive lock on an output folder; released when the process exits.
+    """Exclusive lock on an output folder, or on some frames in it; ends with the process.
 
     On a disk without locks, the folder stays unlocked.
 
     Args:
         folder: The folder, which exists.
+        label: The frames, as :func:`writers.report.label_of` puts it; empty for the whole folder.
+        wait: Seconds to wait for another run.
 
     Raises:
         OutputsExistError: Another run holds the lock.
         WriteError: The folder cannot be accessed, or something else has the name of the lock.
     """
 
-    def __init__(self, folder: Path):
-        self._path = folder / _LOCK_NAME
-        self._lock = FileLock(self._path, timeout=0)
+    def __init__(self, folder: Path, label: str = "", *, wait: float = 0):
+        self._path = folder / (f".run.{label}.lock" if label else ".run.lock")
+        self._lock = FileLock(self._path, timeout=wait)
         with os_errors_as(WriteError, folder):
             self._refuse_other_file()
         try:
             self._lock.acquire()
         except Timeout as error:
+            frames = f"frames {label} " if label else ""
             raise OutputsExistError(
-                f"{folder}: another run is writing there; wait for it, or give another --output-dir"
+                f"{folder}: another run is writing {frames}there; wait for it, or give "
+                "another --output-dir"
             ) from error
         except (OSError, NotImplementedError):
             return
@@ -64,3 +66,12 @@ class FolderLock:
             return
         if self._path.is_symlink() or (self._path.is_file() and status.st_size):
             raise WriteError(f"{self._path}: is not the lock of a run; move it away")
+
+
+def is_locked(folder: Path, label: str) -> bool:
+    """Whether a run is writing some frames to a folder."""
+    try:
+        FolderLock(folder, label).release()
+    except OutputsExistError:
+        return True
+    return False

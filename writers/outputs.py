@@ -2,25 +2,32 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from media import os_errors_as
+from media import FrameRange, os_errors_as, range_text
 
 from .base import WriteError
-from .files import partial_name
+from .files import PARTIAL, partial_name
 from .formats import FORMATS, IMAGE_EXTENSIONS, IMAGE_SEQUENCES, KINDS, Format, Kind, encoder_of
+from .naming import DEFAULT_PATTERN, NUMBER, is_safe_path, place_output
 
 #: Images that a run may write in addition to its frames, one file each.
 SideKind = Literal["plate", "preview"]
 SIDE_KINDS: tuple[SideKind, ...] = get_args(SideKind)
 PLATE_NAME = "plate.png"
-PREVIEW_NAME = "preview.png"
 
-_FRAME_NAME = re.compile(r"\d{5,}\.\w+")
+
+def preview_name(label: str = "") -> str:
+    """The name of a contact sheet; with a label, that of a run over some frames."""
+    return f"preview.{label}.png" if label else "preview.png"
+
+
+#: Extensions of files that hold all frames.
+_VIDEO_EXTENSIONS = frozenset(form.extension for form in FORMATS.values() if not form.is_images)
 #: Nested values that :attr:`Output.made_from` may hold: flags, and the sizes in one of them.
 _MAX_DEPTH = 4
 
@@ -33,8 +40,10 @@ class Output:
         kind: What the frames show.
         path: Relative to the run's folder: one file, or the folder of a sequence.
         extension: Extension of the files of a sequence; None for one file.
-        start_number: Number of the sequence's first file.
-        frames: Frames in the video or files in the sequence; during a run, an upper limit.
+        pattern: Name of the files of a sequence without extension, a ``#`` for each digit.
+        numbers: Numbers of the frames in the video or in the sequence, as a range; during a run,
+            those that it may have by now. Empty for a plate and a preview.
+        frames: How many these are.
         holds: Codec, pixel format, bits, alpha and transfer of the files; None if unknown.
         made_from: The inputs and settings that the frames depend on; None if unknown.
     """
@@ -42,10 +51,35 @@ class Output:
     kind: Kind | SideKind
     path: str
     extension: str | None = None
-    start_number: int = 0
+    pattern: str = DEFAULT_PATTERN
+    numbers: str = ""
     frames: int = 0
     holds: dict[str, Any] | None = None
     made_from: dict[str, Any] | None = None
+
+    @property
+    def held(self) -> FrameRange:
+        """The numbers of its frames."""
+        return FrameRange.parse(self.numbers) if self.numbers else FrameRange("", ())
+
+    def hold(self, numbers: Sequence[int]) -> None:
+        """Set the numbers of its frames, ascending."""
+        self.numbers, self.frames = range_text(numbers), len(numbers)
+
+    def file_name(self, number: int) -> str:
+        """The name of a frame's file, with more digits than the pattern where needed."""
+        name = NUMBER.sub(lambda digits: f"{number:0{len(digits[0])}d}", self.pattern)
+        return f"{name}.{self.extension}"
+
+    def number_of(self, name: str) -> int | None:
+        """The number of a file, complete or partial; None if it is not one of a frame."""
+        before, _, after = self.pattern.rpartition("#")
+        start, end = before.rstrip("#"), f"{after}.{self.extension}"
+        name = name.removesuffix(PARTIAL)
+        digits = name[len(start) : len(name) - len(end)]
+        if not re.fullmatch(r"-?[0-9]{1,12}", digits):
+            return None
+        return int(digits) if self.file_name(int(digits)) == name else None
 
     def files(self, root: Path) -> Iterator[Path]:
         """Every existing file that may belong to this output, partial ones included.
@@ -56,73 +90,78 @@ class Output:
             yield root / self.path
             yield partial_name(root / self.path)
             return
-        numbers = range(self.start_number, self.start_number + self.frames)
+        held = self.held
         for path in _files_in(root / self.path):
-            digits = path.name.partition(".")[0]
-            if digits.isdecimal() and int(digits) in numbers:
-                whole = path.with_name(file_name(int(digits), self.extension))
-                if path in (whole, partial_name(whole)):
-                    yield path
+            if self.number_of(path.name) in held:
+                yield path
 
-    def finished(self, root: Path) -> int:
-        """Number of complete files of a sequence, from its first one up to the first gap."""
-        assert self.extension is not None, "not a sequence"
-        folder, extension = root / self.path, self.extension
-        paths = (folder / file_name(n, extension) for n in count(self.start_number))
-        return sum(1 for _ in takewhile(_is_whole, paths))
+    def existing(self, root: Path) -> set[int]:
+        """Numbers of a sequence's existing files, partial ones included."""
+        found = (self.number_of(path.name) for path in self.files(root))
+        return {number for number in found if number is not None}
 
-    def reach(self, root: Path) -> int:
-        """Length of a sequence from its first file to the last existing one, gaps included."""
-        numbers = (int(path.name.partition(".")[0]) for path in self.files(root))
-        return max(numbers, default=self.start_number - 1) - self.start_number + 1
+    def whole(self, root: Path, numbers: Iterable[int]) -> set[int]:
+        """Those numbers whose files are complete."""
+        folder = root / self.path
+        return {number for number in numbers if _is_whole(folder / self.file_name(number))}
 
     def is_at(self, other: "Output") -> bool:
-        """Whether both have the same file names, apart from their number of frames."""
-        return (self.kind, self.path, self.extension, self.start_number) == (
-            *(other.kind, other.path, other.extension, other.start_number),
+        """Whether both have the same file names, apart from their numbers."""
+        return (self.kind, self.path, self.extension, self.pattern) == (
+            *(other.kind, other.path, other.extension, other.pattern),
         )
 
-    def conflicts(self, root: Path) -> Iterator[Path]:
-        """Existing files with names of this output, whether or not this program wrote them."""
-        if self.extension is None:
-            with os_errors_as(WriteError, root / self.path):
+    def conflicts(self, root: Path, numbers: Iterable[int] | None = None) -> Iterator[Path]:
+        """Existing files with names of this output, whether or not this program wrote them.
+
+        Args:
+            root: The run's folder.
+            numbers: Of a sequence, only files with these numbers.
+        """
+        with os_errors_as(WriteError, root / self.path):
+            if self.extension is None:
                 existing = [path for path in self.files(root) if path.exists()]
-            yield from existing
-            return
-        yield from (p for p in _files_in(root / self.path) if _FRAME_NAME.fullmatch(p.name))
+            elif numbers is not None:
+                named = (root / self.path / self.file_name(number) for number in numbers)
+                existing = [path for path in named if path.exists()]
+            else:
+                usual = re.compile(r"-?[0-9]+\.\w+")
+                existing = [
+                    path
+                    for path in _files_in(root / self.path)
+                    if path.suffix != PARTIAL
+                    and (self.number_of(path.name) is not None or usual.fullmatch(path.name))
+                ]
+        yield from existing
 
     def is_valid(self) -> bool:
         """Whether a report may list this output: all files are in the run's folder."""
-        return (
-            isinstance(self.path, str)
-            and isinstance(self.kind, str)
-            and (self.kind, self.path, self.extension) in _own_outputs()
-            and type(self.start_number) is type(self.frames) is int
-            and isinstance(self.holds, dict | None)
-            and _is_shallow(self.holds, 1)
-            and isinstance(self.made_from, dict | None)
-            and _is_shallow(self.made_from, _MAX_DEPTH)
-        )
+        texts = (self.kind, self.path, self.pattern, self.numbers)
+        if not all(isinstance(text, str) for text in texts) or type(self.frames) is not int:
+            return False
+        with suppress(ValueError):
+            return (
+                bool(FrameRange.parse(self.numbers) if self.numbers else True)
+                and _is_own(self.kind, self.path, self.extension, self.pattern)
+                and isinstance(self.holds, dict | None)
+                and _is_shallow(self.holds, 1)
+                and isinstance(self.made_from, dict | None)
+                and _is_shallow(self.made_from, _MAX_DEPTH)
+            )
+        return False
 
 
-def _own_outputs() -> Iterator[tuple[str, str, str | None]]:
-    """Kind, path and extension of everything that a run can write."""
-    yield from (("plate", PLATE_NAME, None), ("preview", PREVIEW_NAME, None))
-    for kind in KINDS:
-        yield from ((kind, kind, extension) for extension in IMAGE_EXTENSIONS)
-        for form in FORMATS.values():
-            if not form.is_images:
-                yield kind, f"{kind}.{form.extension}", None
-
-
-def is_own_name(path: Path) -> bool:
-    """Whether a run can write a file of this path, relative to its folder, or its partial file."""
-    name = path.as_posix().removesuffix(".part")
-    for _, own, extension in _own_outputs():
-        pattern = re.escape(own) + (rf"/[0-9]{{5,}}\.{extension}" if extension else "")
-        if re.fullmatch(pattern, name):
-            return True
-    return False
+def _is_own(kind: str, path: str, extension: str | None, pattern: str) -> bool:
+    """Whether a run can write such an output."""
+    if kind in SIDE_KINDS:
+        names = {"plate": r"plate\.png", "preview": r"preview(\.[0-9,x~a-f-]+)?\.png"}
+        return extension is None and bool(re.fullmatch(names[kind], path))
+    if kind not in KINDS or not is_safe_path(path if path != "." else kind):
+        return False
+    if extension is None:
+        return Path(path).suffix[1:] in _VIDEO_EXTENSIONS
+    named = is_safe_path(pattern) and "/" not in pattern and len(NUMBER.findall(pattern)) == 1
+    return extension in IMAGE_EXTENSIONS and named
 
 
 def _is_shallow(value: object, depth: int) -> bool:
@@ -133,8 +172,18 @@ def _is_shallow(value: object, depth: int) -> bool:
     return depth > 0 and all(_is_shallow(one, depth - 1) for one in inner)
 
 
-def plan_output(kind: Kind, form: Format, size: tuple[int, int], start_number: int) -> Output:
+def plan_output(
+    kind: Kind,
+    form: Format,
+    size: tuple[int, int],
+    *,
+    name: str | None = None,
+    digits: int = len(DEFAULT_PATTERN),
+    label: str = "",
+) -> Output:
     """The output of a kind in a format, for frames of ``size`` (height, width).
+
+    Other arguments are those of :func:`writers.naming.place_output`.
 
     Raises:
         WriteError: The format cannot hold frames of that size.
@@ -150,14 +199,8 @@ def plan_output(kind: Kind, form: Format, size: tuple[int, int], start_number: i
             f"{kind}: {width}x{height} is too {wrong} --video-resize, or --output-format "
             f"{IMAGE_SEQUENCES} --image-extension png"
         )
-    if form.is_images:
-        return Output(kind, kind, form.extension, start_number)
-    return Output(kind, f"{kind}.{form.extension}")
-
-
-def file_name(number: int, extension: str) -> str:
-    """The name of a frame's file: five digits, or more if the number needs them."""
-    return f"{number:05d}.{extension}"
+    path, pattern = place_output(name, kind, form, digits=digits, label=label)
+    return Output(kind, path, form.extension if form.is_images else None, pattern)
 
 
 def _is_whole(path: Path) -> bool:

@@ -84,6 +84,7 @@ class VideoWriter(ThreadedWriter):
         audio: A media file whose audio is copied, or encoded anew if the container cannot hold it;
             after an error it ends with the last frame. It may have no audio; damaged audio is left
             out.
+        is_part: The frames are a part of the clip: the audio ends with the last one.
         format_name: One of the video formats of ``writers.FORMATS``, such as ``prores4444``.
         channels: 4 for frames with alpha, which the format has to hold.
         bit_depth: Bits per level of frames, for formats with a choice.
@@ -110,6 +111,7 @@ class VideoWriter(ThreadedWriter):
         time_base: Fraction | None = None,
         origin: Fraction = Fraction(0),
         audio: str | Path | None = None,
+        is_part: bool = False,
         format_name: str = "video",
         channels: int = 3,
         bit_depth: Depth | None = None,
@@ -137,6 +139,7 @@ class VideoWriter(ThreadedWriter):
         self._partial = partial_name(self._final)
         self._frames = 0
         self._end = Fraction(0)
+        self._is_part = is_part
         self._duration = round(1 / self._rate / self._time_base)  # of each frame, in ticks
         self._shown: list[Fraction] = []  # the first and the last moment of the encoded frames
         self._of_thread = local()
@@ -178,7 +181,7 @@ class VideoWriter(ThreadedWriter):
             self._open_stream(encoding)
             self._audio = []
             if audio is not None:
-                self._audio = open_tracks(audio, self._container, warn, origin)
+                self._audio = open_tracks(audio, self._container, warn, origin, is_part)
             self._container.start_encoding()
             on_failure.pop_all()
         self._converters = ThreadPoolExecutor(threads, thread_name_prefix="convert")
@@ -282,7 +285,7 @@ class VideoWriter(ThreadedWriter):
         with os_errors_as(WriteError, self.path, FFmpegError):
             self._mux(None)
             for track in self._audio:
-                track.feed(until=self._end if aborted else None)
+                track.feed(until=self._end if aborted or self._is_part else None)
 
     def _convert(self, image: np.ndarray) -> av.VideoFrame:
         """Convert (H, W, C), integer levels, to a frame for the encoder."""
@@ -311,6 +314,7 @@ def open_writer(
         time_base=clip.time_base,
         origin=clip.origin,
         audio=clip.audio if output.kind == "com" else None,
+        is_part=clip.is_part,
         format_name=form.name,
         channels=4 if form.alpha and output.kind == "com" else 3,
         on_card=hwaccel == "auto",

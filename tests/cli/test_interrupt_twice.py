@@ -1,5 +1,6 @@
 """Ctrl-C twice: no traceback, and the report does not say that the run goes on."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -52,9 +53,17 @@ def test_a_second_ctrl_c_shows_no_traceback_and_the_report_says_stopped(folder, 
 
 def _stuck() -> int:
     """A run that no signal ends: its disk does not answer."""
-    outputs = [plan_output("com", FORMATS["video"], (16, 16), 0)]
+    outputs = [plan_output("com", FORMATS["video"], (16, 16))]
     facts = {"versions": {"bgmv2": "0"}}
-    folder = RunFolder(Path("out"), outputs, overwrite=False, resume=False, inputs=[], facts=facts)
+    folder = RunFolder(
+        Path("out"),
+        outputs,
+        numbers=itertools.count,
+        overwrite=False,
+        resume=False,
+        inputs=[],
+        facts=facts,
+    )
     with Console():
         Path("begun").touch()
         while folder.root:

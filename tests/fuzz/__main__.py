@@ -143,7 +143,7 @@ def report(originals: Path, folder: Path, chance: random.Random) -> Case:
     values = [None, True, -1, 10**30, "x", "../..", "/", [], {}, [[]], {"bgmv2": 1}, "README"]
     for _ in range(chance.randrange(4)):
         place = chance.choice([plain, output])
-        place[chance.choice([*place, "made_from", "start_number"])] = chance.choice(values)
+        place[chance.choice([*place, "made_from", "numbers"])] = chance.choice(values)
     text = json.dumps(plain).encode()
     (out / "run.json").write_bytes(text if chance.random() < 0.5 else mutate(text, chance))
     argv = _argv(originals / "h264.mp4", originals)

@@ -186,7 +186,7 @@ def test_a_preview_keeps_a_few_frames_evenly_whatever_the_count():
         preview = Preview(expected)
         frame = torch.rand(1, 3, 30, 40)
         for number in range(count):
-            preview.add(number, frame, frame, known_matte(frame[:, :1]))
+            preview.add([number], frame, frame, known_matte(frame[:, :1]))
         numbers = preview.numbers
         if expected == 1000:  # the header lied
             assert numbers == [0, 2, 8, 16, 64]
@@ -200,7 +200,7 @@ def test_a_sheet_shows_what_came_in_and_what_came_out():
     preview = Preview(1)
     src, bgr, pha, fgr, err = (torch.full((1, 3, 60, 80), x / 10) for x in (2, 3, 5, 7, 9))
     bgr = (bgr * 255).round().byte()
-    preview.add(0, src, bgr, Prediction(pha[:, :1], fgr, err[:, :1], None, (60, 80)))
+    preview.add([0], src, bgr, Prediction(pha[:, :1], fgr, err[:, :1], None, (60, 80)))
     sheet = preview.sheet()
     assert sheet is not None
     cells = [sheet[28:88, 86 * x + 6 : 86 * x + 86] for x in range(5)]

@@ -124,7 +124,7 @@ def test_readers_take_their_threads_before_a_run_takes_its_share(tmp_path, monke
         torch.set_num_threads(16)
         source = open_source(make_clip(tmp_path / "clip.mp4", 3), pytest.fail)
         torch.set_num_threads(1)
-        asked.append(source._threads)
+        asked.append(source.threads)
         loader = PairLoader(source, open_source(make_plate(tmp_path / "p.png"), print), warn=print)
         with loader:
             assert len(list(loader)) == 3

@@ -161,9 +161,11 @@ def test_run_json_tells_of_the_run(tmp_path):
         Path(path).name for o in report["outputs"][:2] for path in o.pop("made_from")["files"]
     }
     assert sources == {"src", "plate.png"}
+    assert [output.pop("holds")["codec"] for output in report["outputs"][:2]] == ["png", "jpeg"]
+    named = {"pattern": "#####", "numbers": "1001-1003", "frames": 3}
     assert report["outputs"][:2] == [
-        {"kind": "com", "path": "com", "extension": "png", "start_number": 1001, "frames": 3},
-        {"kind": "pha", "path": "pha", "extension": "jpg", "start_number": 1001, "frames": 3},
+        {"kind": "com", "path": "com", "extension": "png", **named},
+        {"kind": "pha", "path": "pha", "extension": "jpg", **named},
     ]
     assert set(report["busy"]) == {"read", "network", "write"}
     assert {"bgmv2", "torch", "av"} <= set(report["versions"])

@@ -354,7 +354,7 @@ def test_a_run_uses_the_mended_plate_saves_it_and_reports_it(tmp_path):
         path.unlink()
     again = matte_video(**flags, output_dir=out, mend_plate=True, resume=True)
     assert again.resumed == COUNT - 2 and len(list((out / "com").iterdir())) == COUNT
-    (out / f"com/{COUNT - 1:05d}.png").unlink()
+    (out / f"com/{COUNT - 1:02d}.png").unlink()
     (src / f"{COUNT - 1:02d}.png").write_bytes((src / "00.png").read_bytes())
     with pytest.raises(UsageError, match="has changed"):  # the plate is made from all frames
         matte_video(**flags, output_dir=out, mend_plate=True, resume=True)

@@ -248,7 +248,7 @@ def test_overwrite_without_a_report_refuses(folder):
 
 
 def entry(**changes: object) -> dict[str, object]:
-    honest = {"kind": "com", "path": "com", "extension": "png", "start_number": 0, "frames": 3}
+    honest = {"kind": "com", "path": "com", "extension": "png", "numbers": "0-2", "frames": 3}
     return {**honest, **changes}
 
 
@@ -258,9 +258,12 @@ FORGED = {
     "parent of a video": [entry(path="../com.mp4", extension=None)],
     "through the extension": [entry(extension="x/../../../com/00000.png")],
     "through the kind": [entry(kind="../com", path="../com")],
-    "text for numbers": [entry(frames="3")],
-    "endless": [entry(frames=10**15, path="pha", kind="pha")],
-    "negative": [entry(start_number=-(10**6), frames=10**7, path="pha", kind="pha")],
+    "no range": [entry(numbers="3 of them")],
+    "a list for a range": [entry(numbers=[0, 1, 2])],
+    "a folder in the name": [entry(pattern="../../com/#####")],
+    "text for a number": [entry(frames="3")],
+    "endless": [entry(numbers="0-999999999999", path="pha", kind="pha")],
+    "negative": [entry(numbers="-1000000-9000000", path="pha", kind="pha")],
     "no list": None,
     "a list of texts": ["com"],
     "a number": 3,

@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from runs import matte, run
 
 from writers import ImageSequenceWriter, OutputsExistError, VideoWriter, WriteError, save_png
 from writers.lock import FolderLock
-from writers.outputs import is_own_name
+from writers.outputs import Output
 from writers.report import write_report
 
 FRAME = torch.zeros(1, 3, 16, 16)
@@ -87,7 +86,7 @@ def test_a_forged_report_removes_nothing_through_a_link(folder):
     (folder / "theirs").mkdir()
     (folder / "theirs/00000.png").write_text("mine")
     (folder / "out/com").symlink_to(folder / "theirs")
-    forge(folder, {"kind": "com", "path": "com", "extension": "png", "frames": 9})
+    forge(folder, {"kind": "com", "path": "com", "extension": "png", "numbers": "0-8"})
     for flags in ({"overwrite": True}, {}):
         with pytest.raises(OutputsExistError, match="out/com: is a link"):
             matte(folder, folder / "clip.mp4", **flags)
@@ -106,19 +105,41 @@ def test_the_output_folder_itself_may_be_a_link(folder):
     assert len(list((folder / "disk/com").iterdir())) == 5
 
 
-def test_names_that_a_run_writes():
-    own = ["com/00000.png", "pha/123456.jpg", "com.mp4", "plate.png", "preview.png"]
-    assert all(is_own_name(Path(name)) and is_own_name(Path(name + ".part")) for name in own)
-    others = [
-        "README",
-        "com/0.png",
-        "com/\u0660\u0661\u0662\u0663\u0664.png",
-        "a/com.mp4",
-        "com/00000.txt",
-        "run.json",
-        "com",
+def test_outputs_that_a_report_may_list():
+    own = [
+        Output("com", "com", "png", numbers="-3-8"),
+        Output("pha", "comp/v01", "jpg", "shot_pha.####", "1001-1100x5"),
+        Output("com", ".", "png", "com.####"),
+        Output("com", "com.1001-1100.mp4", numbers="1001-1100"),
+        Output("plate", "plate.png"),
+        Output("preview", "preview.1001-1100.png"),
     ]
-    assert not any(is_own_name(Path(name)) for name in others)
+    assert all(output.is_valid() for output in own)
+    others = [
+        Output("com", "../com", "png"),
+        Output("com", "a/../../com", "png"),
+        Output("com", "/com", "png"),
+        Output("com", "com", "txt"),
+        Output("com", "com", "png", "../####"),
+        Output("com", "com", "png", "shot"),
+        Output("com", "com", "png", "##.##"),
+        Output("com", ".hidden", "png"),
+        Output("com", "com", "png", numbers="many"),
+        Output("com", "com.txt"),
+        Output("plate", "com.mp4"),
+        Output("preview", "preview.me.png"),
+        Output("README", "com", "png"),
+    ]
+    assert not any(output.is_valid() for output in others)
+
+
+def test_a_file_has_the_number_of_its_name_alone():
+    output = Output("com", "com", "png", "shot-####.v2")
+    for number in (0, 7, 12345, -5):
+        name = output.file_name(number)
+        assert output.number_of(name) == output.number_of(name + ".part") == number
+    for name in ("shot-7.v2.png", "shot-00007.v2.png", "shot-0007.png", "shot-\u0660007.v2.png"):
+        assert output.number_of(name) is None
 
 
 @pytest.mark.parametrize("deep", [90, 300, 20_000])

@@ -21,7 +21,7 @@ from writers import (
     save_png,
 )
 
-OUTPUTS = [plan_output("com", FORMATS["png"], (16, 16), 0)]
+OUTPUTS = [plan_output("com", FORMATS["png"], (16, 16))]
 
 
 def open_folder(root, inputs=()):
