@@ -9,7 +9,14 @@ from pathlib import Path
 
 from torch import nn
 
-from dataset import FrameSource, PickedFrames, Places, SampledFrames, check_shape
+from dataset import (
+    FrameSource,
+    PickedFrames,
+    Places,
+    SampledFrames,
+    VideoSource,
+    check_shape,
+)
 from media import UsageError
 from model import MattingBase, Predictor, resolve_device
 from plate import REPAIR_WORK, AutoPlate, RepairedPlate, Watch, check_repairable
@@ -134,10 +141,12 @@ def matte_video(job: Job) -> MattingResult:
             outputs,
             frames,
             saves_plate=isinstance(inputs.bgr, AutoPlate | RepairedPlate),
+            has_times=isinstance(inputs.src, VideoSource),
             frame_rate=inputs.frame_rate,
             device=predictor.device,
         )
-        shown = [o for o in folder.outputs if job.preview_only or o.kind != "preview"]
+        hidden = {"timecodes"} if job.preview_only else {"preview", "timecodes"}
+        shown = [output for output in folder.outputs if output.kind not in hidden]
         result.outputs = [folder.root / output.path for output in shown]
         if folder.whole:
             plan = plan_frames(job, frames.without(folder.whole))

@@ -22,6 +22,7 @@ from writers import (
     plan_output,
     preview_name,
     read_reports,
+    timecodes_name,
 )
 
 from .frames import FrameNumbers
@@ -68,6 +69,7 @@ def open_folder(
     frames: FrameNumbers,
     *,
     saves_plate: bool,
+    has_times: bool,
     frame_rate: Fraction,
     device: torch.device,
 ) -> RunFolder:
@@ -78,6 +80,7 @@ def open_folder(
         outputs: What the run writes.
         frames: The frames of the run.
         saves_plate: Whether it writes a plate, too.
+        has_times: Whether the frames of the clip have times, which images do not hold.
         frame_rate: Frames per second of the outputs.
         device: Where the network runs.
 
@@ -93,6 +96,8 @@ def open_folder(
     side = [Output("preview", preview_name(frames.label))]
     if saves_plate:
         side.append(Output("plate", PLATE_NAME))
+    if has_times and any(output.extension for output in planned):
+        side.append(Output("timecodes", timecodes_name(frames.label)))
     resolved = {
         **as_dict(settings),
         "frame_rate": frame_rate,

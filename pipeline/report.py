@@ -10,7 +10,7 @@ from statistics import median
 import torch
 
 from dataset import VideoSource
-from writers import FrameWriter, Kind, RunFolder
+from writers import FrameWriter, Kind, RunFolder, WriteError
 
 from .bottleneck import Stage, bottleneck, explain
 from .frames import FrameNumbers
@@ -99,6 +99,8 @@ def report(
         if places and places[-1] - places[0] < len(places) == len(known):  # without gaps
             _tell_times(result, loader.src.name, known)
     if folder is not None:
+        if result.times is not None or status == "done":
+            _save_timecodes(result, folder)
         folder.finish(given, _facts(result, status))
 
 
@@ -115,9 +117,18 @@ def _tell_times(result: MattingResult, name: str, times: list[Fraction]) -> None
     told = f"{name}: its frame rate varies, and images have no times; "
     if result.frames <= MAX_TIMES:
         result.times = [round(float(time - times[0]), 6) for time in times]
-        result.warn(told + "run.json lists the time of each frame (times)")
+        result.warn(told + "run.json (times) and timecodes.txt list the time of each frame")
     else:
         result.warn(told + "write a video to keep the times")
+
+
+def _save_timecodes(result: MattingResult, folder: RunFolder) -> None:
+    """Write the times of the result beside the images; the report has them in any case."""
+    try:
+        if path := folder.save_timecodes(result.times):
+            result.outputs.append(path)
+    except WriteError as error:
+        result.warn(f"{error}; the frames are whole without it")
 
 
 def _varies(times: list[Fraction]) -> bool:

@@ -19,6 +19,7 @@ from .outputs import PLATE_NAME as PLATE_NAME
 from .outputs import Output as Output
 from .outputs import plan_output as plan_output
 from .outputs import preview_name as preview_name
+from .outputs import timecodes_name as timecodes_name
 from .quantize import to_levels as to_levels
 from .report import label_of as label_of
 from .report import listed_outputs as listed_outputs

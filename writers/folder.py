@@ -13,7 +13,7 @@ from weakref import WeakSet
 from media import os_errors_as
 
 from .base import WriteError
-from .files import make_folders, remove_folders
+from .files import make_folders, remove_folders, save_whole, unlink_file
 from .formats import KINDS
 from .lock import FolderLock, OutputsExistError
 from .outputs import Output
@@ -121,6 +121,33 @@ class RunFolder:
         """Kind and extension of every output that a frame writer writes."""
         frames = (output for output in self.outputs if output.kind in KINDS)
         return [(o.kind, o.extension or Path(o.path).suffix[1:]) for o in frames]
+
+    def save_timecodes(self, times: Sequence[float] | None) -> Path | None:
+        """Write the times of the frames, if the run has a file for them.
+
+        Args:
+            times: Of each frame, in seconds; None removes what an earlier run wrote.
+
+        Returns:
+            The file, if it is there.
+
+        Raises:
+            WriteError: The file cannot be written.
+        """
+        for output in self.outputs:
+            if output.kind == "timecodes":
+                break
+        else:
+            return None
+        path = self.root / output.path
+        if times is not None:
+            lines = ["# timestamp format v2", *(f"{1000 * time:.3f}" for time in times)]
+            save_whole(path, ["\n".join([*lines, ""]).encode()])
+            return path
+        with os_errors_as(WriteError, path):
+            unlink_file(path)
+        self.outputs.remove(output)
+        return None
 
     def finish(self, begun: Mapping[Any, int], facts: dict[str, Any]) -> None:
         """Write the final report and release the lock.

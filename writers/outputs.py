@@ -15,8 +15,8 @@ from .files import PARTIAL, partial_name
 from .formats import FORMATS, IMAGE_EXTENSIONS, IMAGE_SEQUENCES, KINDS, Format, Kind, encoder_of
 from .naming import DEFAULT_PATTERN, NUMBER, is_safe_path, place_output
 
-#: Images that a run may write in addition to its frames, one file each.
-SideKind = Literal["plate", "preview"]
+#: What a run may write in addition to its frames, one file each.
+SideKind = Literal["plate", "preview", "timecodes"]
 SIDE_KINDS: tuple[SideKind, ...] = get_args(SideKind)
 PLATE_NAME = "plate.png"
 
@@ -24,6 +24,11 @@ PLATE_NAME = "plate.png"
 def preview_name(label: str = "") -> str:
     """The name of a contact sheet; with a label, that of a run over some frames."""
     return f"preview.{label}.png" if label else "preview.png"
+
+
+def timecodes_name(label: str = "") -> str:
+    """The name of a file with the times of the frames; with a label, of some frames."""
+    return f"timecodes.{label}.txt" if label else "timecodes.txt"
 
 
 #: Extensions of files that hold all frames.
@@ -42,7 +47,7 @@ class Output:
         extension: Extension of the files of a sequence; None for one file.
         pattern: Name of the files of a sequence without extension, a ``#`` for each digit.
         numbers: Numbers of the frames in the video or in the sequence, as a range; during a run,
-            those that it may have by now. Empty for a plate and a preview.
+            those that it may have by now. Empty for other files.
         frames: How many these are.
         holds: Codec, pixel format, bits, alpha and transfer of the files; None if unknown.
         made_from: The inputs and settings that the frames depend on; None if unknown.
@@ -154,7 +159,12 @@ class Output:
 def _is_own(kind: str, path: str, extension: str | None, pattern: str) -> bool:
     """Whether a run can write such an output."""
     if kind in SIDE_KINDS:
-        names = {"plate": r"plate\.png", "preview": r"preview(\.[0-9,x~a-f-]+)?\.png"}
+        label = r"(\.[0-9,x~a-f-]+)?"
+        names = {
+            "plate": r"plate\.png",
+            "preview": rf"preview{label}\.png",
+            "timecodes": rf"timecodes{label}\.txt",
+        }
         return extension is None and bool(re.fullmatch(names[kind], path))
     if kind not in KINDS or not is_safe_path(path if path != "." else kind):
         return False

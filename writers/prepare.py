@@ -86,7 +86,8 @@ def prepare_folder(
 
     Returns:
         Outputs of earlier runs that are kept: all for ``resume``, none for ``overwrite``, else all
-        but the preview and, from a run without frames, a plate that was not changed since.
+        but the preview, the times if they are written again, and, from a run without frames, a
+        plate that was not changed since.
 
     Raises:
         OutputsExistError: Files would be lost or mixed with others, or another run writes some of
@@ -100,7 +101,7 @@ def prepare_folder(
     own = earlier.get(label, [])
     every = [output for listed in earlier.values() for output in listed]
     used = _real_paths(inputs)
-    replaced = ["preview"]
+    replaced = ["preview", *(output.kind for output in outputs if output.kind == "timecodes")]
     if all(o.kind in SIDE_KINDS for o in every) and _is_plate_unchanged(root, used, label):
         replaced.append("plate")
     kept = [] if overwrite else [o for o in own if resume or o.kind not in replaced]

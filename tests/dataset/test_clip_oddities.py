@@ -15,6 +15,7 @@ from runs import assert_error, matte, numbers, report, run
 from dataset import MediaError, VideoSource, sample_evenly, thumbnails
 from media import open_media
 from media.ffmpeg import ReferringFileError
+from writers import OutputsExistError
 
 # Grey
 
@@ -137,14 +138,53 @@ def test_the_times_of_images_are_listed_where_the_rate_varies(folder):
     result = matte(folder, folder / "clip.mp4")
     (warning,) = result.warnings
     assert "clip.mp4: its frame rate varies" in warning and "run.json" in warning
-    listed = report(folder / "out")["times"]
-    assert listed == result.times == [round(float(time), 6) for time in times]
+    out = folder / "out"
+    assert report(out)["times"] == result.times == [round(float(time), 6) for time in times]
+    assert out / "timecodes.txt" in result.outputs
+    header, *lines = (out / "timecodes.txt").read_text().splitlines()
+    assert header == "# timestamp format v2" and lines[:2] == ["0.000", "33.333"]
+    assert lines == [f"{float(1000 * time):.3f}" for time in times]
+    matte(folder, folder / "clip.mp4", frames="10-13", output_dir=folder / "some")
+    some = (folder / "some/timecodes.10-13.txt").read_text().splitlines()
+    assert some[1:] == ["0.000", "33.333", "333.333", "366.667"]
+    assert "timecodes.txt" in [output["path"] for output in report(out)["outputs"]]
+
+
+@pytest.mark.parametrize("flag", ["overwrite", "resume"])
+def test_the_file_of_times_belongs_to_its_run(folder, flag):
+    uneven = [Fraction(n if n < 6 else n + 8, 30) for n in range(12)]
+    tick, out = Fraction(1, 600), folder / "out"
+    varying = make_clip(folder / "clip.mp4", 12, rate=Fraction(30), times=uneven, time_base=tick)
+    constant = make_clip(folder / "constant.mp4", 12, rate=Fraction(30))
+    matte(folder, varying)
+    whole = (out / "timecodes.txt").read_bytes()
+    if flag == "overwrite":
+        matte(folder, constant, overwrite=True)
+        assert not (out / "timecodes.txt").exists()
+        assert "timecodes.txt" not in [output["path"] for output in report(out)["outputs"]]
+        return
+    (out / "com/00011.png").unlink()
+    (out / "timecodes.txt").write_text("of the frames until then")
+    assert matte(folder, varying, resume=True).resumed == 11
+    assert (out / "timecodes.txt").read_bytes() == whole
+    matte(folder, varying, output_types=["pha"])  # beside com
+    assert (out / "timecodes.txt").read_bytes() == whole
+
+
+def test_times_of_somebody_else_stay(folder):
+    make_clip(folder / "clip.mp4", 3)
+    (folder / "out").mkdir()
+    (folder / "out/timecodes.txt").write_text("mine")
+    with pytest.raises(OutputsExistError, match=r"timecodes\.txt is there already"):
+        matte(folder, folder / "clip.mp4")
+    assert (folder / "out/timecodes.txt").read_text() == "mine"
 
 
 def test_a_constant_rate_needs_no_times(folder):
     make_clip(folder / "clip.mkv", 24, rate=Fraction(30000, 1001))
     assert matte(folder, folder / "clip.mkv").times is None
     assert "times" not in report(folder / "out")
+    assert not (folder / "out/timecodes.txt").exists()
 
 
 def test_a_video_has_times_of_its_own(folder):

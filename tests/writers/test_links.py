@@ -113,6 +113,7 @@ def test_outputs_that_a_report_may_list():
         Output("com", "com.1001-1100.mp4", numbers="1001-1100"),
         Output("plate", "plate.png"),
         Output("preview", "preview.1001-1100.png"),
+        Output("timecodes", "timecodes.txt"),
     ]
     assert all(output.is_valid() for output in own)
     others = [
@@ -128,6 +129,7 @@ def test_outputs_that_a_report_may_list():
         Output("com", "com.txt"),
         Output("plate", "com.mp4"),
         Output("preview", "preview.me.png"),
+        Output("timecodes", "notes.txt"),
         Output("README", "com", "png"),
     ]
     assert not any(output.is_valid() for output in others)
