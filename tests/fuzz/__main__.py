@@ -167,17 +167,21 @@ def _no_silent_loss(out: Path, told: str) -> str | None:
     files = sorted((out / "com").glob("*.png"))
     if "warning" in told or "error" in told:
         return None
-    numbers = [
-        footage.read_number(cv2.imread(str(file), cv2.IMREAD_UNCHANGED)[..., :3]) for file in files
-    ]
     if len(files) != FRAMES:
         return f"{len(files)} of {FRAMES} frames without a word"
-    others = [(n, i) for i, n in enumerate(numbers) if n != i and 0 <= n < FRAMES]
-    most = Counter(n - i for n, i in others).most_common(1)
-    # damage within the picture may change the same bit of all numbers
-    is_content = len({n ^ i for n, i in others}) == 1
-    is_bad = most and most[0][1] >= 3 and not is_content
+    pictures = [cv2.imread(str(file), cv2.IMREAD_UNCHANGED)[..., 2::-1] for file in files]
+    numbers = [footage.read_number(picture) for picture in pictures]
+    moved = [n - i for i, n in enumerate(numbers) if n != i and _shows(pictures[i], n)]
+    most = Counter(moved).most_common(1)
+    is_bad = most and most[0][1] >= 3
     return f"renumbered without a word: {numbers}" if is_bad else None
+
+
+def _shows(picture: np.ndarray, number: int) -> bool:
+    """Whether a picture is that of a number, rather than one whose number is damaged."""
+    if number >= FRAMES:
+        return False
+    return bool(np.abs(picture.astype(int) - footage.numbered(number)).mean() < 6)
 
 
 def _leaves_other_files(out: Path, told: str) -> str | None:
