@@ -1,6 +1,7 @@
 """The program behind the command line: it runs, shows progress, and says how it ended."""
 
 import atexit
+import ctypes
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import cv2
+from PIL import _imaging
 
 from media import MattingError, UsageError
 from pipeline import matte_video
@@ -26,9 +28,7 @@ def run(args: dict[str, Any]) -> int:
     """
     _end_silently_on_ctrl_c()
     configure_allocator()
-    # errors say in one line what is wrong with a file
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    _silence_libraries()
     debug = args.pop("debug")
     with Console(level=logging.DEBUG if debug else logging.WARNING) as console:
         try:
@@ -52,6 +52,17 @@ def run(args: dict[str, Any]) -> int:
         if result.note is not None:
             console.say(result.note)
     return 0
+
+
+def _silence_libraries() -> None:
+    """Let our errors alone say what is wrong with a file, in one line."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    with suppress(OSError, AttributeError):  # where Pillow holds libtiff within itself
+        pillow = ctypes.CDLL(_imaging.__file__)
+        pillow.TIFFSetErrorHandler(None)
+        pillow.TIFFSetWarningHandler(None)
 
 
 def _end_silently_on_ctrl_c() -> None:

@@ -17,6 +17,7 @@ from media import Warn
 from .colourspace import ColourSpace
 from .deep import find_exif, is_deep, read_deep, read_dpx
 from .floats import EXR_SIGNATURE, is_float_tiff, read_exr, read_float_tiff
+from .jpeg import is_damaged
 from .limits import check_file_size, check_pixels
 from .png import SIGNATURE, PngChunks
 from .profiles import ProfileError, deep_to_srgb, transform_to_srgb
@@ -27,6 +28,8 @@ _MAX_PIXELS = 2**30
 _max_pixels_lock = Lock()
 #: Pillow's names of formats that hold animations or pages.
 _MULTI_IMAGE_FORMATS = ("PNG", "TIFF", "WEBP", "GIF", "AVIF")
+#: Pillow's names of JPEG, and of several in a file.
+_JPEG_FORMATS = ("JPEG", "MPO")
 #: What decoders raise for damaged files.
 DAMAGE_ERRORS = (
     *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, IndexError, struct.error),
@@ -137,6 +140,8 @@ def _decode(path: Path, data: bytes, warn: Warn, space: ColourSpace) -> np.ndarr
         image.load()  # before the EXIF block is read, whose errors are ignored
         if chunks and _may_lack_rows(image, chunks) and not chunks.is_whole():
             raise ValueError("truncated")
+        if form in _JPEG_FORMATS and is_damaged(data):
+            warn(f"{path}: {_DAMAGED_JPEG}")
         pixels = to_rgb(image, path, warn)
         pixels = pixels if image.info.get("icc_profile") else space(pixels)
         return turn(pixels, *_turn_of(image))
@@ -178,6 +183,7 @@ def is_opaque(path: Path) -> bool:
 
 
 _ORIENTATION = 0x0112
+_DAMAGED_JPEG = "damaged or cut off; parts of it may be grey or show something else"
 _KEPT = "its colours are used as if they were sRGB"
 _ALPHA_IGNORED = "has an alpha channel, which is ignored"
 _DPX_SIGNATURES = (b"SDPX", b"XPDS")

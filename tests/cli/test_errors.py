@@ -393,3 +393,13 @@ def test_too_little_memory_says_what_to_set(folder, megabytes, batch, warnings):
     assert result.returncode == 1 and error.startswith("error: out of memory on cpu")
     assert "--video-resize" in error and "--precision" in error and "--device" in error
     assert len(told) == warnings and all("--batch-size 1" in warning for warning in told)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate"])
+def test_libraries_print_nothing_of_their_own_about_a_damaged_plate(folder, compression):
+    path = folder / "plate.tif"
+    Image.fromarray(footage.numbered(3)).save(path, compression=compression)
+    data = bytearray(path.read_bytes())
+    data[300:340] = bytes(range(100, 140))
+    path.write_bytes(data)
+    assert_error(run(folder, video_bgr="plate.tif"), 1, "plate.tif: not a readable image")

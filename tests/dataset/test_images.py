@@ -266,3 +266,21 @@ def test_an_image_as_large_as_phones_take_is_opened(tmp_path, recwarn):
     with open_image((tmp_path / "plate.png").read_bytes()) as image:
         assert image.size == (16384, 12288)
     assert before == Image.MAX_IMAGE_PIXELS and not recwarn.list
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}], ids=str)
+def test_a_jpeg_that_was_cut_off_and_closed_again_is_told(tmp_path, options):
+    """As programs that rescue files leave it: decoders fill the rest with grey."""
+    path = tmp_path / "x.jpg"
+    Image.fromarray(numbered(5)).save(path, quality=95, **options)
+    read_image(path, pytest.fail)
+    data = path.read_bytes()
+    read_image_of(path, data + b"some more", pytest.fail)
+    told: list[str] = []
+    read_image_of(path, data[: len(data) * 3 // 4] + b"\xff\xd9", told.append)
+    assert told == [f"{path}: damaged or cut off; parts of it may be grey or show something else"]
+
+
+def read_image_of(path: Path, data: bytes, warn) -> np.ndarray:
+    path.write_bytes(data)
+    return read_image(path, warn)
