@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from statistics import median
 
+import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -47,6 +48,8 @@ _MIN_STEPS = 6
 _ROUNDING = 1
 #: Frames up to a gap among which one with an earlier time takes the place of a skipped one.
 _MAX_LATE_FRAMES = 20
+#: Share of its length by which a clip may go on after the end that its header gives.
+_MAX_OVERRUN = Fraction(1, 20)
 #: Frames in one gap; more are a broken clock.
 _MAX_LOST = 100_000
 
@@ -90,6 +93,7 @@ class SkippedFrames:
         self._period = Fraction(0)  # of the header, in ticks
         if rate and stream.time_base:
             self._period = 1 / rate / stream.time_base
+        self._latest = _latest_time(container, stream)
         self._end: int | None = None  # of the last packet of the video in the file
         self._others, self._other_bytes = 0, 0  # packets of other streams since then
         self._lost_bytes = 0  # before the first packet
@@ -174,7 +178,8 @@ class SkippedFrames:
             return []
         count = round(step / period) - 1
         is_multiple = abs(step - (count + 1) * period) <= max(Fraction(2 * _ROUNDING), period / 8)
-        if not is_constant or not is_multiple or not 0 < count <= _MAX_LOST:
+        is_beyond = self._latest is not None and time - shift > self._latest
+        if not is_constant or not is_multiple or not 0 < count <= _MAX_LOST or is_beyond:
             self.renumbered = True
             return []
         self._filled.append(self._part(*around))
@@ -213,8 +218,9 @@ class SkippedFrames:
             if not any(begin <= place <= stop for begin, stop in self._filled)
             and not any(abs(place - joint) <= _PACKET_OF_STREAM for joint in joints)
         ]
-        is_told = lost > self._found and not self._late
-        return bool(unknown) and (not is_told or unknown[-1] >= (self._end or 0))
+        if self._late and self._breaks:
+            return True
+        return bool(unknown) and (lost <= self._found or unknown[-1] >= (self._end or 0))
 
     def _is_first_late(self, packet: Packet) -> bool:
         """Whether packets may have been skipped before the first one that was found."""
@@ -256,6 +262,17 @@ class SkippedFrames:
             and (hole.place is None or not _is_transport_stream(self._path, *hole.place))
             for hole in self._holes
         )
+
+
+def _latest_time(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """The latest time, in ticks, that a frame can have by the header; None if that is silent."""
+    if stream.time_base is None:
+        return None
+    seconds = Fraction(container.duration or 0, av.time_base)
+    if stream.duration:
+        seconds = max(seconds, stream.duration * stream.time_base)
+    longest = seconds * (1 + _MAX_OVERRUN) + 1
+    return longest / stream.time_base + (stream.start_time or 0) if seconds else None
 
 
 def _is_transport_stream(path: str, start: int, end: int) -> bool:

@@ -35,6 +35,7 @@ def breaks(path: Path, stream: int) -> Iterator[int]:
             chosen = np.flatnonzero(mine & (packets[:, 3] & 0x10 > 0))
             if len(chosen):
                 rows = packets[chosen]
+                yield from (place + chosen[_lack_header(rows)] * size).tolist()
                 if before is not None:
                     rows, chosen = np.vstack([before, rows]), np.append(-1, chosen)
                 yield from (place + chosen[_jumps(rows) + 1] * size).tolist()
@@ -64,3 +65,15 @@ def _jumps(packets: np.ndarray) -> np.ndarray:
     later = packets[1:]
     announced = (later[:, 3] & 0x20 > 0) & (later[:, 4] > 0) & (later[:, 5] & 0x80 > 0)
     return np.flatnonzero((steps != 1) & ~again & ~announced)
+
+
+def _lack_header(packets: np.ndarray) -> np.ndarray:
+    """Which of packets (N, 188) with a payload begin a PES packet whose header is damaged."""
+    begins = np.flatnonzero(packets[:, 1] & 0x40)
+    rows = packets[begins]
+    start = np.where(rows[:, 3] & 0x20 > 0, 5 + rows[:, 4].astype(int), 4).clip(max=180)
+    zero, also_zero, one, _, _, _, marks, times = (
+        rows[np.arange(len(rows)), start + n] for n in range(8)
+    )
+    is_timed = (marks & 0xC0 == 0x80) & (times & 0xC0 != 0x40)
+    return begins[(zero > 0) | (also_zero > 0) | (one != 1) | ~is_timed]

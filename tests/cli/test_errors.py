@@ -62,16 +62,6 @@ def test_a_pipe_has_no_moment(folder):
         matte(folder, folder / "clip.mp4", video_bgr=f"{folder / 'pipe.mkv'}@0.1")
 
 
-def test_linear_light_is_refused(folder):
-    encoder = av.CodecContext.create("exr", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = 96, 48, "gbrpf32le"
-    encoder.time_base = Fraction(1, 25)
-    packets = encoder.encode(av.VideoFrame(96, 48, "gbrpf32le")) + encoder.encode(None)
-    (folder / "plate.exr").write_bytes(b"".join(map(bytes, packets)))
-    assert_error(run(folder, video_bgr="plate.exr"), 1, "plate.exr", "linear light", "16 bits")
-    assert not (folder / "out").exists()
-
-
 @pytest.mark.parametrize(
     ("suffix", "damage"),
     [
