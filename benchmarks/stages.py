@@ -50,7 +50,7 @@ def time_stages(flags: dict[str, Any], frames: int, network_frames: int) -> dict
 
     settings, network = open_network(settings, longer_side=max(inputs.size))
     predictor = Predictor(network, device, precision=settings.precision, warn=_ignore)
-    kept = {kind: MemoryWriter() for kind in kinds}
+    kept = {kind: _memory_for(settings, kind) for kind in kinds}
     _matte(settings, predictor, ready, kept)  # warm-up
     many = [batch for batch, _ in zip(itertools.cycle(ready), range(network_frames), strict=False)]
     seconds = _matte(settings, predictor, many, {kind: _Discard() for kind in kinds})
@@ -104,7 +104,7 @@ def _write(
     sinks: dict[Kind, FrameWriter] = {}
     for kind in mattes:
         form = settings.format_of(kind)
-        options = {name: getattr(settings, name) for name in form.options}
+        options = settings.options_of(kind, deep=False)
         output = plan_output(kind, form, size)
         sinks[kind] = form.open(output, root, clip, options)
     for number in range(frames):
@@ -114,6 +114,15 @@ def _write(
     for sink in sinks.values():
         sink.close()
     return time.perf_counter() - started
+
+
+def _memory_for(settings: Settings, kind: Kind) -> MemoryWriter:
+    """A writer that is given such frames as the sink of a kind."""
+    form = settings.format_of(kind)
+    memory = MemoryWriter(form.depth_for(settings.bit_depth, deep=False))
+    memory.linear, memory.margin = form.linear, form.margin
+    memory.premultiplied = (settings.alpha or form.alpha) == "premultiplied"
+    return memory
 
 
 class _Ready(nullcontext):

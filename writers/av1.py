@@ -20,6 +20,6 @@ def plan(order: Order) -> Encoding:
         encoder=ENCODER,
         pixel_format="yuv420p10le",
         converter=partial(ToYuv, pixel_format="yuv420p10le"),
-        options={"crf": str(order.crf), "preset": "8", "svtav1-params": parameters},
+        options={"crf": str(order.crf), "preset": "10", "svtav1-params": parameters},
         fragment=max(2, order.fragment // 2),
     )

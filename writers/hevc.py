@@ -22,8 +22,8 @@ def plan(order: Order) -> Encoding:
         encoder=ENCODER,
         pixel_format="yuv420p10le",
         converter=partial(ToYuv, pixel_format="yuv420p10le"),
-        # x265's `fast` takes a tenth less time than `medium` for files of the same size.
-        options={"preset": "fast", "x265-params": parameters},
+        # x265's `faster` takes a quarter less time than `medium` for files of the same size.
+        options={"preset": "faster", "x265-params": parameters},
         fragment=fragment,
         tag="hvc1",  # players of Apple know no other
     )

@@ -14,8 +14,9 @@ def plan(order: Order) -> Encoding:
     options = {
         "crf": str(order.crf),
         "b": "0",
-        "deadline": "good",
-        "cpu-used": "4",
+        # `good` with 4 takes four times as long, for files a third smaller.
+        "deadline": "realtime",
+        "cpu-used": "8",
         "row-mt": "1",
         "auto-alt-ref": "0",  # alpha needs it
         "lag-in-frames": "0",  # nothing is held back

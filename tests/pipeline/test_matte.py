@@ -157,6 +157,10 @@ def test_run_json_tells_of_the_run(tmp_path):
     report = json.loads((tmp_path / "out/run.json").read_text())
     assert report["status"] == "done" and report["frames"] == 3 and report["device"] == "cpu"
     assert report["outputs"][2]["path"] == "preview.png"
+    assert report["outputs"][0].pop("holds") == {
+        "codec": "png", "bits": 8, "transfer": "sRGB", "alpha": "straight",
+    }  # fmt: skip
+    assert report["outputs"][1].pop("holds")["alpha"] is None
     sources = {
         Path(path).name for o in report["outputs"][:2] for path in o.pop("made_from")["files"]
     }
