@@ -40,7 +40,7 @@ class Row(NamedTuple):
     milliseconds: float
 
 
-def drawn(count: int, size: tuple[int, int] = _SIZE) -> np.ndarray:
+def drawn(count: int, size: tuple[int, int]) -> np.ndarray:
     """Frames (N, H, W, 4), float32 in [0, 1], straight alpha."""
     y, x = np.mgrid[: size[0], : size[1]]
     frames = np.zeros((count, *size, 4), np.float32)
@@ -58,7 +58,7 @@ def measure(form: Format, depth: Depth, frames: np.ndarray, folder: Path, repeat
     """Write ``frames`` (N, H, W, 4), read them back, and compare."""
     form.check()
     kind: Kind = "com" if form.alpha else "fgr"
-    output = plan_output(kind, form, (frames.shape[1], frames.shape[2]), 0)
+    output = plan_output(kind, form, (frames.shape[1], frames.shape[2]))
     options = {"crf": 18, "bit_depth": depth, "alpha": form.alpha, "start_number": 0}
     options = {name: options[name] for name in form.options if name in options}
     batches = [_as_written(frame, form) for frame in frames]
@@ -233,8 +233,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("formats", nargs="*", default=list(FORMATS), metavar="FORMAT")
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--size", nargs=2, type=int, default=_SIZE[::-1], metavar=("W", "H"))
     args = parser.parse_args(argv)
-    frames, rows = drawn(args.frames), []
+    frames, rows = drawn(args.frames, (args.size[1], args.size[0])), []
     for name in args.formats:
         for depth in FORMATS[name].depths:
             with tempfile.TemporaryDirectory() as folder:

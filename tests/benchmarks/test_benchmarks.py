@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import formats
 from benchmarks.__main__ import main
 from benchmarks.goals import goals
 from benchmarks.scaling import series, write_docs
@@ -110,3 +111,16 @@ def test_half_precision_is_measured(tmp_path, capsys):
     assert [(row["precision"], row["frames"]) for row in rows] == [("bf16", 1)]
     assert all(0 < row["mean"] <= row["p99.9"] <= row["largest"] for row in rows)
     assert "### Half precision" in capsys.readouterr().out
+
+
+def test_formats_are_measured_by_what_is_read_back(capsys):
+    formats.main(["png", "qtrle", "jpg", "--frames", "1", "--repeat", "1", "--size", "64", "48"])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[4:]]
+    assert [(row[0], row[1]) for row in rows[2:]] == [
+        *(("| `png`", bits) for bits in ("8", "16")),
+        ("| `qtrle`", "8"),
+        ("| `jpg`", "8"),
+    ]
+    alpha = [row[2] for row in rows[2:]]
+    assert alpha[1] == "0.00, 0.001" and alpha[3] == "none"
+    assert 0 < float(alpha[2].partition(",")[0]) <= 0.51
