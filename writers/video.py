@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -246,7 +246,7 @@ class VideoWriter(ThreadedWriter):
         for name, value in self._tags.items():  # some encoders look at each frame
             setattr(frame, name, value)
         self._end = time + 1 / self._rate
-        with os_errors_as(WriteError, self.path, FFmpegError):
+        with self._told_what_is_left():
             for track in self._audio:
                 track.feed(until=self._end)
             self._mux(frame)
@@ -263,6 +263,18 @@ class VideoWriter(ThreadedWriter):
                 ]
             self._container.mux_one(packet)
 
+    @contextmanager
+    def _told_what_is_left(self) -> Iterator[None]:
+        """An error of writing, as on a full disk, says where the video until then is."""
+        with os_errors_as(WriteError, self.path):
+            try:
+                yield
+            except FFmpegError as error:
+                reason = error.strerror or error
+                if self._shown:
+                    reason = f"{reason}; what was written until then plays: {self._partial.name}"
+                raise WriteError(f"{self.path}: {reason}") from error
+
     def _finalize(self, *, aborted: bool) -> None:
         """Close the file and give it its final name, after an error, too, if that is possible."""
         self._converters.shutdown()
@@ -271,7 +283,7 @@ class VideoWriter(ThreadedWriter):
             self._run(self._drain, aborted=aborted)
         for track in self._audio:
             self._run(track.close)
-        with os_errors_as(WriteError, self.path, FFmpegError):
+        with self._told_what_is_left():
             self._container.close()
             if self._shown and self._container_name in ("mp4", "mov"):
                 mend_length(self._partial, self._shown[-1] - self._shown[0])
@@ -282,7 +294,7 @@ class VideoWriter(ThreadedWriter):
 
     def _drain(self, *, aborted: bool) -> None:
         """Write the frames that the encoder still holds, and the rest of the audio."""
-        with os_errors_as(WriteError, self.path, FFmpegError):
+        with self._told_what_is_left():
             self._mux(None)
             for track in self._audio:
                 track.feed(until=self._end if aborted or self._is_part else None)

@@ -5,6 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import processes
@@ -70,6 +71,22 @@ def test_a_full_disk_ends_a_video(folder, count):
     assert not (folder / "out/fgr.mp4").exists()
     pictures, _ = read_video(folder / "out/pha.mp4")
     assert len(pictures) == report(folder / "out")["frames"]
+
+
+@pytest.mark.parametrize("name", ["video", "prores4444", "webm", "ffv1", "qtrle"])
+def test_what_was_written_until_the_disk_was_full_plays(folder, name):
+    result = run(
+        folder,
+        "--no-preflight",
+        video_src=noisy(folder, 50, 120),
+        output_types="fgr",
+        output_format=name,
+        before=processes.small_files_only,
+    )
+    assert_error(result, 1, "File too large; what was written until then plays: fgr.")
+    (partial,) = (folder / "out").glob("fgr.*.part")
+    with av.open(str(partial)) as container:
+        assert next(container.decode(video=0)).width == 120
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
