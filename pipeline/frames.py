@@ -9,7 +9,7 @@ from functools import cached_property
 from dataset import FrameSource, ImageFolder, Places, VideoSource
 from media import FrameRange, UsageError, Warn, format_time, range_text
 from plate import alignment_begins, average_begins
-from writers import label_of
+from writers import PLATE_LABEL, label_of
 
 from .settings import Settings
 
@@ -172,7 +172,7 @@ class FrameNumbers:
     @property
     def label(self) -> str:
         """What the run is called in names of files; empty for a whole clip."""
-        return label_of(self.text)
+        return PLATE_LABEL if self.places.are_none else label_of(self.text)
 
     def numbers(self, places: Places | None = None) -> Iterator[int]:
         """The numbers of the run's frames, or of some; without an end where none is known."""

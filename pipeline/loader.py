@@ -77,6 +77,7 @@ class PairLoader:
         size: (height, width) to resize source and plate to, stretched if need be; without it, a
             plate of another size but the same shape is resized to the source's.
         plan: The frames to read.
+        static: (3, 3), the alignment for the whole clip, if it was found before.
         batch_size: Frames in a batch; one may have fewer, at the end or where their role changes.
         pin: Keep batches in page-locked memory, for faster copies to a CUDA device.
         ahead: Batches to hold in readiness.
@@ -105,6 +106,7 @@ class PairLoader:
         match: bool = False,
         size: tuple[int, int] | None = None,
         plan: FramePlan | None = None,
+        static: np.ndarray | None = None,
         batch_size: int = 1,
         pin: bool = False,
         ahead: int = 2,
@@ -116,7 +118,7 @@ class PairLoader:
         self.size = size or src.size
         self._plan = plan = plan or FramePlan()
         self.fitter = PlateFitter(
-            src, self.size, align=align, match=match, places=self._plan.read, warn=warn
+            src, self.size, align=align, match=match, places=plan.read, static=static, warn=warn
         )
         self.busy_seconds = 0.0
         self.times: list[Fraction] = []

@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from dataset import (
@@ -19,18 +20,15 @@ from dataset import (
 )
 from media import UsageError
 from model import MattingBase, Predictor, resolve_device
-from plate import REPAIR_WORK, AutoPlate, RepairedPlate, Watch, check_repairable
+from plate import AutoPlate, RepairedPlate, Watch, check_repairable
 from writers import (
     FORMATS,
     IMAGE_SEQUENCES,
     KINDS,
-    PLATE_NAME,
     Clip,
     FrameWriter,
     Kind,
     Output,
-    RunFolder,
-    save_png,
 )
 
 from .alpha_filters import alpha_filters
@@ -42,8 +40,9 @@ from .outputs import open_folder, open_sinks, plan_outputs
 from .plate_repair import with_repaired_plate
 from .preflight import preflight
 from .preview import PREVIEW_FRAMES, Preview
-from .result import NOTE, MattingResult, logger
+from .result import MattingResult, logger
 from .run import Progress, Run
+from .saved_plate import prepare_plate, saved_plate
 from .settings import Settings
 from .typed_call import keywords_of
 
@@ -111,7 +110,13 @@ def matte_video(job: Job) -> MattingResult:
     job, predictor = _open_predictor(job, inputs, result)
     if "ref" in kinds and type(predictor.plain) is MattingBase:
         raise UsageError("--output-types ref needs a network with a refiner (mattingrefine)")
-    inputs = with_repaired_plate(job, inputs, predictor, result.warn)
+    saved = None if job.plate_only or job.writers else saved_plate(job, inputs.src, result.warn)
+    if saved is not None and saved.plate is not None:
+        inputs = replace(inputs, bgr=saved.plate)
+    else:
+        inputs = with_repaired_plate(job, inputs, predictor, result.warn)
+    if job.plate_only:
+        kinds, frames = [], FrameNumbers(numbering, Places((), None))
     plan = plan_frames(job, frames.places)
     filters = alpha_filters(job, inputs.size, result.warn, lambda: iter(plan.matted))
     if job.preview_only:
@@ -153,7 +158,15 @@ def matte_video(job: Job) -> MattingResult:
         result.frames = result.resumed = len(folder.whole)
         result.repeated_frames = list(folder.repeated)
         preview = _preview_of(inputs, frames, expected and expected - result.resumed)
-    loader = _open_loader(job, inputs, plan, predictor, result, lambda: progress(result.frames))
+    loader = _open_loader(
+        job,
+        inputs,
+        plan,
+        predictor,
+        result,
+        lambda: progress(result.frames),
+        None if saved is None else saved.homography,
+    )
     if folder is None:
         sinks: Iterator[tuple[Kind, FrameWriter]] = iter((job.writers or {}).items())
     else:
@@ -171,7 +184,7 @@ def matte_video(job: Job) -> MattingResult:
         progress=progress,
         folder=folder,
         preview=preview,
-        prepare=partial(_prepare_plate, inputs.bgr, folder, result, watch),
+        prepare=partial(prepare_plate, job, inputs, loader, folder, result, watch),
     ).matte()
     frames.check_end(inputs.src.name, result.frames, result.warn)
     result.bottleneck = last_words(
@@ -231,6 +244,7 @@ def _open_loader(
     predictor: Predictor,
     result: MattingResult,
     waiting: Callable[[], None],
+    static: np.ndarray | None,
 ) -> PairLoader:
     return PairLoader(
         inputs.src,
@@ -240,6 +254,7 @@ def _open_loader(
         align=settings.align,
         match=settings.match_plate,
         plan=plan,
+        static=static,
         batch_size=settings.batch_size,
         pin=predictor.device.type == "cuda",
         waiting=waiting,
@@ -283,38 +298,3 @@ def _preview_of(inputs: Inputs, frames: FrameNumbers, expected: int | None) -> P
     elif isinstance(inputs.src, PickedFrames):
         names = [frames.numbering[place] for place in inputs.src.places.some]
     return Preview(expected, names)
-
-
-def _prepare_plate(
-    plate: FrameSource,
-    folder: RunFolder | None,
-    result: MattingResult,
-    watch: Watch,
-) -> None:
-    """Make or repair the plate, if it is one of those, and save it to the run's folder.
-
-    A plate that is there stays: the run is resumed, and somebody may have painted over it.
-    """
-    if not isinstance(plate, AutoPlate | RepairedPlate):
-        return
-    logger.log(NOTE, _work_of(plate))
-    found = plate.find(watch)
-    if isinstance(plate, RepairedPlate):
-        result.mending = {
-            "share": round(plate.share, 4),
-            "differing_before": round(plate.before, 4),
-            "differing_after": round(plate.after, 4),
-        }
-        if summary := plate.summary():
-            logger.log(NOTE, summary)
-    path = folder.root / PLATE_NAME if folder is not None else None
-    if path is not None and not path.exists():
-        save_png(path, found)
-
-
-def _work_of(plate: AutoPlate | RepairedPlate) -> str:
-    """What is done before the first frame, as a sentence."""
-    if isinstance(plate, AutoPlate):
-        return "making the plate from the clip, before the first frame"
-    first = "making the plate from the clip, then " if plate.is_made else ""
-    return f"{first}repairing the plate, before the first frame: {REPAIR_WORK}"

@@ -93,7 +93,7 @@ def open_folder(
     if settings.resume:
         reports = read_reports(root).values()
         check_resumable(root, planned, [o for one in reports for o in listed_outputs(one)])
-    side = [Output("preview", preview_name(frames.label))]
+    side = [] if settings.plate_only else [Output("preview", preview_name(frames.label))]
     if saves_plate:
         side.append(Output("plate", PLATE_NAME))
     if has_times and any(output.extension for output in planned):

@@ -39,33 +39,55 @@ def made_from(
         frames: The frames of the run.
     """
     kinds = ("frames",) if output.extension else ("frames", "video")
-    deciding = {
-        name: setting
+    deciding = [
+        name
         for name, setting in declared_settings(type(settings)).items()
         if setting.flag.affects in kinds
-    }
+    ]
+    facts = facts_of_files(settings, deciding, src, frames)
     formats = {name for form in FORMATS.values() for name in form.options}
-    flags: dict[str, Any] = {
-        name: options.get(name) if name in formats else getattr(settings, name) for name in deciding
-    }
+    for name in formats & facts["flags"].keys():
+        facts["flags"][name] = _as_json(options.get(name))
+    facts["flags"]["image_extension"] = output.extension
+    return facts
+
+
+def facts_of_files(
+    settings: Settings, names: Iterable[str], src: FrameSource, frames: FrameNumbers | None = None
+) -> dict[str, Any]:
+    """Some settings, and the files that they name, as JSON holds them.
+
+    Args:
+        settings: With what the checkpoint, the clip and the device decided.
+        names: Those of the settings.
+        src: The clip.
+        frames: The frames that the result depends on; by default all of them.
+    """
+    deciding = {name: declared_settings(type(settings))[name] for name in names}
+    flags: dict[str, Any] = {name: getattr(settings, name) for name in deciding}
     paths = {name: settings.file_of(name) for name, one in deciding.items() if one.flag.reads}
     flags |= {name: _resolved(flags[name]) for name, path in paths.items() if path is not None}
-    flags["image_extension"] = output.extension
     besides = settings.files_read()
     files = {
         str(path.resolve()): _fingerprint(path, besides)
         for path in paths.values()
         if path is not None and path.exists()
     }
+    images: dict[str, str] = {}
     if isinstance(src, ImageFolder):
-        images, clip = _of_images(src, frames, _is_made_from_all(settings))
+        each_from_all = frames is None or _is_made_from_all(settings)
+        images, clip = _of_images(src, frames or FrameNumbers(), each_from_all)
         files[str(Path(settings.video_src).resolve())] = clip
-    flags["model_checkpoint"] = flags["model_checkpoint"] or "built-in"
-    weights = SHA256 if settings.model_checkpoint is None else None
+    weights = None
+    if "model_checkpoint" in flags:
+        flags["model_checkpoint"] = flags["model_checkpoint"] or "built-in"
+        weights = SHA256 if settings.model_checkpoint is None else None
     facts = {"flags": flags, "files": files, "weights": weights}
-    if isinstance(src, ImageFolder) and images:
-        facts["images"] = images
-    return dict(json.loads(json.dumps(facts, default=str)))
+    return dict(_as_json(facts | ({"images": images} if images else {})))
+
+
+def _as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
 
 
 def _resolved(value: str | Path) -> str:

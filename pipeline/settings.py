@@ -14,7 +14,7 @@ from typing import Any, Literal, get_type_hints
 
 from media import FrameRange, UsageError
 from model.names import HD_LIMIT, Backbone, ModelType, Precision, RefineMode
-from plate.names import AlignMode, plate_file
+from plate.names import AlignMode, is_auto, plate_file
 from writers.formats import (
     FORMATS,
     IMAGE_EXTENSIONS,
@@ -305,6 +305,14 @@ class Settings:
             "matte five frames across the clip, write preview.png, and stop", affects="nothing"
         ),
     )
+    plate_only: bool = field(
+        default=False,
+        metadata=_output(
+            "make, repair or align the plate, save it as plate.png, and stop; runs into the same "
+            "folder that would do the same take it",
+            affects="nothing",
+        ),
+    )
     overwrite: bool = field(
         default=False,
         metadata=_output(
@@ -449,10 +457,23 @@ class Settings:
             )
         if self.strict and not self.preflight:
             raise UsageError("--strict needs the check that --no-preflight leaves out; give one")
+        if self.plate_only:
+            self._check_plate_only()
         if self.output_name is not None:
             self._check_name(self.output_name)
         if self.resume:
             self._check_resume()
+
+    def _check_plate_only(self) -> None:
+        if not (is_auto(self.video_bgr) or self.mend_plate or self.align == "static"):
+            raise UsageError(
+                "--plate-only needs a plate to make (--video-bgr auto), to repair (--mend-plate) "
+                "or to align (--preprocess-alignment static)"
+            )
+        for name in ("frames", "preview_only", "resume"):
+            if getattr(self, name):
+                other = f"--{name.replace('_', '-')}"
+                raise UsageError(f"--plate-only has nothing to do with {other}; give one of them")
 
     def _check_name(self, name: str) -> None:
         if len(self.output_types) > 1 and "{kind}" not in name:

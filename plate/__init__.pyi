@@ -13,6 +13,7 @@ from .diagnosis import inspect_plate as inspect_plate
 from .fitter import PlateFit as PlateFit
 from .fitter import PlateFitter as PlateFitter
 from .names import AlignMode as AlignMode
+from .names import is_auto as is_auto
 from .names import plate_file as plate_file
 from .open import open_plate as open_plate
 from .repair import REPAIR_WORK as REPAIR_WORK

@@ -41,6 +41,7 @@ class PlateFitter:
         align: Align the plate with each frame, or once for the whole clip.
         match: Match the plate to the exposure and white balance of each frame.
         places: Those of the frames in the clip, in order; by default they count up from 0.
+        static: (3, 3), the alignment for the whole clip, if it was found before.
         warn: Told of frames that could not be fitted.
 
     Attributes:
@@ -56,6 +57,7 @@ class PlateFitter:
         align: AlignMode | None = None,
         match: bool = False,
         places: Iterable[int] | None = None,
+        static: np.ndarray | None = None,
         warn: Warn,
     ):
         self._places = count() if places is None else iter(places)
@@ -64,7 +66,7 @@ class PlateFitter:
         self.matcher = PlateMatcher(smooth=src.consecutive, places=places) if match else None
         self._src, self._size, self._warn = src, size, warn
         self._is_static = align == "static"
-        self._static: np.ndarray | None = None
+        self._static = static
 
     def fit(self, src: np.ndarray, bgr: np.ndarray, between: Callable[[], None]) -> PlateFit:
         """Fit a plate to the next frame.
@@ -88,16 +90,25 @@ class PlateFitter:
         if self.aligner is None or self._static is not None:
             return self._static
         if self._is_static:
+            return self.align_once(bgr, between)
+        return self._solved(src, bgr, "some frames")
+
+    def align_once(self, bgr: np.ndarray, between: Callable[[], None]) -> np.ndarray:
+        """Align a plate (H, W, 3) with the whole clip; returns the homography (3, 3)."""
+        assert self.aligner is not None
+        if self._static is None:
             frames = sample_evenly(self._src, between, most=_STATIC_FRAMES)
             frames.sort(axis=0)  # a subject that moves hardly shows in the median
             src = resize(frames[len(frames) // 2], self._size)
+            self._static = self._solved(src, bgr, "the clip")
+        return self._static
+
+    def _solved(self, src: np.ndarray, bgr: np.ndarray, which: str) -> np.ndarray:
+        assert self.aligner is not None
         homography = self.aligner.solve(src, bgr)
         if homography is None:
-            which = "the clip" if self._is_static else "some frames"
             self._warn(f"{which} could not be aligned; there the plate is used as it is")
-            homography = _IDENTITY
-        if self._is_static:
-            self._static = homography
+            return _IDENTITY
         return homography
 
     def _match(

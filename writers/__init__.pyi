@@ -15,6 +15,7 @@ from .formats import Kind as Kind
 from .images import ImageSequenceWriter as ImageSequenceWriter
 from .images import save_png as save_png
 from .memory import MemoryWriter as MemoryWriter
+from .outputs import PLATE_LABEL as PLATE_LABEL
 from .outputs import PLATE_NAME as PLATE_NAME
 from .outputs import Output as Output
 from .outputs import plan_output as plan_output

@@ -45,7 +45,7 @@ class RunFolder:
         facts: Entries of the report that are known at the start, such as settings.
 
     Attributes:
-        label: As in the arguments.
+        label, facts: As in the arguments; facts that are added come with the next report.
         whole: Numbers of the frames that earlier runs completed; none unless ``resume``.
         repeated: Those of them that could not be decoded, and repeat a neighbour.
 
@@ -96,7 +96,7 @@ class RunFolder:
             self._pending = (number for number in numbers() if number not in self.whole)
             self._known: list[int] = []  # pending ones, as far as they were needed
             self._is_open = not label
-            self._facts, self._claimed = facts, 0
+            self.facts, self._claimed = facts, 0
             _in_use.add(self)
             on_failure.callback(_in_use.discard, self)
             self.claim(1)  # before a writer creates a file
@@ -183,7 +183,7 @@ class RunFolder:
                 return
             self._told = time.monotonic()
             self._ended = last
-            known = {**self._facts, "outputs": outputs}
+            known = {**self.facts, "outputs": outputs}
             try:
                 write_report(self.root, {**facts, **known}, self.label)
             except WriteError:

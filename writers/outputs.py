@@ -19,6 +19,8 @@ from .naming import DEFAULT_PATTERN, NUMBER, is_safe_path, place_output
 SideKind = Literal["plate", "preview", "timecodes"]
 SIDE_KINDS: tuple[SideKind, ...] = get_args(SideKind)
 PLATE_NAME = "plate.png"
+#: What a run is called that only makes a plate.
+PLATE_LABEL = "plate"
 
 
 def preview_name(label: str = "") -> str:

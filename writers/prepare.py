@@ -12,7 +12,7 @@ from media import FrameRange, os_errors_as
 from .base import WriteError
 from .files import partial_name, unlink_file
 from .lock import OutputsExistError, is_locked
-from .outputs import PLATE_NAME, SIDE_KINDS, Output
+from .outputs import PLATE_LABEL, PLATE_NAME, SIDE_KINDS, Output
 from .report import listed_outputs, read_report, read_reports, report_name
 
 #: More frames than any clip has.
@@ -108,7 +108,8 @@ def prepare_folder(
     removed = [output for output in own if output not in kept]
     if numbers is None and overwrite:
         removed = every
-    removable = {path for output in removed for path in _own_files(root, output, numbers)}
+    leaves = () if label in ("", PLATE_LABEL) else ("plate",)  # to other runs
+    removable = {path for o in removed for path in _own_files(root, o, numbers, leaves)}
     if numbers is not None and overwrite:
         for output in outputs:
             begun = [other for other in every if other.is_at(output) and other.extension]
@@ -126,7 +127,7 @@ def prepare_folder(
         begun = [one for one in begun if not any(map(one.is_at, videos))]
     for output in outputs:
         listed = [one for one in begun if one.is_at(output)]
-        if output.kind == "plate" and numbers is not None:
+        if output.kind == "plate" and label not in ("", PLATE_LABEL):
             listed += [one for one in every if one.is_at(output)]
         _refuse_conflicts(
             root, output, listed, removable, numbers, overwrite=overwrite, resume=resume
@@ -147,9 +148,11 @@ def _repeated(reports: Iterable[dict[str, Any]]) -> frozenset[int]:
     return frozenset(n for x in lists if isinstance(x, list) for n in x if isinstance(n, int))
 
 
-def _own_files(root: Path, output: Output, numbers: Sequence[int] | None) -> Iterable[Path]:
-    """The files of an output, of which a run of some frames leaves the plate to others."""
-    if numbers is not None and (output.kind == "plate" or output.extension is not None):
+def _own_files(
+    root: Path, output: Output, numbers: Sequence[int] | None, leaves: Sequence[str]
+) -> Iterable[Path]:
+    """The files of an output to remove as a whole, except kinds that are left to other runs."""
+    if output.kind in leaves or (numbers is not None and output.extension is not None):
         return ()
     return output.files(root)
 
