@@ -89,8 +89,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 for a failure, 2 for settings that do not go together, 130 after
         Ctrl-C and 143 after SIGTERM.
     """
+    given = sys.argv[1:] if argv is None else argv
     with _ended_by_ctrl_c(for_good=argv is None):
-        args = vars(parse_args(argv))
+        if given[:1] == ["join"]:
+            from cli.join import join
+
+            return join(given[1:])
+        args = vars(parse_args(given))
         # Before PyTorch loads OpenMP, whose idle threads otherwise spin, and take the cores from
         # those that decode and encode.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -14,8 +14,8 @@ from media import Warn, os_errors_as, prefetch
 
 from .colourspace import ColourSpace
 from .images import is_frame_name, is_image_name, read_pixels
-from .names import Numbers, copies_in, in_order, overlap, sequences_in
-from .patterns import is_pattern, matching
+from .names import Numbers, copies_in, in_order, only_numbers, overlap, sequences_in
+from .patterns import is_pattern, matching, numbers_of
 from .places import Places
 from .sources import Frame, FrameSource, MediaError, to_levels
 from .threads import spare_threads
@@ -86,12 +86,8 @@ def _choose(folder: Path, besides: Sequence[Path]) -> _Chosen:
     if not paths:
         raise MediaError(f"{folder / pattern}: no image has such a name; {_held(folder)}")
     if by_number:
-        found = [one for one in sequences_in(paths)[0] if one.paths == paths]
-        return (
-            _Chosen(paths, [], numbers=found[0].numbers, digits=found[0].digits)
-            if found
-            else (_Chosen(paths, []))
-        )
+        numbers, digits = numbers_of(pattern, paths)
+        return _Chosen(paths, [], numbers=numbers, digits=digits)
     return _of_one_sequence(folder, folder / pattern, paths, [])
 
 
@@ -114,7 +110,8 @@ def _of_one_sequence(
             "what is a frame"
         )
     if not sequences:
-        return _Chosen(ordered, excluded, told)
+        numbers, digits = ([], 0) if doubt else only_numbers(ordered)
+        return _Chosen(ordered, excluded, told, numbers, digits)
     first, *others = sequences
     count = len(first.paths)
     if not others and not rest:

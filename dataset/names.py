@@ -173,6 +173,34 @@ def sequences_in(paths: Iterable[Path]) -> tuple[list[Numbers], list[Path]]:
     return sorted(sequences, key=lambda one: -len(one.paths)), rest
 
 
+def only_numbers(paths: Iterable[Path]) -> tuple[list[int], int]:
+    """The numbers of files whose names differ in one number alone, however far these lie apart.
+
+    Returns:
+        The numbers in the order of the files, ascending, and the digits that they have at least;
+        no numbers if the names differ in more than that.
+    """
+    names = take_apart(paths)
+    if len({name.shape for name in names}) != 1:
+        return [], 0
+    columns = list(zip(*(name.numbers for name in names), strict=True))
+    changing = [column for column in columns if len(set(column)) > 1]
+    if len(changing) != 1:
+        return [], 0
+    numbers = [int(number) for number in changing[0]]
+    if any(b <= a for a, b in pairwise(numbers)):
+        return [], 0
+    return numbers, digits_of(changing[0])
+
+
+def digits_of(numbers: Sequence[str]) -> int:
+    """How many digits numbers have at least, zeros in front included; 0 if that varies."""
+    widths = {len(number) for number in numbers}
+    padded = any(n.lstrip("-")[0] == "0" and len(n) > 1 for n in numbers)
+    is_fixed = padded or (len(widths) == 1 and min(widths) > 1)
+    return min(widths, default=0) if is_fixed else 0
+
+
 def _sequences_of(members: list[Numbered]) -> list[Numbers]:
     """The sequences among names of one shape; none where several numbers change at random."""
     values = list(zip(*(name.numbers for name in members), strict=True))

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from .names import digits_of
+
 #: The number in a pattern, as FFmpeg, Nuke, fileseq and Houdini write it; then wildcards.
 _PARTS = re.compile(r"%0?(\d*)d|(#+)|(@@+|(?<=[._])@(?=\.))|\$F(\d*)|(\*)|(\?)")
 
@@ -37,6 +39,20 @@ def matching(pattern: str, paths: Iterable[Path]) -> tuple[list[Path], bool]:
         if found:
             return [path for _, path in found], bool(expression.groups)
     return [], False
+
+
+def numbers_of(pattern: str, paths: Iterable[Path]) -> tuple[list[int], int]:
+    """The numbers of files that match a pattern, in ascending order.
+
+    Returns:
+        The numbers, and how many digits they have at least, 0 if that varies; no numbers unless
+        the pattern has one place for them.
+    """
+    expression = _expression(pattern, False)
+    if expression.groups != 1:
+        return [], 0
+    names = [match[1] for path in paths if (match := expression.fullmatch(path.name))]
+    return [int(name) for name in names], digits_of(names)
 
 
 def _expression(pattern: str, exact: bool) -> re.Pattern[str]:

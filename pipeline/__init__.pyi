@@ -4,6 +4,7 @@ from .alpha_filters import alpha_filters as alpha_filters
 from .inputs import Inputs as Inputs
 from .inputs import open_inputs as open_inputs
 from .inputs import open_network as open_network
+from .join import join_parts as join_parts
 from .loader import FrameBatch as FrameBatch
 from .loader import PairLoader as PairLoader
 from .matte import matte_video as matte_video

@@ -147,6 +147,8 @@ def matte_video(job: Job) -> MattingResult:
             frames,
             saves_plate=isinstance(inputs.bgr, AutoPlate | RepairedPlate),
             has_times=isinstance(inputs.src, VideoSource),
+            begin=begin,
+            origin=inputs.src.origin,
             frame_rate=inputs.frame_rate,
             device=predictor.device,
         )

@@ -70,6 +70,8 @@ def open_folder(
     *,
     saves_plate: bool,
     has_times: bool,
+    begin: Fraction | None,
+    origin: Fraction,
     frame_rate: Fraction,
     device: torch.device,
 ) -> RunFolder:
@@ -81,6 +83,8 @@ def open_folder(
         frames: The frames of the run.
         saves_plate: Whether it writes a plate, too.
         has_times: Whether the frames of the clip have times, which images do not hold.
+        begin, origin: Times at which its frames and the clip begin, in seconds; no begin without a
+            clock.
         frame_rate: Frames per second of the outputs.
         device: Where the network runs.
 
@@ -105,7 +109,9 @@ def open_folder(
     }
     facts: dict[str, Any] = {"settings": resolved, "device": str(device), "versions": _versions()}
     if not frames.is_whole:
-        facts |= {"range": frames.text, "clip": frames.clip}
+        facts |= {"range": frames.text, "clip": frames.clip, "rate": str(frame_rate)}
+    if begin is not None:
+        facts |= {"begin": str(begin), "origin": str(origin)}
     return RunFolder(
         root,
         [*planned, *side],

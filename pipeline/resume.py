@@ -192,16 +192,16 @@ def _differ(root: Path, before: Output, output: Output) -> bool:
     then, now = ((one.made_from or {}).get("images") for one in (before, output))
     if not isinstance(now, dict):
         return False
-    earlier, held = _by_number(then) if isinstance(then, dict) else {}, before.held
+    earlier, held = images_by_number(then) if isinstance(then, dict) else {}, before.held
     return any(
         earlier.get(number) != digits
         and number in held
         and (root / output.path / output.file_name(number)).exists()
-        for number, digits in _by_number(now).items()
+        for number, digits in images_by_number(now).items()
     )
 
 
-def _by_number(images: dict[str, Any]) -> dict[int, str]:
+def images_by_number(images: dict[str, Any]) -> dict[int, str]:
     """The digits of each image."""
     digits, numbers = images.get("digits"), images.get("numbers")
     if not isinstance(digits, str) or not isinstance(numbers, str) or not numbers:

@@ -3,6 +3,8 @@ from .base import WriteError as WriteError
 from .compose import Composer as Composer
 from .compose import composer as composer
 from .compose import error_map as error_map
+from .concatenate import Segment as Segment
+from .concatenate import concatenate as concatenate
 from .folder import OutputsExistError as OutputsExistError
 from .folder import RunFolder as RunFolder
 from .formats import FORMATS as FORMATS
@@ -14,6 +16,8 @@ from .formats import Format as Format
 from .formats import Kind as Kind
 from .images import ImageSequenceWriter as ImageSequenceWriter
 from .images import save_png as save_png
+from .lock import FolderLock as FolderLock
+from .lock import is_locked as is_locked
 from .memory import MemoryWriter as MemoryWriter
 from .outputs import PLATE_LABEL as PLATE_LABEL
 from .outputs import PLATE_NAME as PLATE_NAME
@@ -26,4 +30,6 @@ from .report import label_of as label_of
 from .report import listed_outputs as listed_outputs
 from .report import read_report as read_report
 from .report import read_reports as read_reports
+from .report import report_name as report_name
+from .report import write_report as write_report
 from .video import VideoWriter as VideoWriter

@@ -35,14 +35,13 @@ logger = logging.getLogger("bgmv2")
 _BT709, _SRGB_CURVE, _NO_MATRIX = 1, 13, 0
 _LIMITED, _FULL = 1, 2
 #: FFmpeg's names of containers.
-_CONTAINERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
+CONTAINERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 #: Ticks per second, at least, for the start times of video and audio.
 _MIN_MOVIE_TIMESCALE = 48000
 
 
 def _container_options(name: str, time_base: Fraction, fragment: Fraction) -> dict[str, str]:
     """Options for a container whose fragments last ``fragment`` seconds."""
-    ticks = time_base.denominator
     always = {
         "max_interleave_delta": _microseconds(INTERLEAVED_SECONDS),
         "flush_packets": "1",
@@ -56,8 +55,14 @@ def _container_options(name: str, time_base: Fraction, fragment: Fraction) -> di
         "movflags": "hybrid_fragmented+delay_moov",
         "frag_duration": _microseconds(fragment),
         # The unit of the start times of video and audio.
-        "movie_timescale": str(ticks * -(-_MIN_MOVIE_TIMESCALE // ticks)),
+        "movie_timescale": movie_timescale(time_base),
     }
+
+
+def movie_timescale(time_base: Fraction) -> str:
+    """The unit of the start times of video and audio in an MP4: a multiple of that of the video."""
+    ticks = time_base.denominator
+    return str(ticks * -(-_MIN_MOVIE_TIMESCALE // ticks))
 
 
 def _microseconds(seconds: Fraction) -> str:
@@ -131,7 +136,7 @@ class VideoWriter(ThreadedWriter):
             raise UsageError(f"{self.path}: {format_name} holds no alpha")
         self.margin = form.margin
         self.premultiplied = alpha == "premultiplied"
-        self._has_alpha, self._container_name = channels == 4, _CONTAINERS[form.extension]
+        self._has_alpha, self._container_name = channels == 4, CONTAINERS[form.extension]
         self._rate = exact_rate(frame_rate)
         self._time_base = time_base or 1 / self._rate
         self._times = self._clock(timestamps, origin)

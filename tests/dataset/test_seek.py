@@ -117,6 +117,7 @@ def test_a_sequence_opens_only_the_files_of_its_range(tmp_path):
         (["s.1001.png", "s.1002.png", "s.1005.png"], [1001, 1002, 1005], 4),
         (["9.png", "10.png", "11.png"], [9, 10, 11], 0),
         (["a-002.png", "a-003.png"], [2, 3], 3),
+        (["s.0001.png", "s.0050.png", "s.1001.png"], [1, 50, 1001], 4),
         (["s.-002.png", "s.-001.png", "s.0000.png"], [-2, -1, 0], 4),
         (["hair.png", "hand.png"], [], 0),
     ],
@@ -127,6 +128,15 @@ def test_a_sequence_has_the_numbers_of_its_names(tmp_path, names, numbers, digit
     source = open_quietly(tmp_path)
     assert isinstance(source, ImageFolder)
     assert (list(source.numbers), source.digits) == (numbers, digits)
+
+
+@pytest.mark.parametrize("pattern", ["s.%04d.png", "s.####.png", "s.@@@@.png", "s.$F4.png"])
+def test_a_pattern_says_where_the_number_is(tmp_path, pattern):
+    for number in (5, 90, 1001):
+        footage.make_plate(tmp_path / f"s.{number:04d}.png")
+    source = open_quietly(tmp_path / pattern)
+    assert isinstance(source, ImageFolder)
+    assert (list(source.numbers), source.digits) == ([5, 90, 1001], 4)
 
 
 class Numbered(FrameSource):
