@@ -30,7 +30,7 @@ from model import (
     default_scale,
     load_network,
 )
-from plate import open_plate
+from plate import FramePlates, open_plate
 from writers import Kind
 
 from .settings import Settings
@@ -139,7 +139,11 @@ def pick_frames(inputs: Inputs, count: int, places: Places) -> Inputs:
         held = HeldFrames(inputs.bgr, Places(some, None))
         return replace(inputs, src=src, bgr=held, target=None)
     numbers = evenly_spaced(inputs.src.length_hint, count)
-    bgr = inputs.bgr if inputs.bgr.still else SampledFrames(inputs.bgr, numbers)
+    bgr = inputs.bgr
+    if isinstance(bgr, FramePlates):
+        bgr = HeldFrames(bgr, Places(numbers, None))
+    elif not bgr.still:
+        bgr = SampledFrames(bgr, numbers)
     return replace(inputs, src=SampledFrames(inputs.src, numbers), bgr=bgr, target=None)
 
 

@@ -20,7 +20,7 @@ from dataset import (
 )
 from media import UsageError
 from model import MattingBase, Predictor, resolve_device
-from plate import AutoPlate, RepairedPlate, Watch, check_repairable
+from plate import Watch, check_repairable
 from writers import (
     FORMATS,
     IMAGE_SEQUENCES,
@@ -45,6 +45,7 @@ from .run import Progress, Run
 from .saved_plate import prepare_plate, saved_plate
 from .settings import Settings
 from .typed_call import keywords_of
+from .wide_plate import plate_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,7 @@ def matte_video(job: Job) -> MattingResult:
         inputs = with_repaired_plate(job, inputs, predictor, result.warn)
     if job.plate_only:
         kinds, frames = [], FrameNumbers(numbering, Places((), None))
+    whole = inputs
     plan = plan_frames(job, frames.places)
     filters = alpha_filters(job, inputs.size, result.warn, lambda: iter(plan.matted))
     if job.preview_only:
@@ -145,7 +147,7 @@ def matte_video(job: Job) -> MattingResult:
             job,
             outputs,
             frames,
-            saves_plate=isinstance(inputs.bgr, AutoPlate | RepairedPlate),
+            plate_files=plate_files(whole.bgr),
             has_times=isinstance(inputs.src, VideoSource),
             begin=begin,
             origin=inputs.src.origin,
@@ -186,7 +188,7 @@ def matte_video(job: Job) -> MattingResult:
         progress=progress,
         folder=folder,
         preview=preview,
-        prepare=partial(prepare_plate, job, inputs, loader, folder, result, watch),
+        prepare=partial(prepare_plate, job, whole, loader, folder, result, watch),
     ).matte()
     frames.check_end(inputs.src.name, result.frames, result.warn)
     result.bottleneck = last_words(

@@ -12,12 +12,12 @@ import torch
 
 from model.weights import SHA256
 from writers import (
-    PLATE_NAME,
     Clip,
     FrameWriter,
     Kind,
     Output,
     RunFolder,
+    SideKind,
     listed_outputs,
     plan_output,
     preview_name,
@@ -68,7 +68,7 @@ def open_folder(
     outputs: Mapping[Kind, Output],
     frames: FrameNumbers,
     *,
-    saves_plate: bool,
+    plate_files: Mapping[SideKind, str],
     has_times: bool,
     begin: Fraction | None,
     origin: Fraction,
@@ -81,7 +81,7 @@ def open_folder(
         settings: With what the checkpoint, the clip and the device decided.
         outputs: What the run writes.
         frames: The frames of the run.
-        saves_plate: Whether it writes a plate, too.
+        plate_files: Names of the files that it keeps of the plate.
         has_times: Whether the frames of the clip have times, which images do not hold.
         begin, origin: Times at which its frames and the clip begin, in seconds; no begin without a
             clock.
@@ -98,8 +98,7 @@ def open_folder(
         reports = read_reports(root).values()
         check_resumable(root, planned, [o for one in reports for o in listed_outputs(one)])
     side = [] if settings.plate_only else [Output("preview", preview_name(frames.label))]
-    if saves_plate:
-        side.append(Output("plate", PLATE_NAME))
+    side += [Output(kind, name) for kind, name in plate_files.items()]
     if has_times and any(output.extension for output in planned):
         side.append(Output("timecodes", timecodes_name(frames.label)))
     resolved = {

@@ -7,9 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from dataset import FrameSource, open_source, resize
+from dataset import FrameSource, resize
 from media import Warn
-from plate import REPAIR_WORK, AutoPlate, RepairedPlate, Watch, is_auto
+from plate import (
+    REPAIR_WORK,
+    AutoPlate,
+    MovingPlate,
+    RepairedPlate,
+    Watch,
+    WidePlate,
+    is_auto,
+    open_plate,
+)
 from writers import PLATE_LABEL, PLATE_NAME, RunFolder, read_reports, save_png
 
 from .inputs import Inputs
@@ -17,6 +26,7 @@ from .loader import PairLoader
 from .result import NOTE, MattingResult, logger
 from .resume import facts_of_files
 from .settings import Settings, as_dict
+from .wide_plate import keep_homographies, kept_plate
 
 #: Settings on which a plate depends, and those on which one that is repaired depends besides.
 _ALWAYS = ("video_src", "video_bgr", "video_resize", "input_colorspace", "mend_plate")
@@ -78,7 +88,7 @@ def saved_plate(settings: Settings, src: FrameSource, warn: Warn) -> SavedPlate 
     homography = _matrix(found.get("homography"))
     if settings.align == "static" and homography is None:
         return None
-    return SavedPlate(open_source(path, warn) if is_made(settings) else None, homography)
+    return SavedPlate(open_plate(path, src, warn) if is_made(settings) else None, homography)
 
 
 def prepare_plate(
@@ -91,11 +101,12 @@ def prepare_plate(
 ) -> None:
     """Make or repair the plate, if it is one of those, and save it to the run's folder.
 
-    A plate that is there stays: the run is resumed, and somebody may have painted over it. With
+    A plate that is there stays: the run is resumed, and somebody may have painted over it. That of
+    a camera that moves is used again unless somebody did. With
     ``--plate-only`` the plate is aligned, too, if that is done once for the whole clip.
     """
     plate = inputs.bgr
-    if isinstance(plate, AutoPlate | RepairedPlate):
+    if isinstance(plate, AutoPlate | RepairedPlate | MovingPlate):
         _make(plate, folder, result, watch)
     if settings.plate_only and folder is not None:
         homography = None
@@ -108,11 +119,14 @@ def prepare_plate(
 
 
 def _make(
-    plate: AutoPlate | RepairedPlate,
+    plate: AutoPlate | RepairedPlate | MovingPlate,
     folder: RunFolder | None,
     result: MattingResult,
     watch: Watch,
 ) -> None:
+    root = folder.root if folder is not None else None
+    if isinstance(plate, MovingPlate) and root is not None:
+        plate.take(kept_plate(root))
     logger.log(NOTE, _work_of(plate))
     found = plate.find(watch)
     if isinstance(plate, RepairedPlate):
@@ -123,13 +137,18 @@ def _make(
         }
         if summary := plate.summary():
             logger.log(NOTE, summary)
-    path = folder.root / PLATE_NAME if folder is not None else None
-    if path is not None and not path.exists():
-        save_png(path, found)
+    if root is not None:
+        image = found.image if isinstance(found, WidePlate) else found
+        if not (root / PLATE_NAME).exists():
+            save_png(root / PLATE_NAME, image)
+        if isinstance(found, WidePlate):
+            keep_homographies(root, found)
 
 
-def _work_of(plate: AutoPlate | RepairedPlate) -> str:
+def _work_of(plate: AutoPlate | RepairedPlate | MovingPlate) -> str:
     """What is done before the first frame, as a sentence."""
+    if isinstance(plate, MovingPlate):
+        return "following the camera, to make a wide plate from the clip, before the first frame"
     if isinstance(plate, AutoPlate):
         return "making the plate from the clip, before the first frame"
     first = "making the plate from the clip, then " if plate.is_made else ""

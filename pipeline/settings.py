@@ -64,7 +64,8 @@ class Settings:
             "the plate, the same scene without the subject: an image, or a video or a folder of "
             "images with one plate a frame, of which the last one holds; CLIP@TIME, as in "
             "shot.mp4@00:00:02.5, is one frame of a clip; auto makes a plate from a clip in which "
-            "the camera stands still and the subject moves about, and saves it as plate.png",
+            "the subject moves about, while the camera stands still, turns or zooms, and saves it "
+            "as plate.png",
             metavar="PATH|CLIP@TIME|auto",
             reads=True,
         )

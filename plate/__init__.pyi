@@ -12,6 +12,9 @@ from .diagnosis import diagnose as diagnose
 from .diagnosis import inspect_plate as inspect_plate
 from .fitter import PlateFit as PlateFit
 from .fitter import PlateFitter as PlateFitter
+from .moving import FramePlates as FramePlates
+from .moving import MovingPlate as MovingPlate
+from .moving import WidePlate as WidePlate
 from .names import AlignMode as AlignMode
 from .names import is_auto as is_auto
 from .names import plate_file as plate_file

@@ -8,12 +8,13 @@ from typing import Any, Literal, get_args
 import cv2
 import numpy as np
 
-from dataset import FrameSource, MediaError, evenly_spaced, thumbnails
+from dataset import FrameSource, MediaError, Places, evenly_spaced, resize, thumbnails
 from media import MattingError
 
 from .auto import AutoPlate
 from .compare import Likeness, compare, find_moves
 from .ghost import Ghost, find_ghost
+from .moving import FramePlates, MovingPlate
 from .steadiness import camera_move
 
 #: What can be wrong with a plate, in the order of importance.
@@ -122,16 +123,22 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
             still to be made from the clip, only the camera is judged.
         size: (height, width) of the run's frames.
     """
-    scale = min(1.0, WORKING_SIZE / max(size))
-    small = (round(size[0] * scale), round(size[1] * scale))
+    small = _working_size(size)
     if min(small) < _MIN_SIDE:
         return Diagnosis()
     if isinstance(bgr, AutoPlate):
         return _inspect_camera(src, small)
+    if isinstance(bgr, MovingPlate):
+        return Diagnosis()
     numbers = evenly_spaced(src.length_hint, _FRAMES)
     try:
         frames = thumbnails(src, numbers, small)
-        plates = dict(thumbnails(bgr, [0] if bgr.still else [n for n, _ in frames], small))
+        shown = [0] if bgr.still else [n for n, _ in frames]
+        if isinstance(bgr, FramePlates):
+            found = [resize(plate.image, small) for plate in bgr.pick(Places(shown, None))]
+            plates = dict(zip(shown, found, strict=False))  # the clip may be longer
+        else:
+            plates = dict(thumbnails(bgr, shown, small))
     except MediaError:
         return Diagnosis()
     if not frames or not plates:
@@ -140,6 +147,17 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
         return diagnose([frame for _, frame in frames], [plates[0]])
     nearest = [plates[min(plates, key=lambda k: abs(k - n))] for n, _ in frames]
     return diagnose([frame for _, frame in frames], nearest)
+
+
+def camera_moves(src: FrameSource) -> bool:
+    """Whether the camera moves in a clip, by a look at a few frames."""
+    small = _working_size(src.size)
+    return min(small) >= _MIN_SIDE and "camera" in _inspect_camera(src, small).faults
+
+
+def _working_size(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, WORKING_SIZE / max(size))
+    return round(size[0] * scale), round(size[1] * scale)
 
 
 def _inspect_camera(src: FrameSource, small: tuple[int, int]) -> Diagnosis:

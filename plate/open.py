@@ -13,6 +13,8 @@ from dataset import (
 from media import Warn, parse_time
 
 from .auto import AutoPlate
+from .diagnosis import camera_moves
+from .moving import GivenPlates, MovingPlate, homographies_beside
 from .names import is_auto
 
 
@@ -20,6 +22,9 @@ def open_plate(
     name: str | Path, src: FrameSource, warn: Warn, space: ColourSpace | None = None
 ) -> FrameSource:
     """Open a plate: a file or a folder, one frame of a clip (``CLIP@TIME``), or ``auto``.
+
+    ``auto`` has one plate for each frame if the camera moves. So has a wide plate that an earlier
+    run made so, with its ``plate.json`` beside it.
 
     A file or folder whose name looks like ``CLIP@TIME`` comes first, and so does a file, but not a
     folder, that is called ``auto``.
@@ -31,14 +36,15 @@ def open_plate(
         space: The colour space of what has no profile.
 
     Raises:
-        MediaError: There is no such plate.
+        MediaError: There is no such plate, or what stands beside it is damaged.
     """
     if is_auto(name):
-        return AutoPlate(src, warn)
+        return MovingPlate(src, warn) if camera_moves(src) else AutoPlate(src, warn)
     if Path(name).exists():
         plate = open_source(name, warn, space=space)
         warn_if_transparent(plate, Path(name), warn)
-        return plate
+        beside = homographies_beside(Path(name)) if plate.still else None
+        return plate if beside is None else GivenPlates(plate, beside)
     clip, at, moment = str(name).rpartition("@")
     time = parse_time(moment)
     if not at or (time is None and not Path(clip).is_file()):

@@ -7,7 +7,7 @@ from itertools import product
 import cv2
 import numpy as np
 
-from .colour_match import biweight, fit_colours, scaled, thumbnail
+from .colour_match import biweight, fit_colours, scaled
 
 #: Longer sides, in pixels, at which a run compares plate and frame, from coarse to fine.
 _SIZES = (320, 960)
@@ -18,13 +18,16 @@ _TURNS = (0.0, *(sign * turn for turn in range(1, 6) for sign in (1.0, -1.0)))
 #: Shifts, in pixels of each size, that are tried around the result of the coarse search.
 _FINE_SHIFTS = (0.0, -0.5, 0.5, -1.0, 1.0)
 _MAX_STEPS = 8
-#: Largest move of a corner, in pixels at the working size, after which the steps have converged.
-_CONVERGED = 0.01
+#: Largest move of a corner, in pixels at the working size, after which the steps have converged: at
+#: the last size, and at those before.
+_CONVERGED, _NEARLY_CONVERGED = 0.01, 0.05
 #: Difference, in [0, 1], at which a pixel agrees by half.
 _HALF_AGREEMENT = 0.025
 #: Slope of the plate, in [0, 1] per pixel, from which a pixel is an edge.
 _MIN_SLOPE = 0.006
-_MIN_PIXELS, _MAX_PIXELS = 200, 30_000
+_MIN_PIXELS = 200
+#: Edge pixels that are compared, at the last size and at those before.
+_MAX_PIXELS, _MAX_COARSE_PIXELS = 12_000, 6_000
 #: Fewer pixels are enough to compare shifts.
 _MIN_PIXELS_TO_SHIFT = 40
 #: Pixels to fit gain and offset to.
@@ -54,21 +57,25 @@ class _Comparison:
 class _Level:
     """A plate at one size: its edges, and how they change with the homography.
 
+    Args:
+        grey: (height, width), the plate in [0, 1].
+        most: Edge pixels to compare.
+
     Attributes:
         grey: (height, width), the plate in [0, 1].
         size: (height, width).
         pixels: (P, 2), column and row of the edge pixels.
     """
 
-    def __init__(self, plate: np.ndarray, longest: int):
-        self.grey = grey = cv2.cvtColor(thumbnail(plate, longest), cv2.COLOR_RGB2GRAY)
+    def __init__(self, grey: np.ndarray, most: int):
+        self.grey = grey
         self.size = grey.shape
         height, width = grey.shape
         across, down = _slopes(grey)
         slope = np.hypot(across, down)
         around = cv2.blur(slope, (max(3, width // 12),) * 2)  # so that edges come from all parts
         rows, columns = np.nonzero((slope > around) & (slope > _MIN_SLOPE))
-        every = slice(None, None, 1 + len(rows) // _MAX_PIXELS)
+        every = slice(None, None, 1 + len(rows) // most)
         rows, columns = rows[every], columns[every]
         self.pixels = np.stack([columns, rows], axis=1)
         self.levels = grey[rows, columns]
@@ -115,11 +122,12 @@ class Registration:
     def __init__(self, plate: np.ndarray, sizes: Sequence[int] = _SIZES):
         self._size = plate.shape[:2]
         self._sizes = sizes
-        self._levels = [_Level(plate, longest) for longest in sizes]
+        limits = [_MAX_COARSE_PIXELS] * (len(sizes) - 1) + [_MAX_PIXELS]
+        self._levels = [_Level(*pair) for pair in zip(self.frame(plate), limits, strict=True)]
 
     def frame(self, src: np.ndarray) -> list[np.ndarray]:
         """A frame (H, W, 3), uint8 or uint16, in the form of the other methods."""
-        return [cv2.cvtColor(thumbnail(src, n), cv2.COLOR_RGB2GRAY) for n in self._sizes]
+        return grey_copies(src, self._sizes)
 
     def agreement(self, frame: list[np.ndarray], homography: np.ndarray) -> float:
         """How well the plate's edges agree with a frame, in [0, 1], at any exposure."""
@@ -139,7 +147,11 @@ class Registration:
         return float((1 / (1 + (seen.residual / half) ** 2)).mean())
 
     def refine(
-        self, frame: list[np.ndarray], homography: np.ndarray, *, coarse: bool = False
+        self,
+        frame: list[np.ndarray],
+        homography: np.ndarray,
+        *,
+        coarse: bool = False,
     ) -> np.ndarray:
         """Refine a homography from plate to frame.
 
@@ -149,8 +161,9 @@ class Registration:
             coarse: It may be off by a tenth of the frame and a turn of five degrees.
         """
         moved = refined = self._coarse_search(frame, homography) if coarse else homography
-        for level, image in zip(self._levels, frame, strict=True):
-            small = _descend(level, image, scaled(refined, self._size, level.size))
+        for n, (level, image) in enumerate(zip(self._levels, frame, strict=True)):
+            converged = _CONVERGED if n + 1 == len(frame) else _NEARLY_CONVERGED
+            small = _descend(level, image, scaled(refined, self._size, level.size), converged)
             refined = scaled(small, level.size, self._size)
         refined /= refined[2, 2]
         return max(moved, refined, key=lambda h: self.agreement(frame, h)) if coarse else refined
@@ -187,6 +200,26 @@ class Registration:
         return max(homography, found, key=lambda h: self.agreement(frame, h))
 
 
+def grey_copies(image: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
+    """Copies of an image (H, W, 3), uint8 or uint16, as grey in [0, 1], by their longer sides.
+
+    Args:
+        image: The image.
+        sizes: Longer sides in pixels, ascending.
+    """
+    white = np.float32(np.iinfo(image.dtype).max)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    copies: list[np.ndarray] = []
+    for longest in reversed(sizes):
+        scale = min(1.0, longest / max(image.shape[:2]))
+        size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        if not copies:
+            grey = grey / white
+        copies.append(grey)
+    return copies[::-1]
+
+
 def _shift(x: float, y: float) -> np.ndarray:
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
 
@@ -209,7 +242,9 @@ def _directions(grey: np.ndarray) -> np.ndarray:
     return np.asarray(slope / (np.abs(slope) + 2 * _MIN_SLOPE))
 
 
-def _descend(level: _Level, frame: np.ndarray, homography: np.ndarray) -> np.ndarray:
+def _descend(
+    level: _Level, frame: np.ndarray, homography: np.ndarray, converged: float
+) -> np.ndarray:
     """Gauss-Newton steps on the plate's slopes, in which outliers have no weight.
 
     Source: Baker and Matthews, "Lucas-Kanade 20 years on" (2004), the inverse compositional
@@ -241,6 +276,6 @@ def _descend(level: _Level, frame: np.ndarray, homography: np.ndarray) -> np.nda
         warp = np.eye(3) + np.append(step, 0).reshape(3, 3)
         homography = homography @ from_unit @ np.linalg.inv(warp) @ to_unit
         homography /= homography[2, 2]
-        if np.abs(step).max() < _CONVERGED * level.unit:
+        if np.abs(step).max() < converged * level.unit:
             break
     return homography

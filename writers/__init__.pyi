@@ -5,6 +5,7 @@ from .compose import composer as composer
 from .compose import error_map as error_map
 from .concatenate import Segment as Segment
 from .concatenate import concatenate as concatenate
+from .files import save_text as save_text
 from .folder import OutputsExistError as OutputsExistError
 from .folder import RunFolder as RunFolder
 from .formats import FORMATS as FORMATS
@@ -19,9 +20,11 @@ from .images import save_png as save_png
 from .lock import FolderLock as FolderLock
 from .lock import is_locked as is_locked
 from .memory import MemoryWriter as MemoryWriter
+from .outputs import HOMOGRAPHIES_NAME as HOMOGRAPHIES_NAME
 from .outputs import PLATE_LABEL as PLATE_LABEL
 from .outputs import PLATE_NAME as PLATE_NAME
 from .outputs import Output as Output
+from .outputs import SideKind as SideKind
 from .outputs import plan_output as plan_output
 from .outputs import preview_name as preview_name
 from .outputs import timecodes_name as timecodes_name

@@ -66,6 +66,15 @@ def save_whole(path: Path, parts: Encoded, *, durable: bool = False) -> None:
             raise
 
 
+def save_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8; the file is whole or absent.
+
+    Raises:
+        WriteError: The file cannot be written.
+    """
+    save_whole(path, [text.encode()])
+
+
 def unlink_file(path: Path) -> None:
     """Remove a plain file or a link, if one is there; anything else stays."""
     with suppress(FileNotFoundError, NotADirectoryError):

@@ -16,9 +16,12 @@ from .formats import FORMATS, IMAGE_EXTENSIONS, IMAGE_SEQUENCES, KINDS, Format, 
 from .naming import DEFAULT_PATTERN, NUMBER, is_safe_path, place_output
 
 #: What a run may write in addition to its frames, one file each.
-SideKind = Literal["plate", "preview", "timecodes"]
+SideKind = Literal["plate", "homographies", "preview", "timecodes"]
 SIDE_KINDS: tuple[SideKind, ...] = get_args(SideKind)
 PLATE_NAME = "plate.png"
+HOMOGRAPHIES_NAME = "plate.json"
+#: Kinds that runs of other frames share.
+PLATE_KINDS: tuple[SideKind, ...] = ("plate", "homographies")
 #: What a run is called that only makes a plate.
 PLATE_LABEL = "plate"
 
@@ -164,6 +167,7 @@ def _is_own(kind: str, path: str, extension: str | None, pattern: str) -> bool:
         label = r"(\.[0-9,x~a-f-]+)?"
         names = {
             "plate": r"plate\.png",
+            "homographies": r"plate\.json",
             "preview": rf"preview{label}\.png",
             "timecodes": rf"timecodes{label}\.txt",
         }

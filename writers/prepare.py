@@ -12,7 +12,7 @@ from media import FrameRange, os_errors_as
 from .base import WriteError
 from .files import partial_name, unlink_file
 from .lock import OutputsExistError, is_locked
-from .outputs import PLATE_LABEL, PLATE_NAME, SIDE_KINDS, Output
+from .outputs import PLATE_KINDS, PLATE_LABEL, PLATE_NAME, SIDE_KINDS, Output
 from .report import listed_outputs, read_report, read_reports, report_name
 
 #: More frames than any clip has.
@@ -103,12 +103,12 @@ def prepare_folder(
     used = _real_paths(inputs)
     replaced = ["preview", *(output.kind for output in outputs if output.kind == "timecodes")]
     if all(o.kind in SIDE_KINDS for o in every) and _is_plate_unchanged(root, used, label):
-        replaced.append("plate")
+        replaced += PLATE_KINDS
     kept = [] if overwrite else [o for o in own if resume or o.kind not in replaced]
     removed = [output for output in own if output not in kept]
     if numbers is None and overwrite:
         removed = every
-    leaves = () if label in ("", PLATE_LABEL) else ("plate",)  # to other runs
+    leaves = () if label in ("", PLATE_LABEL) else PLATE_KINDS  # to other runs
     removable = {path for o in removed for path in _own_files(root, o, numbers, leaves)}
     if numbers is not None and overwrite:
         for output in outputs:
@@ -127,7 +127,7 @@ def prepare_folder(
         begun = [one for one in begun if not any(map(one.is_at, videos))]
     for output in outputs:
         listed = [one for one in begun if one.is_at(output)]
-        if output.kind == "plate" and label not in ("", PLATE_LABEL):
+        if output.kind in PLATE_KINDS and label not in ("", PLATE_LABEL):
             listed += [one for one in every if one.is_at(output)]
         _refuse_conflicts(
             root, output, listed, removable, numbers, overwrite=overwrite, resume=resume

@@ -249,3 +249,23 @@ def test_the_result_is_the_same_in_every_run():
 
     for one, other in zip(run(1), run(2), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_plate_is_followed_without_comparing_features_again():
+    plate, aligner = scene(), PlateAligner()
+    for n in range(10):
+        shift = (12 * np.sin(n), 9 * np.cos(2 * n))
+        src, truth = moved(plate, shift, degrees=float(np.sin(3 * n)), scale=1 + 0.003 * n)
+        src[60:, 50 * n : 50 * n + 160] = scene(99)[60:, :160]  # somebody walks by
+        found = aligner.solve(src, plate)
+        assert displacement(found, truth) < 0.3
+    assert aligner.solved == 10 and aligner.compared <= 2
+
+
+def test_where_features_say_nothing_they_are_compared_now_and_then():
+    wall, aligner = np.full((HEIGHT, WIDTH, 3), 120, np.uint8), PlateAligner()
+    for n in range(12):
+        assert aligner.solve(wall + np.uint8(n % 3), wall) is None
+    assert aligner.failed == 12 and aligner.compared == 4
+    src, truth = moved(scene())
+    assert displacement(PlateAligner().solve(src, scene()), truth) < 0.3
