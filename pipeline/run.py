@@ -180,7 +180,7 @@ class Run:
         elif at_once == 1:
             mattes = prefetch(matte, batches, 0, name="network")
         else:
-            share = partial(torch.set_num_threads, cores // at_once)
+            share = partial(torch.set_num_threads, max(1, cores // at_once))
             mattes = prefetch(matte, batches, at_once, name="network", prepare=share)
         with closing(mattes):
             for matted in mattes:

@@ -24,8 +24,8 @@ ROTATIONS = {
 CLIPS = {
     "one frame": dict(count=1),
     "two frames": dict(count=2),
-    "249 frames": dict(count=249),
-    "250 frames, B-frames": dict(count=250, options={"bf": "3", "g": "50"}),
+    "99 frames": dict(count=99),
+    "100 frames, B-frames": dict(count=100, options={"bf": "3", "g": "25"}),
     "open GOPs": dict(count=60, options={"bf": "3", "g": "12", "x264-params": "open-gop=1"}),
     "23.976": dict(count=30, rate=Fraction(24000, 1001)),
     "59.94": dict(count=30, rate=Fraction(60000, 1001)),

@@ -5,9 +5,11 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import av
 import footage
 import pytest
 from conftest import ROOT
@@ -109,11 +111,21 @@ def run_as_a_program(code: str) -> Output:
 
 def test_the_first_command_mattes_the_sample(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples/plate.png").symlink_to(ROOT / "samples/plate.png")
+    shorten(ROOT / "samples/clip.mp4", tmp_path / "samples/clip.mp4", 6)
     (line,) = (line for _, line in LINES if line.startswith(SET_UP))
     assert main(shlex.split(line.removeprefix(SET_UP))[1:]) == 0
-    frames = len(footage.read_video(ROOT / "samples/clip.mp4")[0])
-    assert sorted(os.listdir("output/com")) == [f"{n:05d}.png" for n in range(frames)]
+    assert sorted(os.listdir("output/com")) == [f"{n:05d}.png" for n in range(6)]
+
+
+def shorten(clip: Path, path: Path, packets: int) -> None:
+    """The first packets of a clip, which takes a minute as a whole."""
+    with av.open(str(clip)) as old, av.open(str(path), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for packet in islice(old.demux(video=0), packets):
+            packet.stream = stream
+            new.mux(packet)
 
 
 def test_the_test_command_is_what_the_checks_run():

@@ -218,7 +218,7 @@ def test_random_changes_never_raise_anything_else(tmp_path):
     description = bytearray(records.pop("data.pkl"))
     names = {name.removeprefix("data/"): data for name, data in records.items()}
     storages = {name: data for name, data in names.items() if name.isdecimal()}
-    for _ in range(60):
+    for _ in range(25):  # tests/fuzz tries thousands
         place, value = torch.randint(0, 2**31, (2,), generator=generator).tolist()
         changed = bytearray(description)
         changed[place % len(changed)] = value % 256

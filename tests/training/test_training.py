@@ -1,10 +1,7 @@
 """The network, the losses and the trainer."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -12,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from processes import Forked
 
 import training.trainer
 from drawing.sample import make_sample
@@ -304,30 +302,29 @@ def test_the_built_in_weights_fit_their_digest_and_the_network() -> None:
     assert pha[80:176, 80:176].mean() > 0.9 and pha[:40].mean() < 0.05
 
 
-def _train(folder: Path) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable, "-m", "training", "base", str(folder), "--steps", "12", "--batch", "2",
-        "--size", "32x32", "--threads", "1", "--workers", "0", "--save-every", "2",
-        "--validate-every", "0", "--precision", "fp32", "--muon",
+def _training(folder: Path) -> list[str]:
+    return [
+        "base", str(folder), "--steps", "8", "--batch", "2", "--size", "32x32", "--threads", "1",
+        "--workers", "0", "--save-every", "2", "--validate-every", "0", "--precision", "fp32",
+        "--muon",
     ]  # fmt: skip
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
 
 
 def test_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    uninterrupted = _train(whole)
-    victim = _train(killed)
-    while not (killed / CHECKPOINT).exists() and victim.poll() is None:
+    victim = Forked(main, _training(killed), cwd=tmp_path)
+    while not (killed / CHECKPOINT).exists() and victim.running:
         time.sleep(0.01)
-    os.kill(victim.pid, signal.SIGKILL)
-    assert victim.wait() == -signal.SIGKILL
+    victim.send_signal(signal.SIGKILL)
+    assert victim.wait().returncode == -signal.SIGKILL
     interrupted = torch.load(killed / CHECKPOINT, weights_only=True)
-    assert interrupted["step"] < 12
-    assert _train(killed).wait() == 0
-    assert uninterrupted.wait() == 0
+    assert interrupted["step"] < 8
+    assert main(_training(killed)) == 0 == main(_training(whole))
+    torch.set_num_threads(threads)
     expected, found = (
         torch.load(folder / CHECKPOINT, weights_only=True) for folder in (whole, killed)
     )
-    assert found["step"] == expected["step"] == 12
+    assert found["step"] == expected["step"] == 8
     for key, value in expected["network"].items():
         assert torch.equal(found["network"][key], value), key
