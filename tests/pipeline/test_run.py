@@ -265,8 +265,8 @@ def test_a_run_says_what_it_waited_for(tmp_path, capsys, checkpoint):
     assert sum(report["waited"].values()) == pytest.approx(1, abs=0.01)
     stage = max(report["waited"], key=report["waited"].get)
     assert report["bottleneck"]["stage"] == stage
-    told, advice = capsys.readouterr().err.splitlines()[-1], report["bottleneck"]["advice"]
-    assert told == advice.partition(";")[0], "a short run needs no advice"
+    told, advice = capsys.readouterr().err.splitlines(), report["bottleneck"]["advice"]
+    assert advice.partition(";")[0] in told, "a short run needs no advice"
     assert f"{report['waited'][stage]:.0%}" in report["bottleneck"]["advice"]
 
 
