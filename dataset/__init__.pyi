@@ -22,6 +22,7 @@ from .scaling import ShapeError as ShapeError
 from .scaling import check_shape as check_shape
 from .scaling import cover as cover
 from .scaling import resize as resize
+from .scaling import resize_frame as resize_frame
 from .sources import Frame as Frame
 from .sources import FrameSource as FrameSource
 from .sources import MediaError as MediaError

@@ -7,6 +7,7 @@ from statistics import median
 
 from media import Warn, exact_rate
 
+from .alpha import alpha_of_image
 from .images import DAMAGE_ERRORS, open_image, to_rgb
 from .limits import check_file_size, check_pixels
 from .sources import Frame, FrameSource, MediaError
@@ -17,11 +18,12 @@ _DEFAULT_DURATION = 100
 
 
 class AnimatedWebp(FrameSource):
-    """The frames of an animated WebP, without alpha.
+    """The frames of an animated WebP.
 
     Args:
         path: The file.
         warn: Called if its colour profile cannot be applied.
+        alpha: Read alpha, too.
 
     Raises:
         MediaError: It cannot be read.
@@ -30,8 +32,9 @@ class AnimatedWebp(FrameSource):
     time_base = _MILLISECOND
     frame_rate: Fraction
 
-    def __init__(self, path: Path, warn: Warn):
+    def __init__(self, path: Path, warn: Warn, *, alpha: bool = False):
         self.name, self._path, self._warn = str(path), path, warn
+        self._alpha = alpha
         check_file_size(path)
         data = path.read_bytes()
         try:
@@ -39,6 +42,7 @@ class AnimatedWebp(FrameSource):
             with open_image(data) as image:
                 check_pixels(path, image.size, len(data), deep=False, form="WEBP")
                 self.size = image.height, image.width
+                self.has_alpha = alpha and image.has_transparency_data
                 self.length_hint = getattr(image, "n_frames", 1)
         except DAMAGE_ERRORS as error:
             if isinstance(error, MediaError):
@@ -58,11 +62,12 @@ class AnimatedWebp(FrameSource):
                     image.seek(number)
                     image.load()
                     pixels = to_rgb(image, self._path, warn if number == 0 else _ignore_warning)
+                    pha = alpha_of_image(image) if self._alpha else None
                 except DAMAGE_ERRORS as error:
                     raise MediaError(
                         f"{self.name}: frame {number} of this animation cannot be read"
                     ) from error
-                yield Frame(pixels, time=time * _MILLISECOND)
+                yield Frame(pixels, time=time * _MILLISECOND, pha=pha)
                 time += duration
 
 

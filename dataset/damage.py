@@ -28,6 +28,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.format import Flags
 from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 #: Codecs that store exactly one shown frame in each packet.
@@ -75,10 +76,20 @@ class DamageTracker:
         tolerant: Report lost frames; otherwise the first sign of damage raises ``DamagedError``.
         mid_stream: The stream may begin between two keyframes.
         timed: Packets carry presentation times, not just decoding times.
+        decoder: Used instead of that of the stream.
     """
 
-    def __init__(self, stream: VideoStream, tolerant: bool, *, mid_stream: bool, timed: bool):
+    def __init__(
+        self,
+        stream: VideoStream,
+        tolerant: bool,
+        *,
+        mid_stream: bool,
+        timed: bool,
+        decoder: VideoCodecContext | None = None,
+    ):
         self._stream = stream
+        self._decoder = decoder or stream.codec_context
         self._tolerant = tolerant
         self._mid_stream = mid_stream
         self._timed = timed
@@ -119,7 +130,7 @@ class DamageTracker:
 
     def _decode(self, packet: Packet | None) -> Iterator[Decoded]:
         try:
-            frames = self._stream.decode(packet)
+            frames = self._decoder.decode(packet)
         except FFmpegError:
             self._count_error()
             return
@@ -130,7 +141,7 @@ class DamageTracker:
         """Finish one recording; ``packet`` is the first of the next."""
         yield from self._decode(None)
         yield from self.finish()
-        self._stream.codec_context.flush_buffers()
+        self._decoder.flush_buffers()
         self._reset()
         self.joints.append(packet.pos or 0)
         rate, tick = self._stream.average_rate, self._stream.time_base

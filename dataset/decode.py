@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from media import Warn, open_media, os_errors_as
 from media.ffmpeg import ReferringFileError
 
+from .alpha import decoder_with_alpha
 from .damage import DamagedError, DamageTracker, Decoded, may_start_mid_stream
 from .gaps import SkippedFrames
 from .sources import MediaError
@@ -96,7 +97,9 @@ def _open(path: Path, on_card: bool) -> InputContainer:
     return open_media(path)
 
 
-def decode(path: Path, warn: Warn, *, on_card: bool = False) -> Iterator[Decoded]:
+def decode(
+    path: Path, warn: Warn, *, on_card: bool = False, alpha: bool = False
+) -> Iterator[Decoded]:
     """Decode a video from start to end, in presentation order.
 
     The first pass decodes several frames in parallel, which is fastest. With these threads, FFmpeg
@@ -108,18 +111,19 @@ def decode(path: Path, warn: Warn, *, on_card: bool = False) -> Iterator[Decoded
         warn: Called when there are fewer frames than the header promises.
         on_card: Run the first pass on an NVIDIA card if there is one that can. GPU decoders hide
             damage within a frame silently.
+        alpha: Decode alpha, too, where that takes another decoder.
     """
     done = 0
     try:
-        for item in _decode_pass(path, warn, tolerant=False, on_card=on_card):
+        for item in _decode_pass(path, warn, tolerant=False, on_card=on_card, alpha=alpha):
             yield item
             done += 1
     except DamagedError:
-        yield from islice(_decode_pass(path, warn, tolerant=True), done, None)
+        yield from islice(_decode_pass(path, warn, tolerant=True, alpha=alpha), done, None)
 
 
 def _decode_pass(
-    path: Path, warn: Warn, *, tolerant: bool, on_card: bool = False
+    path: Path, warn: Warn, *, tolerant: bool, on_card: bool = False, alpha: bool = False
 ) -> Iterator[Decoded]:
     with open_video(path, on_card=on_card) as (container, stream):
         skipped = SkippedFrames(container, stream)
@@ -131,7 +135,11 @@ def _decode_pass(
         if stream.codec_context.is_hwaccel:
             stream.codec_context.thread_count = MAX_CARD_THREADS
         tracker = DamageTracker(
-            stream, tolerant, mid_stream=may_start_mid_stream(container), timed=timed
+            stream,
+            tolerant,
+            mid_stream=may_start_mid_stream(container),
+            timed=timed,
+            decoder=decoder_with_alpha(path, stream) if alpha else None,
         )
         for packet in chain(first, packets):
             for frame, time in tracker.decode(packet):

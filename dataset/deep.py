@@ -11,7 +11,9 @@ from PIL import Image
 
 from media import Warn
 
+from .alpha import alpha_of_image, is_alpha
 from .limits import check_pixels
+from .orientation import turn, turn_of
 from .png import PngChunks
 from .sources import MediaError
 
@@ -49,16 +51,20 @@ def _tag(image: Image.Image, number: int) -> Any:
     return getattr(image, "tag_v2", {}).get(number)
 
 
-def read_deep(path: Path, image: Image.Image, data: bytes) -> tuple[np.ndarray, bool]:
+def read_deep(
+    path: Path, image: Image.Image, data: bytes, *, alpha: bool = False
+) -> tuple[np.ndarray, np.ndarray | None, bool]:
     """Decode more than 8 bits a channel.
 
     Args:
         path: The file.
         image: The same, opened with Pillow.
         data: Its contents.
+        alpha: Read its alpha, too.
 
     Returns:
-        (H, W, 3), uint16, RGB, and whether its orientation was applied.
+        (H, W, 3), uint16, RGB; alpha (H, W, 1), if it has one that was asked for; and whether its
+        orientation was applied to both.
 
     Raises:
         MediaError: It is a kind that cannot be decoded.
@@ -67,9 +73,11 @@ def read_deep(path: Path, image: Image.Image, data: bytes) -> tuple[np.ndarray, 
     if image.format not in ("PNG", "TIFF"):
         from .video import VideoSource  # imports this package's images
 
-        (frame,) = islice(VideoSource(path, lambda message: None), 1)
-        deep = frame.image
-        return deep if deep.dtype == np.uint16 else deep.astype(np.uint16) * 257, True
+        (frame,) = islice(VideoSource(path, lambda message: None, alpha=alpha), 1)
+        deep, pha = frame.image, frame.pha
+        if alpha and pha is None and (pha := alpha_of_image(image)) is not None:
+            pha = turn(pha, *turn_of(image))  # FFmpeg leaves out that of AVIF
+        return deep if deep.dtype == np.uint16 else deep.astype(np.uint16) * 257, pha, True
     if _tag(image, _PLANES) == 2 and len(image.getbands()) > 1:
         raise MediaError(
             f"{path}: 16 bits with one channel after the other; save it with interleaved channels"
@@ -88,22 +96,37 @@ def read_deep(path: Path, image: Image.Image, data: bytes) -> tuple[np.ndarray, 
     if _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO:
         decoded = 0xFFFF - decoded
     colours = decoded[..., 2::-1]
+    pha = _alpha_in(decoded, image) if alpha else None
     if decoded.shape[2] == 4 and _PREMULTIPLIED in np.atleast_1d(_tag(image, _EXTRA) or ()):
         colours = np.round(colours * (0xFFFF / np.maximum(decoded[..., 3:], 1)).clip(1))
         colours = np.minimum(colours, 0xFFFF).astype(np.uint16)
-    return np.ascontiguousarray(colours), image.format == "TIFF"  # OpenCV turned it
+    return np.ascontiguousarray(colours), pha, image.format == "TIFF"  # OpenCV turned it
 
 
-def read_dpx(path: Path, data: bytes, warn: Warn) -> np.ndarray:
+def _alpha_in(decoded: np.ndarray, image: Image.Image) -> np.ndarray | None:
+    """The alpha of what OpenCV decoded, (H, W, 3 or 4), BGR: a channel, or one clear colour."""
+    if decoded.shape[2] == 4:
+        return np.array(decoded[..., 3:]) if is_alpha(_tag(image, _EXTRA)) else None
+    clear = image.info.get("transparency")
+    if image.format != "PNG" or clear is None:
+        return None
+    return np.where((decoded == clear).all(axis=2, keepdims=True), 0, 0xFFFF).astype(np.uint16)
+
+
+def read_dpx(
+    path: Path, data: bytes, warn: Warn, *, alpha: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Decode a DPX image.
 
     Args:
         path: The file.
         data: Its content.
         warn: Told if its levels are logarithmic.
+        alpha: Read its alpha, too.
 
     Returns:
-        (H, W, 3), RGB: uint16, or uint8 for 8 bits a channel.
+        (H, W, 3), RGB: uint16, or uint8 for 8 bits a channel; and alpha (H, W, 1), if it has one
+        that was asked for.
 
     Raises:
         MediaError: It cannot be decoded.
@@ -118,8 +141,8 @@ def read_dpx(path: Path, data: bytes, warn: Warn) -> np.ndarray:
             f"{path}: tagged as the log of film, which is used as it is; name its colour space "
             "with --input-colorspace"
         )
-    (frame,) = islice(VideoSource(path, lambda message: None), 1)
-    return frame.image
+    (frame,) = islice(VideoSource(path, lambda message: None, alpha=alpha), 1)
+    return frame.image, frame.pha
 
 
 def find_exif(image: Image.Image, chunks: PngChunks) -> None:

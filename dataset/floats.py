@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from .alpha import is_alpha
 from .limits import check_pixels
 from .sources import MediaError
 
 EXR_SIGNATURE = b"v/1\x01"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+#: TIFF's extra channel that is alpha by which the colours are multiplied.
+_PREMULTIPLIED = 1
 #: Red, green, blue and white of BT.709 and sRGB, in CIE x and y.
 _BT709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 #: Difference of chromaticities up to which they are the same.
@@ -20,7 +23,7 @@ _SAME = 1e-3
 _CONES = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
-def read_exr(path: Path, data: bytes) -> tuple[np.ndarray, bool]:
+def read_exr(path: Path, data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
     """Decode an OpenEXR image: its first part with R, G and B, or with Y.
 
     Args:
@@ -28,7 +31,8 @@ def read_exr(path: Path, data: bytes) -> tuple[np.ndarray, bool]:
         data: Its content.
 
     Returns:
-        (H, W, 3), float32, linear light with the primaries of BT.709; and whether it has alpha.
+        (H, W, 3), float32, linear light with the primaries of BT.709; and its alpha (H, W, 1),
+        float32, by which the colours are multiplied, if it has one.
 
     Raises:
         MediaError: It is damaged, too large, or holds no colours.
@@ -57,12 +61,16 @@ def read_exr(path: Path, data: bytes) -> tuple[np.ndarray, bool]:
         except Exception as error:
             raise MediaError(f"{path}: damaged or cut off") from error
         wanted = [f"{prefix}{name}" for name in "RGB"] if f"{prefix}R" in names else ["Y"] * 3
+        wanted += [f"{prefix}A"] if f"{prefix}A" in names else []
         if any(planes[name].shape != planes[wanted[0]].shape for name in wanted):
             raise MediaError(f"{path}: channels of different sizes; save it with full channels")
-        image = np.stack([planes[name].astype(np.float32) for name in wanted], axis=2)
+        image = np.stack([planes[name].astype(np.float32) for name in wanted[:3]], axis=2)
         image = _in_window(image, inner[0] - low, size)
-        chromaticities = part.header.get("chromaticities", _BT709)
-        return _to_bt709(image, chromaticities), f"{prefix}A" in names
+        image = _to_bt709(image, part.header.get("chromaticities", _BT709))
+        if len(wanted) == 3:
+            return image, None
+        alpha = planes[wanted[3]].astype(np.float32)[..., None]
+        return image, _in_window(alpha, inner[0] - low, size)
     raise MediaError(f"{path}: no channels R, G and B, nor Y")
 
 
@@ -87,7 +95,7 @@ def _in_window(image: np.ndarray, offset: np.ndarray, size: tuple[int, int]) -> 
     width, height = size
     if (left, top) == (0, 0) and image.shape[:2] == (height, width):
         return image
-    placed = np.zeros((height, width, 3), np.float32)
+    placed = np.zeros((height, width, image.shape[2]), np.float32)
     rows = slice(max(0, top), max(0, min(height, top + image.shape[0])))
     columns = slice(max(0, left), max(0, min(width, left + image.shape[1])))
     placed[rows, columns] = image[
@@ -127,11 +135,12 @@ def is_float_tiff(data: bytes) -> bool:
         return False
 
 
-def read_float_tiff(path: Path, data: bytes) -> np.ndarray:
+def read_float_tiff(path: Path, data: bytes) -> tuple[np.ndarray, np.ndarray | None, bool]:
     """Decode a TIFF of floats.
 
     Returns:
-        (H, W, 3), float32.
+        (H, W, 3), float32; its alpha (H, W, 1), float32, if it has one; and whether the colours are
+        multiplied by alpha.
 
     Raises:
         MediaError: It is damaged, too large, or of a kind that cannot be decoded.
@@ -153,4 +162,7 @@ def read_float_tiff(path: Path, data: bytes) -> np.ndarray:
         decoded = np.repeat(decoded[..., None], 3, axis=2)
     if decoded.ndim != 3 or decoded.shape[:2] != size[::-1] or decoded.shape[2] not in (3, 4):
         raise MediaError(f"{path}: neither grey nor RGB; save it as RGB")
-    return np.ascontiguousarray(decoded[..., :3], np.float32)
+    colours = np.ascontiguousarray(decoded[..., :3], np.float32)
+    if decoded.shape[2] == 3 or not is_alpha(page.extrasamples or None):
+        return colours, None, False
+    return colours, decoded[..., 3:].astype(np.float32), _PREMULTIPLIED in page.extrasamples

@@ -13,11 +13,11 @@ import numpy as np
 from media import Warn, os_errors_as, prefetch
 
 from .colourspace import ColourSpace
-from .images import is_frame_name, is_image_name, read_pixels
+from .images import is_frame_name, is_image_name, read_frame
 from .names import Numbers, copies_in, in_order, only_numbers, overlap, sequences_in
 from .patterns import is_pattern, matching, numbers_of
 from .places import Places
-from .sources import Frame, FrameSource, MediaError, to_levels
+from .sources import Frame, FrameSource, MediaError
 from .threads import spare_threads
 
 #: Sequences to name at most in a message.
@@ -231,6 +231,7 @@ class ImageFolder(FrameSource):
         name: Name in messages.
         warn: Called once for each kind of colour profile that cannot be applied.
         space: The colour space of images without a profile.
+        alpha: Read alpha, too.
 
     Attributes:
         numbers: Those in the names of the files, ascending; empty where these have none.
@@ -247,15 +248,17 @@ class ImageFolder(FrameSource):
         name: str,
         warn: Warn = _ignore_warning,
         space: ColourSpace | None = None,
+        alpha: bool = False,
     ):
-        self._space = space or ColourSpace()
+        self._space, self._alpha = space or ColourSpace(), alpha
         self._warn = _once_a_kind(warn)
         self.paths = list(paths)
         self._threads = spare_threads()  # now: a run changes PyTorch's number
         self.name = name
         self.length_hint = len(self.paths)
-        first = self.read(0)
-        self.size, self.deep = first.shape[:2], first.dtype != np.uint8
+        first = self._read(self.paths[0])
+        self.size, self.deep = first.image.shape[:2], first.image.dtype != np.uint8
+        self.has_alpha = first.pha is not None
 
     @classmethod
     def open(
@@ -264,6 +267,8 @@ class ImageFolder(FrameSource):
         warn: Warn,
         besides: Sequence[Path] = (),
         space: ColourSpace | None = None,
+        *,
+        alpha: bool = False,
     ) -> "ImageFolder":
         """The images of a folder in the order of their numbers.
 
@@ -272,6 +277,7 @@ class ImageFolder(FrameSource):
             warn: Called for gaps in a numbered sequence, and for images that may not be frames.
             besides: As in :func:`frames_in`.
             space: The colour space of images without a profile.
+            alpha: Read alpha, too.
 
         Raises:
             MediaError: The folder holds no images, or several sequences.
@@ -299,16 +305,16 @@ class ImageFolder(FrameSource):
                 f"{folder}: number {missing[0]}{more} missing; images that are written keep their "
                 "numbers, a video plays without a gap"
             )
-        opened = cls(paths, name=str(folder), warn=warn, space=space)
+        opened = cls(paths, name=str(folder), warn=warn, space=space, alpha=alpha)
         opened.numbers, opened.digits = chosen.numbers, chosen.digits
         return opened
 
     def read(self, number: int) -> np.ndarray:
         """The levels of a frame by its number: (H, W, 3), uint8 or uint16."""
-        return to_levels(read_pixels(self.paths[number], self._warn, self._space))
+        return self._read(self.paths[number]).image
 
     def _read(self, path: Path) -> Frame:
-        return Frame.of(read_pixels(path, self._warn, self._space))
+        return read_frame(path, self._warn, self._space, alpha=self._alpha)
 
     def __iter__(self) -> Iterator[Frame]:
         return self.pick(Places())

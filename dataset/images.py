@@ -14,11 +14,13 @@ from PIL import Image, ImageCms
 
 from media import Warn
 
+from .alpha import alpha_of_image, divide, to_alpha
 from .colourspace import ColourSpace
 from .deep import find_exif, is_deep, read_deep, read_dpx
 from .floats import EXR_SIGNATURE, is_float_tiff, read_exr, read_float_tiff
 from .jpeg import is_damaged
 from .limits import check_file_size, check_pixels
+from .orientation import turn, turn_of
 from .png import SIGNATURE, PngChunks
 from .profiles import ProfileError, deep_to_srgb, transform_to_srgb
 from .sources import Frame, FrameSource, MediaError, refuse_pipe, to_levels
@@ -34,6 +36,10 @@ _JPEG_FORMATS = ("JPEG", "MPO")
 DAMAGE_ERRORS = (
     *(OSError, ValueError, SyntaxError, EOFError, RuntimeError, IndexError, struct.error),
     *(Image.DecompressionBombError, cv2.error),
+)
+ALPHA_IGNORED = (
+    "has an alpha channel, which is ignored, so hidden colours are used; if this is the clip, "
+    "--input-alpha multiply keeps them out"
 )
 #: Rows to convert to RGB at a time: a large image should not be in memory three times.
 _ROWS = 512
@@ -96,10 +102,26 @@ def read_pixels(path: Path, warn: Warn = _ignore_warning, space: ColourSpace = _
     Raises:
         MediaError: The file is missing, or does not hold an image that can be read.
     """
+    return _read(path, warn, space, alpha=False)[0]
+
+
+def read_frame(path: Path, warn: Warn, space: ColourSpace, *, alpha: bool) -> Frame:
+    """The same as a frame; with ``alpha``, with the alpha of the image, if it has one.
+
+    Colours that are multiplied by it are divided then.
+    """
+    return Frame.of(*_read(path, warn, space, alpha=alpha))
+
+
+#: Pixels as a :class:`ColourSpace` returns them, and alpha (H, W, 1).
+_Read = tuple[np.ndarray, np.ndarray | None]
+
+
+def _read(path: Path, warn: Warn, space: ColourSpace, *, alpha: bool) -> _Read:
     refuse_pipe(path)
     try:
         check_file_size(path)
-        return _decode(path, path.read_bytes(), warn, space)
+        return _decode(path, path.read_bytes(), warn, space, alpha=alpha)
     except MediaError:
         raise
     except MemoryError as error:
@@ -109,16 +131,14 @@ def read_pixels(path: Path, warn: Warn = _ignore_warning, space: ColourSpace = _
         raise MediaError(f"{path}: {reason or 'not a readable image'}") from error
 
 
-def _decode(path: Path, data: bytes, warn: Warn, space: ColourSpace) -> np.ndarray:
+def _decode(path: Path, data: bytes, warn: Warn, space: ColourSpace, *, alpha: bool) -> _Read:
     if data.startswith(EXR_SIGNATURE):
-        pixels, has_alpha = read_exr(path, data)
-        if has_alpha:
-            warn(f"{path}: {_ALPHA_IGNORED}")
-        return space(pixels)
+        return _finish_floats(path, *read_exr(path, data), True, warn, space, alpha=alpha)
     if data.startswith(_DPX_SIGNATURES):
-        return space(read_dpx(path, data, warn))
+        pixels, pha = read_dpx(path, data, warn, alpha=alpha)
+        return space(pixels), pha
     if is_float_tiff(data):
-        return space(read_float_tiff(path, data))
+        return _finish_floats(path, *read_float_tiff(path, data), warn, space, alpha=alpha)
     with open_image(data) as image:
         deep, form = is_deep(image, data), image.format or ""
         check_pixels(path, image.size, len(data), deep=deep, form=form)
@@ -127,14 +147,15 @@ def _decode(path: Path, data: bytes, warn: Warn, space: ColourSpace) -> np.ndarr
             if chunks:
                 find_exif(image, chunks)
             profile, grey = image.info.get("icc_profile"), len(image.getbands()) < 3
-            pixels, turned = read_deep(path, image, data)
+            pixels, pha, turned = read_deep(path, image, data, alpha=alpha)
             if profile:
                 try:
                     pixels = deep_to_srgb(pixels, profile, grey=grey)
                 except ProfileError as error:
                     warn(f"{path}: {error}; {_KEPT}")
             pixels = pixels if profile else space(pixels)
-            return turn(pixels, *((0, 0, 0) if turned else _turn_of(image)))
+            how = (0, 0, 0) if turned else turn_of(image)
+            return turn(pixels, *how), None if pha is None else turn(pha, *how)
         if image.mode in ("F", "I"):
             raise MediaError(f"{path}: 32 bits a channel; save it with 8 or 16")
         image.load()  # before the EXIF block is read, whose errors are ignored
@@ -144,7 +165,29 @@ def _decode(path: Path, data: bytes, warn: Warn, space: ColourSpace) -> np.ndarr
             warn(f"{path}: {_DAMAGED_JPEG}")
         pixels = to_rgb(image, path, warn)
         pixels = pixels if image.info.get("icc_profile") else space(pixels)
-        return turn(pixels, *_turn_of(image))
+        pha = alpha_of_image(image) if alpha else None
+        how = turn_of(image)
+        return turn(pixels, *how), None if pha is None else turn(pha, *how)
+
+
+def _finish_floats(
+    path: Path,
+    pixels: np.ndarray,
+    found: np.ndarray | None,
+    premultiplied: bool,
+    warn: Warn,
+    space: ColourSpace,
+    *,
+    alpha: bool,
+) -> _Read:
+    """Colours in their space, and their alpha as levels, if it was asked for."""
+    if found is None or not alpha:
+        if found is not None:
+            warn(f"{path}: {ALPHA_IGNORED}")
+        return space(pixels), None
+    if premultiplied:
+        divide(pixels, found)
+    return space(pixels), to_alpha(found)
 
 
 def _may_lack_rows(image: Image.Image, chunks: PngChunks) -> bool:
@@ -182,10 +225,8 @@ def is_opaque(path: Path) -> bool:
         return image.convert("RGBA").getchannel("A").getextrema()[0] == 255
 
 
-_ORIENTATION = 0x0112
 _DAMAGED_JPEG = "damaged or cut off; parts of it may be grey or show something else"
 _KEPT = "its colours are used as if they were sRGB"
-_ALPHA_IGNORED = "has an alpha channel, which is ignored"
 _DPX_SIGNATURES = (b"SDPX", b"XPDS")
 _WITHOUT_PILLOW = (".exr", ".dpx")
 
@@ -198,37 +239,6 @@ def open_image(data: bytes) -> Image.Image:
             return Image.open(io.BytesIO(data))
         finally:
             Image.MAX_IMAGE_PIXELS = before
-
-
-def _turn_of(image: Image.Image) -> tuple[int, int, int]:
-    """Arguments of :func:`turn` for the EXIF orientation; no turn where the EXIF is broken."""
-    try:
-        return _EXIF_TURNS.get(image.getexif().get(_ORIENTATION, 1), (0, 0, 0))
-    except Exception:  # Pillow's parser raises errors of many types
-        return 0, 0, 0
-
-
-#: (transpose, flip left-right, flip upside down), in that order, for each EXIF orientation.
-_EXIF_TURNS = {
-    2: (0, 1, 0),
-    3: (0, 1, 1),
-    4: (0, 0, 1),
-    5: (1, 0, 0),
-    6: (1, 1, 0),
-    7: (1, 1, 1),
-    8: (1, 0, 1),
-}
-
-
-def turn(image: np.ndarray, transpose: int, mirror: int, flip: int) -> np.ndarray:
-    """Transpose ``image`` (H, W, C), then mirror it left to right, then flip it upside down."""
-    if transpose:
-        image = image.transpose(1, 0, 2)
-    if mirror:
-        image = image[:, ::-1]
-    if flip:
-        image = image[::-1]
-    return np.ascontiguousarray(image)
 
 
 def to_rgb(image: Image.Image, path: Path, warn: Warn) -> np.ndarray:

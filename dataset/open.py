@@ -37,6 +37,7 @@ def open_source(
     on_card: bool = False,
     besides: Sequence[Path] = (),
     space: ColourSpace | None = None,
+    alpha: bool = False,
 ) -> FrameSource:
     """Open a video file, a folder of images, a sequence of images, or an image.
 
@@ -47,6 +48,7 @@ def open_source(
         on_card: Decode a video on an NVIDIA card if there is one that can.
         besides: Images that the run uses for something else; see :meth:`ImageFolder.open`.
         space: The colour space of what has no profile; by default that of floats is linear.
+        alpha: Read the alpha of a clip, too.
 
     Raises:
         MediaError: There is nothing that can be read.
@@ -54,28 +56,30 @@ def open_source(
     path, space = Path(path), space or ColourSpace()
     with os_errors_as(MediaError, path, ValueError):
         if path.is_dir():
-            return ImageFolder.open(path, warn, besides, space)
+            return ImageFolder.open(path, warn, besides, space, alpha=alpha)
         if not path.exists():
             if is_pattern(path) and (is_frame_name(path) or path.suffix in ("", ".*")):
-                return ImageFolder.open(path, warn, besides, space)
+                return ImageFolder.open(path, warn, besides, space, alpha=alpha)
             raise _not_found(path)
         refuse_pipe(path)
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: the file is empty; expected a video or an image")
     count = count_images(path) if is_frame_name(path) else 0
     if is_image_name(path) or (is_moving_name(path) and count == 1):
-        return _open_image(path, count, warn, hold, space)
-    return VideoSource(path, warn, on_card=on_card, space=space)
+        return _open_image(path, count, warn, hold, space, alpha)
+    return VideoSource(path, warn, on_card=on_card, space=space, alpha=alpha)
 
 
-def _open_image(path: Path, count: int, warn: Warn, hold: bool, space: ColourSpace) -> FrameSource:
+def _open_image(
+    path: Path, count: int, warn: Warn, hold: bool, space: ColourSpace, alpha: bool
+) -> FrameSource:
     """An image, or an animation in a format of images."""
     if count > 1 and not hold:
         kind = path.read_bytes()[:12]
         if kind.startswith(SIGNATURE):
-            return VideoSource(path, warn, space=space)
+            return VideoSource(path, warn, space=space, alpha=alpha)
         if kind[8:] == b"WEBP":
-            return AnimatedWebp(path, warn)
+            return AnimatedWebp(path, warn, alpha=alpha)
     if count > 1:
         warn(f"{path}: holds {count} images, and only the first is used")
     if hold:
@@ -86,7 +90,7 @@ def _open_image(path: Path, count: int, warn: Warn, hold: bool, space: ColourSpa
             f"{path}: only this image is read, though it is one of {len(sequence.paths)} that are "
             f"numbered as {sequence.pattern}; to read all of them, give {pattern}"
         )
-    return ImageFolder([path], name=str(path), warn=warn, space=space)
+    return ImageFolder([path], name=str(path), warn=warn, space=space, alpha=alpha)
 
 
 def _not_found(path: Path) -> MediaError:

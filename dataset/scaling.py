@@ -1,11 +1,15 @@
 """Resizing images to the size of the frame."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from media import MattingError, Warn
+
+from .sources import Frame
 
 #: Relative difference of two aspect ratios up to which an image is resized without asking, and up
 #: to which the error advises to stretch it.
@@ -27,6 +31,34 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if image.dtype == np.uint16:
         pixels = pixels.round()
     return np.ascontiguousarray(pixels[0].permute(1, 2, 0).numpy().astype(image.dtype))
+
+
+def resize_frame(frame: Frame, size: tuple[int, int]) -> Frame:
+    """Resize a frame as :func:`resize` does; colours that its alpha hides do not count."""
+    if frame.image.shape[:2] == size:
+        return frame
+    image, extended, pha = frame.image, frame.extended, frame.pha
+    if pha is None:
+        extended = None if extended is None else resize(extended, size)
+        return replace(frame, image=resize(image, size), extended=extended)
+    share = pha.astype(np.float32) / np.iinfo(pha.dtype).max
+    return replace(
+        frame,
+        image=_resize_shown(image, share, size),
+        extended=None if extended is None else _resize_shown(extended, share, size),
+        pha=resize(pha, size),
+    )
+
+
+def _resize_shown(image: np.ndarray, share: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an image (H, W, 3) of any type, weighted by alpha (H, W, 1) in [0, 1]."""
+    colours = image.astype(np.float32)
+    shown = resize(share, size)
+    resized = resize(colours, size)  # for where nothing shows
+    np.divide(resize(colours * share, size), shown, out=resized, where=shown > 0)
+    if image.dtype == np.float32:
+        return resized
+    return np.rint(resized.clip(0, np.iinfo(image.dtype).max)).astype(image.dtype)
 
 
 def cover(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from media import prefetch
 
+from .alpha import decoder_with_alpha
 from .damage import DamagedError, DamageTracker
 from .decode import MAX_CARD_THREADS, SEEK_MARGINS, open_video
 from .index import FrameIndex
@@ -70,7 +71,8 @@ def _decode_from(source: "VideoSource", index: FrameIndex, place: int) -> Iterat
         stream.thread_type = "AUTO"
         if stream.codec_context.is_hwaccel:
             stream.codec_context.thread_count = MAX_CARD_THREADS
-        tracker = DamageTracker(stream, False, mid_stream=True, timed=True)
+        decoder = decoder_with_alpha(source.path, stream) if source.alpha else None
+        tracker = DamageTracker(stream, False, mid_stream=True, timed=True, decoder=decoder)
         for packet in _packets_from(container, stream, index, place):
             for frame, time in tracker.decode(packet):
                 if time is None or frame is None or frame.interlaced_frame or tracker.clock_shift:

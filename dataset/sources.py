@@ -41,19 +41,22 @@ class Frame:
         repeated: The frame could not be decoded; ``image`` is that of a neighbour.
         extended: ``image`` as float32, where the source holds more than levels do: below 0 and
             above 1, the curve of sRGB goes on. None elsewhere.
+        pha: The alpha that the source holds: (H, W, 1), uint8 or uint16 over the full range of the
+            type. None without one, and where nobody asked for it.
     """
 
     image: np.ndarray
     time: Fraction | None = None
     repeated: bool = False
     extended: np.ndarray | None = None
+    pha: np.ndarray | None = None
 
     @classmethod
-    def of(cls, pixels: np.ndarray, time: Fraction | None = None) -> "Frame":
-        """A frame of the pixels that a :class:`ColourSpace` returns."""
+    def of(cls, pixels: np.ndarray, pha: np.ndarray | None = None) -> "Frame":
+        """A frame of the pixels that a :class:`ColourSpace` returns, and of alpha."""
         if pixels.dtype != np.float32:
-            return cls(pixels, time)
-        return cls(to_levels(pixels), time, extended=pixels)
+            return cls(pixels, pha=pha)
+        return cls(to_levels(pixels), extended=pixels, pha=pha)
 
 
 def to_levels(pixels: np.ndarray) -> np.ndarray:
@@ -79,6 +82,7 @@ class FrameSource(ABC):
         consecutive: Each frame follows the one before without a gap.
         still: There is one frame, which stands for every frame of a clip.
         deep: Frames have more than 8 bits a level.
+        has_alpha: Frames come with alpha.
     """
 
     name: str
@@ -90,6 +94,7 @@ class FrameSource(ABC):
     consecutive: bool = True
     still: bool = False
     deep: bool = False
+    has_alpha: bool = False
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:

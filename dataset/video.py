@@ -17,11 +17,13 @@ from av.video.stream import VideoStream
 
 from media import Warn, exact_rate, prefetch
 
+from .alpha import alpha_of_frame, has_alpha, has_picture_of_alpha
 from .colourspace import ColourSpace
 from .damage import DamagedError, Decoded, may_start_mid_stream
 from .decode import decode, decodes_on_card, length_hint, open_video
-from .images import turn
+from .images import ALPHA_IGNORED
 from .index import FrameIndex, list_frames
+from .orientation import turn
 from .places import Places
 from .rgb import MATRICES, ToRgb
 from .seek import seek_frames
@@ -30,8 +32,6 @@ from .threads import spare_threads
 
 #: FFmpeg's names of formats that round times: Matroska and WebM, Flash, Windows Media.
 _ROUNDING_FORMATS = ("matroska", "flv", "asf")
-#: Tags of WebM videos whose alpha is a picture of its own in each packet.
-_ALPHA_TAGS = ("alpha_mode", "ALPHA_MODE")
 #: FFmpeg's numbers for transfer functions.
 _LINEAR_TRANSFER = 8
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
@@ -56,6 +56,7 @@ class VideoSource(FrameSource):
         warn: Called with one sentence for each oddity that the user should know about.
         on_card: Decode on an NVIDIA card if there is one that can.
         space: The colour space of the frames, once the matrix of the video is undone.
+        alpha: Read alpha, too.
 
     Attributes:
         path: The file.
@@ -63,6 +64,7 @@ class VideoSource(FrameSource):
         any_size: Frames may change size, as the reader resizes each of them; otherwise that is an
             error.
         on_card, threads: Where frames are decoded, and threads that convert them.
+        alpha: Alpha is read, too.
         starts_whole: The first frame can be decoded, and is no pair of fields.
 
     Raises:
@@ -72,9 +74,15 @@ class VideoSource(FrameSource):
     frame_rate: Fraction
 
     def __init__(
-        self, path: Path, warn: Warn, *, on_card: bool = False, space: ColourSpace | None = None
+        self,
+        path: Path,
+        warn: Warn,
+        *,
+        on_card: bool = False,
+        space: ColourSpace | None = None,
+        alpha: bool = False,
     ):
-        self._space = space or ColourSpace()
+        self._space, self.alpha = space or ColourSpace(), alpha
         self.path = path
         self.name = str(path)
         self.any_size = False
@@ -94,12 +102,13 @@ class VideoSource(FrameSource):
                 self.origin = _earliest_start(container, stream)
             self._tick = stream.time_base or 1 / self.frame_rate
             aspect = stream.sample_aspect_ratio
-            has_alpha = any(stream.metadata.get(tag) == "1" for tag in _ALPHA_TAGS)
+            shows_alpha = has_picture_of_alpha(stream)
+            self.on_card &= not (alpha and shows_alpha)  # no card decodes it
             is_gif = stream.codec_context.name == "gif"
             self._to_rgb = ToRgb(stream.codec_context)
         self._choose_time_base(rounds)
         lost_at_start, first = 0, None
-        for first, _ in decode(path, _ignore_warning):
+        for first, _ in decode(path, _ignore_warning, alpha=alpha):
             if first is not None:
                 break
             lost_at_start += 1
@@ -118,11 +127,9 @@ class VideoSource(FrameSource):
         self._turn = _turn_of(first)
         self._coded_size = (first.height, first.width)
         self.size = self._coded_size[::-1] if self._turn[0] else self._coded_size
-        if has_alpha or _shows_alpha(first, is_gif):
-            warn(
-                f"{path}: has an alpha channel, which is ignored, so hidden colours are used; if "
-                "transparent parts hide some, put the clip over a background first"
-            )
+        self.has_alpha = alpha and has_alpha(first)
+        if not alpha and (shows_alpha or _shows_alpha(first, is_gif)):
+            warn(f"{path}: {ALPHA_IGNORED}")
         if aspect not in (None, 0, 1):
             warn(f"{path}: pixels are not square ({aspect}); they are read as square")
         if first.interlaced_frame:
@@ -216,7 +223,7 @@ class VideoSource(FrameSource):
         return replace(frame, time=time)
 
     def _decode(self) -> Iterator[Decoded]:
-        return decode(self.path, self._warn, on_card=self.on_card)
+        return decode(self.path, self._warn, on_card=self.on_card, alpha=self.alpha)
 
     def _converted(self, item: tuple[int, Decoded]) -> tuple[Frame | None, int | None]:
         """A decoded frame with its time in ticks; a lost one stays None."""
@@ -224,7 +231,8 @@ class VideoSource(FrameSource):
         if frame is None:
             return None, pts
         self._check_size(number, frame)
-        return Frame.of(self._pixels(frame)), pts
+        pha = alpha_of_frame(frame) if self.alpha else None
+        return Frame.of(self._pixels(frame), None if pha is None else turn(pha, *self._turn)), pts
 
     def upright(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
         """The levels of a decoded frame: (H, W, 3), uint8 or uint16.

@@ -1,6 +1,7 @@
 """What a run works with: the clip, its plate, a new background, and the network."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ from dataset import (
     FrameSource,
     HeldFrames,
     ImageFolder,
+    MediaError,
     PickedFrames,
     Places,
     SampledFrames,
@@ -87,10 +89,13 @@ def open_inputs(settings: Settings, kinds: Sequence[Kind], warn: Warn) -> Inputs
         on_card=settings.on_card,
         besides=besides,
         space=space,
+        alpha=settings.input_alpha == "multiply",
     )
     if isinstance(src, VideoSource) and settings.video_resize:
         src.any_size = True  # each frame is resized from its own
-    if isinstance(src, ImageFolder):
+    if settings.input_alpha == "multiply":
+        _look_for_alpha(src, warn)
+    elif isinstance(src, ImageFolder):
         _warn_of_alpha(src, warn)
     bgr = open_plate(settings.video_bgr, src, warn, space)
     if src.frame_rate and settings.frame_rate:
@@ -125,15 +130,26 @@ def _warn_of_alpha(folder: ImageFolder, warn: Warn) -> None:
         if is_transparent:
             warn(
                 f"{path}: is transparent in parts; the alpha of {folder.name} is ignored, so "
-                "hidden colours are used; put the images over a background first"
+                "hidden colours are used; --input-alpha multiply keeps them out"
             )
             return
 
 
+def _look_for_alpha(src: FrameSource, warn: Warn) -> None:
+    """Warn if a clip has no alpha; of images, a few are looked at."""
+    if not src.has_alpha and isinstance(src, ImageFolder):
+        some = Places(evenly_spaced(len(src.paths), _IMAGES_LOOKED_AT), None)
+        with suppress(MediaError):  # the run says so
+            src.has_alpha = any(frame.pha is not None for frame in src.pick(some))
+    if not src.has_alpha:
+        warn(f"{src.name}: has no alpha channel, so that --input-alpha multiply changes nothing")
+
+
 def pick_frames(inputs: Inputs, count: int, places: Places) -> Inputs:
     """The same with ``count`` frames evenly over a part of the clip, with plates and no target."""
-    if not places.are_all:
-        some = [places.some[n] for n in evenly_spaced(len(places.some), count)]
+    if not places.are_all or inputs.src.has_alpha:  # sampled frames have none
+        known = range(inputs.src.length_hint or count) if places.are_all else places.some
+        some = [known[n] for n in evenly_spaced(len(known), count)]
         src = PickedFrames(inputs.src, Places(some, None))
         src.consecutive = False
         held = HeldFrames(inputs.bgr, Places(some, None))

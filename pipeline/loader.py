@@ -22,6 +22,7 @@ from dataset import (
     check_shape,
     cover,
     resize,
+    resize_frame,
 )
 from media import Warn, prefetch
 from plate import AlignMode, PlateFit, PlateFitter
@@ -48,6 +49,7 @@ class FrameBatch:
         homography: (B, 3, 3), maps pixels of the plate to pixels of the frame; None unless aligned.
         colour: (B, 2, 3), gain and offset for each channel of the plate, for levels in [0, 1]; None
             unless matched.
+        pha: (B, 1, H, W), the alpha that the clip holds; None without it.
     """
 
     src: Tensor
@@ -60,6 +62,7 @@ class FrameBatch:
     target: Tensor | None = None
     homography: Tensor | None = None
     colour: Tensor | None = None
+    pha: Tensor | None = None
 
 
 class PairLoader:
@@ -212,9 +215,9 @@ class PairLoader:
         targets = _looped(self._target, lambda image: cover(image, self.size))
         frames = self.src if self._plan.read.are_all else self.src.pick(self._plan.read)
         for place, frame in zip(self._plan.read, frames, strict=False):
-            src, bgr = resize(frame.image, self.size), next(bgrs)
-            fit = self.fitter.fit(src, bgr, self._check_open)
-            yield _Pair(place, self._plan.role(place), frame, src, bgr, next(targets), fit)
+            frame, bgr = resize_frame(frame, self.size), next(bgrs)
+            fit = self.fitter.fit(frame.image, bgr, self._check_open)
+            yield _Pair(place, self._plan.role(place), frame, bgr, next(targets), fit)
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -223,10 +226,11 @@ class PairLoader:
     def _collate(self, group: list["_Pair"]) -> FrameBatch:
         targets = [pair.target for pair in group if pair.target is not None]
         return FrameBatch(
-            src=self._stack([pair.src for pair in group]),
+            src=self._stack([pair.frame.image for pair in group]),
             bgr=self._stack_or_still("bgr", self._bgr, [pair.bgr for pair in group]),
             times=tuple(pair.frame.time for pair in group),
             extended=self._extended(group),
+            pha=self._alpha(group),
             places=tuple(pair.place for pair in group),
             role=group[0].role,
             repeated=tuple(pair.place for pair in group if pair.frame.repeated),
@@ -239,8 +243,15 @@ class PairLoader:
 
     def _extended(self, group: list["_Pair"]) -> Tensor | None:
         images = [pair.frame.extended for pair in group]
-        there = [resize(image, self.size) for image in images if image is not None]
+        there = [image for image in images if image is not None]
         return self._stack(there) if there else None
+
+    def _alpha(self, group: list["_Pair"]) -> Tensor | None:
+        alphas = [pair.frame.pha for pair in group]
+        if all(alpha is None for alpha in alphas):
+            return None
+        opaque = np.full((*self.size, 1), 255, np.uint8)
+        return self._stack([opaque if alpha is None else alpha for alpha in alphas])
 
     def _stack_or_still(self, role: str, source: FrameSource, images: list[np.ndarray]) -> Tensor:
         if not source.still:
@@ -263,7 +274,6 @@ class _Pair:
     place: int
     role: Role
     frame: Frame
-    src: np.ndarray
     bgr: np.ndarray
     target: np.ndarray | None
     fit: PlateFit

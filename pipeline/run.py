@@ -218,6 +218,8 @@ class Run:
         except BaseException:
             with turns.turn(number):  # those after it wait for it
                 raise
+        if frames.pha is not None:  # what the clip hides stays hidden
+            matte = matte.with_pha(matte.pha * frames.pha.to(matte.pha.device))
         with turns.turn(number):
             for alpha_filter in self.filters:
                 pha = matte.pha  # on the CPU, if the device could not do it

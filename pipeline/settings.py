@@ -102,6 +102,13 @@ class Settings:
             affects="nothing",
         ),
     )
+    input_alpha: Literal["ignore", "multiply"] = field(
+        default="ignore",
+        metadata=_input(
+            "alpha of the clip: ignore it, or multiply the alpha that is found by it, so that "
+            "colours which it hides stay hidden"
+        ),
+    )
     video_resize: tuple[int, int] | None = field(
         default=None,
         metadata=_input(

@@ -19,13 +19,15 @@ class DeviceBatch(NamedTuple):
     """A batch on the device: each (B, 3, H, W), or (1, 3, H, W) for a still.
 
     ``src`` and ``bgr`` are integers, but a warped or matched plate is float32 in [0, 1], and so is
-    ``target``. ``extended`` is as in a :class:`FrameBatch`.
+    ``target``. ``extended`` is as in a :class:`FrameBatch`. ``pha``, the alpha of the clip, is
+    (B, 1, H, W), float32 in [0, 1].
     """
 
     src: Tensor
     bgr: Tensor
     target: Tensor | None
     extended: Tensor | None
+    pha: Tensor | None
 
 
 class DeviceFeed:
@@ -54,7 +56,8 @@ class DeviceFeed:
         if batch.target is not None:
             target = self._send_once("target", batch.target, _to_float)
         extended = self._send(batch.extended) if batch.extended is not None else None
-        return DeviceBatch(self._send(batch.src), bgr, target, extended)
+        pha = _to_float(self._send(batch.pha)) if batch.pha is not None else None
+        return DeviceBatch(self._send(batch.src), bgr, target, extended, pha)
 
     def _send_once(
         self, role: str, pixels: Tensor, convert: Callable[[Tensor], Tensor] = lambda x: x
