@@ -198,6 +198,8 @@ class SkippedFrames:
         return min((p[1] for p in places), default=0), max((p[2] for p in places), default=0)
 
     def _has_break(self, start: int, end: int) -> bool:
+        if not self._breaks:
+            return False
         begin, stop = self._part(start, end)
         return any(begin <= place <= stop for place in self._breaks)
 

@@ -1,6 +1,7 @@
 """The structure of GIF files, whose header says nothing of their length."""
 
 from collections.abc import Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from media import os_errors_as
@@ -16,23 +17,26 @@ def breaks(path: Path) -> Iterator[int]:
 
     See the GIF89a standard.
     """
-    with os_errors_as(MediaError, path), open(path, "rb") as file:
-        data = file.read()
-    try:
-        place = 13 + _colour_bytes(data[10])
-        while place < len(data) and data[place] != _TRAILER:
-            if data[place] == _IMAGE:
-                place += 11 + _colour_bytes(data[place + 9])
-            elif data[place] == _EXTENSION:
-                place += 2
-            else:
-                yield place
-                return
-            while data[place]:  # the length of a part; the last one has none
-                place += 1 + data[place]
-            place += 1
-    except IndexError:
-        yield len(data)
+    with (
+        os_errors_as(MediaError, path, ValueError),  # ValueError: the file is empty
+        open(path, "rb") as file,
+        mmap(file.fileno(), 0, access=ACCESS_READ) as data,
+    ):
+        try:
+            place = 13 + _colour_bytes(data[10])
+            while data[place] != _TRAILER:
+                if data[place] == _IMAGE:
+                    place += 11 + _colour_bytes(data[place + 9])
+                elif data[place] == _EXTENSION:
+                    place += 2
+                else:
+                    yield place
+                    return
+                while data[place]:  # the length of a part; the last one has none
+                    place += 1 + data[place]
+                place += 1
+        except IndexError:
+            yield len(data)
 
 
 def _colour_bytes(flags: int) -> int:

@@ -1,4 +1,4 @@
-"""Whether the camera stands still, from the frames alone: a plate made from them needs that."""
+"""Whether the camera stands still, from the frames alone: it decides how they make a plate."""
 
 from collections.abc import Sequence
 
