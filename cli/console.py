@@ -13,9 +13,10 @@ from typing import Self
 
 from tqdm import tqdm
 
-from pipeline.result import logger
+from pipeline.result import MattingResult, logger
 from pipeline.run import abandon_runs
 
+from .events import FILES, ProgressForm, events_for
 from .visible import visible
 
 #: Seconds that a run has to close its files after a second Ctrl-C, and to report after that.
@@ -32,13 +33,21 @@ class Console(logging.Handler):
     Args:
         line_interval: Seconds between two lines of progress where stderr is not a terminal.
         level: Lowest level of the messages to show, as in :mod:`logging`.
+        form: How progress is told.
 
     Attributes:
         signal: The signal that stopped the run; None if there was none.
     """
 
-    def __init__(self, line_interval: float = 10.0, level: int = logging.WARNING) -> None:
-        super().__init__(level)
+    def __init__(
+        self,
+        line_interval: float = 10.0,
+        level: int = logging.WARNING,
+        form: ProgressForm = "auto",
+    ) -> None:
+        self._events = events_for(form)
+        super().__init__(min(level, FILES) if form == "json" else level)
+        self._form = form
         self._line_interval = line_interval
         self.signal: int | None = None
         self._again: SimpleQueue[int | None] = SimpleQueue()  # further signals; None at the end
@@ -74,7 +83,11 @@ class Console(logging.Handler):
         elif stage is None and done == self._last_done:  # the run has not begun yet
             self._since = done, now
         self._last_done = done
-        if sys.stderr is not None and sys.stderr.isatty():
+        made, started = done - self._since[0], self._since[1]
+        speed = made / (now - started) if made else 0.0
+        if self._events is not None:
+            self._events.progress(stage, done, total, speed)
+        elif self._has_bar:
             if self._bar is None:
                 self._bar = _open_bar(stage, done, total)
             if self._bar.total is not None and done > self._bar.total:
@@ -82,8 +95,12 @@ class Console(logging.Handler):
             self._bar.update(done - self._bar.n)
         elif now - self._last_line >= self._line_interval:
             self._last_line = now
-            made, started = done - self._since[0], self._since[1]
-            self.say(_line(stage, done, total, made / (now - started) if made else 0))
+            self.say(_line(stage, done, total, speed))
+
+    @property
+    def _has_bar(self) -> bool:
+        is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        return self._form == "bar" or (self._form == "auto" and is_terminal)
 
     def _drop_bar(self) -> None:
         """Make room for another bar."""
@@ -92,17 +109,63 @@ class Console(logging.Handler):
             self._bar.close()
             self._bar = None
 
-    def say(self, message: str) -> None:
+    def say(self, message: str, level: str = "note") -> None:
         """Print a line on stderr, above the bar if there is one; a closed stderr is no error.
 
-        Control characters in it are made visible.
+        Control characters in it are made visible. Programs get it with its level.
         """
-        if sys.stderr is not None:
+        if self._events is not None:
+            self._events.message(level, message)
+        elif sys.stderr is not None:
             with suppress(OSError, ValueError):
                 tqdm.write(visible(message), file=sys.stderr)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.say(f"{record.levelname.lower()}: {record.getMessage()}")
+        level = record.levelname.lower()
+        if record.levelno == FILES:
+            if self._events is not None:
+                self._events.file(record.getMessage())
+        elif self._events is not None:
+            self._events.message(level, record.getMessage())
+        else:
+            self.say(f"{level}: {record.getMessage()}")
+
+    def failed(self, message: str, status: int) -> int:
+        """Say why the program ends; returns the exit status."""
+        if self._events is not None:
+            self._events.failed(message, status)
+        else:
+            self.say(f"error: {message}" if status < 128 else message)
+        return status
+
+    def done(self, result: MattingResult) -> None:
+        """Say what a run has done."""
+        if self._events is not None:
+            self._events.done(
+                {
+                    "frames": result.frames,
+                    "resumed": result.resumed,
+                    "seconds": round(result.seconds, 3),
+                    "outputs": result.outputs,
+                    "status": 0,
+                }
+            )
+            return
+        self.close_bar()
+        outputs = ", ".join(str(path) for path in result.outputs)
+        self.say(
+            f"{result.frames - result.resumed} frames in {result.seconds:.1f} s "
+            f"({result.speed:.1f} a second): {outputs}"
+        )
+        self.say(result.bottleneck)
+        if result.note is not None:
+            self.say(result.note)
+
+    def begin(self, message: str) -> None:
+        """Say that another clip begins."""
+        self._drop_bar()
+        self.say(message)
+        self._last_done, self._since = 0, (0, time.monotonic())
 
     def __enter__(self) -> Self:
         logger.addHandler(self)

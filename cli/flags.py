@@ -1,12 +1,15 @@
 """The flags of the command line, made from the declarations of the settings."""
 
 import argparse
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from pipeline.declaration import Group, Setting
 from pipeline.settings import Settings, declared_settings, format_list
 
+from .events import PROGRESS_FORMS
 from .visible import visible
 
 #: The flags of the paper's script. Any abbreviation that was unambiguous among them stays so; no
@@ -57,12 +60,29 @@ def read_flags(argv: Sequence[str], *, version: str) -> argparse.Namespace:
         action="store_true",
         help="show the traceback of an error, and which form of the network is used",
     )
+    parser.add_argument(
+        "--progress",
+        dest="progress_form",
+        choices=PROGRESS_FORMS,
+        default="auto",
+        help="how to tell progress: a bar, plain lines, or on stdout one JSON object a line or the "
+        "messages of Open Job Description; auto is a bar on a terminal, and plain lines elsewhere "
+        "(default: auto)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=Path,
+        metavar="LIST",
+        help="matte several clips: a CSV or JSON list with a row for each, whose names are those "
+        "of flags and whose values replace those of the command line",
+    )
+    has_jobs = any(argument.partition("=")[0] == "--jobs" for argument in argv)
     for name in get_args(Group):
         group = parser.add_argument_group(name)
         for setting in declared_settings(Settings).values():
             if setting.flag.group == name:
-                _add(group, setting)
-    return parser.parse_args([_unabbreviated(argument) for argument in argv])
+                _add(group, setting, required=not has_jobs)
+    return parser.parse_args(_joined([_unabbreviated(argument) for argument in argv]))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,7 +100,7 @@ class _ListFormats(argparse.Action):
         parser.exit()
 
 
-def _add(group: argparse._ArgumentGroup, setting: Setting) -> None:
+def _add(group: argparse._ArgumentGroup, setting: Setting, *, required: bool) -> None:
     options: dict[str, Any] = {"dest": setting.name, "help": help_of(setting)}
     if setting.is_switch:
         group.add_argument(
@@ -96,7 +116,7 @@ def _add(group: argparse._ArgumentGroup, setting: Setting) -> None:
     if setting.count == "?":
         options["const"] = True
     if setting.name == "output_dir" or setting.is_required:  # programs may give sinks instead
-        options["required"] = True
+        options["required"] = required
     if not setting.is_required:
         options["default"] = setting.default
     group.add_argument(setting.option, **options)
@@ -128,6 +148,17 @@ def _parser_of(setting: Setting) -> Any:
             raise argparse.ArgumentTypeError(reason) from error
 
     return parse
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Join ``--frames`` and a negative range, which argparse would take for another flag."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] == "--frames" and re.match(r"-\d", argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _unabbreviated(argument: str) -> str:

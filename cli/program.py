@@ -7,6 +7,7 @@ import os
 import signal
 import traceback
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,10 +15,11 @@ import cv2
 from PIL import _imaging
 
 from media import MattingError, UsageError
-from pipeline import matte_video
+from pipeline import Networks, matte_video
 
 from .allocator import configure_allocator
 from .console import Console
+from .jobs import read_jobs
 
 
 def run(args: dict[str, Any]) -> int:
@@ -29,28 +31,53 @@ def run(args: dict[str, Any]) -> int:
     _end_silently_on_ctrl_c()
     configure_allocator()
     _silence_libraries()
-    debug = args.pop("debug")
-    with Console(level=logging.DEBUG if debug else logging.WARNING) as console:
+    debug, form, listed = args.pop("debug"), args.pop("progress_form"), args.pop("jobs")
+    level = logging.DEBUG if debug else logging.WARNING
+    with Console(level=level, form=form) as console:
+        if listed is None:
+            return _matte(args, console, debug=debug)
         try:
-            result = matte_video(**args, progress=console.progress, preparing=console.preparing)
-        except KeyboardInterrupt:
-            console.say("stopped; what was written until now is kept")
-            return 128 + (console.signal or signal.SIGINT)
-        except Exception as error:
-            if debug:
-                for line in traceback.format_exc().splitlines():
-                    console.say(line)
-            console.say(f"error: {_one_line(error)}")
-            return 2 if isinstance(error, UsageError) else 1
-        console.close_bar()
-        outputs = ", ".join(str(path) for path in result.outputs)
-        console.say(
-            f"{result.frames - result.resumed} frames in {result.seconds:.1f} s "
-            f"({result.speed:.1f} a second): {outputs}"
+            jobs = read_jobs(listed, args)
+        except MattingError as error:
+            return console.failed(_one_line(error), 2 if isinstance(error, UsageError) else 1)
+        return _matte_all(jobs, console, debug=debug)
+
+
+def _matte(
+    args: dict[str, Any], console: Console, *, debug: bool, networks: Networks | None = None
+) -> int:
+    """Matte one clip; returns the exit status."""
+    try:
+        result = matte_video(
+            **args, networks=networks, progress=console.progress, preparing=console.preparing
         )
-        console.say(result.bottleneck)
-        if result.note is not None:
-            console.say(result.note)
+    except KeyboardInterrupt:
+        status = 128 + (console.signal or signal.SIGINT)
+        return console.failed("stopped; what was written until now is kept", status)
+    except Exception as error:
+        if debug:
+            for line in traceback.format_exc().splitlines():
+                console.say(line)
+        return console.failed(_one_line(error), 2 if isinstance(error, UsageError) else 1)
+    console.done(result)
+    return 0
+
+
+def _matte_all(jobs: Sequence[dict[str, Any]], console: Console, *, debug: bool) -> int:
+    """Matte several clips, those after one that fails, too; returns the exit status."""
+    failed: list[str] = []
+    networks = Networks()
+    for number, job in enumerate(jobs, start=1):
+        name = f"job {number} of {len(jobs)}, {job['video_src']}"
+        console.begin(name)
+        status = _matte(job, console, debug=debug, networks=networks)
+        if status >= 128:
+            return status
+        if status:
+            failed.append(name)
+    console.say(f"{len(jobs) - len(failed)} of {len(jobs)} jobs are done")
+    if failed:
+        return console.failed(f"failed: {'; '.join(failed)}", 1)
     return 0
 
 

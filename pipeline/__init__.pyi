@@ -2,6 +2,7 @@ from .alpha_filters import AlphaSmoother as AlphaSmoother
 from .alpha_filters import Despeckler as Despeckler
 from .alpha_filters import alpha_filters as alpha_filters
 from .inputs import Inputs as Inputs
+from .inputs import Networks as Networks
 from .inputs import open_inputs as open_inputs
 from .inputs import open_network as open_network
 from .join import join_parts as join_parts

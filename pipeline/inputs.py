@@ -189,12 +189,32 @@ def _open_target(
     return FlatColour(colour, size)
 
 
-def open_network(settings: S, *, longer_side: int) -> tuple[S, MattingBase]:
+class Networks:
+    """Keeps the last network that was loaded, for a run over another clip with the same one."""
+
+    def __init__(self) -> None:
+        self._asked: dict[str, Any] | None = None
+        self._network: MattingBase | None = None
+
+    def load(self, checkpoint: str | Path | None, **asked: Any) -> MattingBase:
+        """As :func:`model.load_network`, which is not asked twice for the same."""
+        now = {"checkpoint": checkpoint, **asked}
+        if checkpoint is not None and Path(checkpoint).exists():
+            now["changed"] = Path(checkpoint).stat().st_mtime_ns
+        if self._network is None or now != self._asked:
+            self._network, self._asked = load_network(checkpoint, **asked), now
+        return self._network
+
+
+def open_network(
+    settings: S, *, longer_side: int, networks: Networks | None = None
+) -> tuple[S, MattingBase]:
     """Load the network; the settings come back with what the checkpoint and the size decided.
 
     Args:
         settings: As the user gave them.
         longer_side: Of a frame, in pixels.
+        networks: Where the network may be already.
 
     Raises:
         CheckpointError: The checkpoint does not fit; the message says why.
@@ -202,7 +222,7 @@ def open_network(settings: S, *, longer_side: int) -> tuple[S, MattingBase]:
     scale, pixels = settings.model_backbone_scale, settings.model_refine_sample_pixels
     scale = default_scale(longer_side) if scale is None else scale
     pixels = default_sample_pixels(longer_side) if pixels is None else pixels
-    network = load_network(
+    network = (networks or Networks()).load(
         settings.model_checkpoint,
         model_type=settings.model_type,
         backbone=settings.model_backbone,

@@ -34,7 +34,7 @@ from writers import (
 from .alpha_filters import alpha_filters
 from .bottleneck import last_words
 from .frames import FrameNumbers, FramePlan, choose_frames, numbering_of, plan_frames
-from .inputs import Inputs, open_inputs, open_network, pick_frames
+from .inputs import Inputs, Networks, open_inputs, open_network, pick_frames
 from .loader import PairLoader
 from .outputs import open_folder, open_sinks, plan_outputs
 from .plate_repair import with_repaired_plate
@@ -53,6 +53,7 @@ class Job(Settings):
     """Settings, and what only a program can give; :func:`matte_video` describes it."""
 
     network: nn.Module | None = None
+    networks: Networks | None = None
     writers: Mapping[Kind, FrameWriter] | None = None
     progress: Progress | None = None
     preparing: Watch | None = None
@@ -81,6 +82,7 @@ def matte_video(job: Job) -> MattingResult:
     Args:
         network: Used instead of a checkpoint: maps ``src`` and ``bgr`` to an output such as that
             of :class:`model.MattingRefine` or :class:`model.MattingBase`.
+        networks: Keeps the network of a checkpoint from one call to the next.
         writers: Sinks by kind, used instead of files in ``output_dir``, and closed once the run has
             begun. Unless ``output_format`` is ``video``, ``com`` comes with alpha, as 4 channels.
         progress: Called before files are removed, after every batch, and now and then while one is
@@ -234,7 +236,7 @@ def _open_predictor(job: Job, inputs: Inputs, result: MattingResult) -> tuple[Jo
         looking = aside.submit(preflight, job, inputs, result.warn)
         network = job.network
         if network is None:
-            job, network = open_network(job, longer_side=max(inputs.size))
+            job, network = open_network(job, longer_side=max(inputs.size), networks=job.networks)
         predictor = Predictor(network, device, precision=job.precision, warn=result.warn)
     result.preflight = looking.result()
     logger.debug("network: the %s path, %s, on %s", predictor.path, predictor.precision, device)

@@ -1,3 +1,4 @@
+from .base import FILES as FILES
 from .base import FrameWriter as FrameWriter
 from .base import WriteError as WriteError
 from .compose import Composer as Composer

@@ -1,5 +1,6 @@
 """The frame writer: the base class of everything that takes frames."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +12,11 @@ from torch import Tensor
 from media import MattingError
 
 from .formats import Depth
+
+logger = logging.getLogger("bgmv2")
+
+#: Level of messages that are the path of a file that has just been completed.
+FILES = logging.INFO
 
 
 class WriteError(MattingError, OSError):

@@ -14,7 +14,7 @@ from torch import Tensor
 from media import UsageError, os_errors_as
 
 from . import png
-from .base import FrameWriter, WriteError
+from .base import FILES, FrameWriter, WriteError, logger
 from .encoded import About, Encoded
 from .files import save_whole
 from .formats import (
@@ -122,6 +122,7 @@ class ImageSequenceWriter(ThreadedWriter):
         except WriteError as error:
             raise WriteError(f"{path}: {error}") from error
         save_whole(path, encoded)
+        logger.log(FILES, "%s", self.path / path.name)
 
     def _finalize(self, *, aborted: bool) -> None:
         pass

@@ -1,6 +1,5 @@
 """Writes frames as a video."""
 
-import logging
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +19,7 @@ from torch import Tensor
 from media import UsageError, Warn, exact_rate, os_errors_as
 
 from .audio import open_tracks
-from .base import FrameWriter, WriteError
+from .base import FILES, FrameWriter, WriteError, logger
 from .encoder import INTERLEAVED_SECONDS, Converter, Encoding, Order
 from .files import create_partial, partial_name
 from .formats import FORMATS, Alpha, Clip, Depth, Format, encoder_of, in_words
@@ -28,8 +27,6 @@ from .mp4 import mend_length
 from .outputs import Output
 from .quantize import to_host_levels
 from .threaded import ThreadedWriter, usable_cores
-
-logger = logging.getLogger("bgmv2")
 
 # FFmpeg's numbers for primaries, curves and matrices, and for ranges.
 _BT709, _SRGB_CURVE, _NO_MATRIX = 1, 13, 0
@@ -294,6 +291,7 @@ class VideoWriter(ThreadedWriter):
                 mend_length(self._partial, self._shown[-1] - self._shown[0])
             if self._frames:
                 self._partial.replace(self._final)
+                logger.log(FILES, "%s", self.path)
             else:
                 self._partial.unlink()
 

@@ -50,6 +50,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     footage.make_plate(tmp_path / "garbage.png")
     footage.make_checkpoint(tmp_path / "pytorch_mobilenetv2.pth")
     Image.new("RGB", (60, 40), (250, 220, 180)).save(tmp_path / "beach.jpg")
+    jobs = ["video-src,output-dir", "shot.mp4,one", "frames,two"]
+    (tmp_path / "clips.csv").write_text("\n".join(jobs))
     (tmp_path / "frames").mkdir()
     for number in range(3):
         Image.fromarray(footage.numbered(number)).save(tmp_path / f"frames/{number}.png")
@@ -62,7 +64,9 @@ def test_there_are_commands_and_no_others():
     others = [(page, line) for page, line in LINES if line not in COMMANDS]
     assert [page for page, _ in others] == [README, README]
     assert others[0][1].startswith(SET_UP) and others[1][1] == "tests/run"
-    assert {language for _, language, _ in BLOCKS} == {"sh", "python"}
+    farm = {"bash", "yaml"}  # which test_farm.py runs
+    assert {language for _, language, _ in BLOCKS} == {"sh", "python", *farm}
+    assert {page.name for page, language, _ in BLOCKS if language in farm} == {"farm.md"}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=range(len(COMMANDS)))
@@ -71,6 +75,9 @@ def test_command(desk, command):
     if "--overwrite" in arguments:
         assert main([a for a in arguments if a != "--overwrite"]) == 0
     assert main(arguments) == 0
+    if "--jobs" in arguments:
+        assert all(len(list(Path(out).glob("com.mp4"))) == 1 for out in ("one", "two"))
+        return
     out = Path(arguments[arguments.index("--output-dir") + 1])
     assert list(out.glob("preview*.png"))
     if "--preview-only" in arguments:

@@ -35,7 +35,8 @@ def test_the_command_line_and_the_settings_have_the_same_defaults():
     flags = [part for name, value in NEEDED.items() for part in (f"--{name}", value)]
     argv = [part.replace("_", "-") for part in flags]
     args = vars(read_flags([*argv, "--output-dir", "out"], version="0"))
-    assert args.pop("debug") is False
+    alone = [args.pop(name) for name in ("debug", "progress_form", "jobs")]
+    assert alone == [False, "auto", None]
     assert Settings(**args) == settings(output_dir="out")
 
 
@@ -159,7 +160,7 @@ def test_the_call_has_every_setting_as_a_typed_keyword():
         assert parameter.annotation == hints[field.name]
         is_required = field.default is MISSING
         assert parameter.default == (inspect.Parameter.empty if is_required else field.default)
-    besides = {"network", "writers", "progress", "preparing"}
+    besides = {"network", "networks", "writers", "progress", "preparing"}
     assert set(parameters) - set(as_dict(settings())) == besides
     assert inspect.signature(matte_video).return_annotation is MattingResult
     assert "every flag" in inspect.getdoc(matte_video).lower()
