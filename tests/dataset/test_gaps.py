@@ -2,7 +2,9 @@
 
 import random
 import re
+from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import av
@@ -42,13 +44,25 @@ def overwrite(path: Path, first: int, end: int, *, seed: int | None = 1) -> Path
     return path
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Callable[[str], bytes]:
+    """The content of each of the clips, of 120 frames, which are made once."""
+    folder = tmp_path_factory.mktemp("whole")
+    return cache(lambda name: make_clip(folder / name, 120, **CLIPS[name]).read_bytes())
+
+
+def placed(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
 @pytest.mark.parametrize("seed", [None, 1], ids=["zeros", "noise"])
 @pytest.mark.parametrize("damaged", [(20, 21), (14, 30), (40, 70)], ids=str)
 @pytest.mark.parametrize("name", CLIPS)
-def test_frames_after_a_hole_in_the_file_keep_their_numbers(tmp_path, name, damaged, seed):
+def test_frames_after_a_hole_in_the_file_keep_their_numbers(tmp_path, whole, name, damaged, seed):
     if seed and name in ("a.flv", "a.nut"):
         pytest.skip("FFmpeg ends there or gives noise as packets; a warning says so")
-    clip = overwrite(make_clip(tmp_path / name, 120, **CLIPS[name]), *damaged, seed=seed)
+    clip = overwrite(placed(tmp_path / name, whole(name)), *damaged, seed=seed)
     frames = list(VideoSource(clip, pytest.fail))
     shown = [read_number(frame.image) for frame in frames]
     assert len(frames) == 120
@@ -71,8 +85,8 @@ def test_what_is_skipped_is_listed(folder):
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "with sound.mkv", "lossless.mkv", "vp9.webm"])
-def test_a_hole_at_the_start(tmp_path, name):
-    clip = overwrite(make_clip(tmp_path / name, 120, **CLIPS[name]), 0, 5)
+def test_a_hole_at_the_start(tmp_path, whole, name):
+    clip = overwrite(placed(tmp_path / name, whole(name)), 0, 5)
     frames = list(VideoSource(clip, pytest.fail))
     shown = [read_number(frame.image) for frame in frames]
     assert len(frames) == 120 and shown[40:] == list(range(40, 120))
