@@ -2,6 +2,7 @@
 
 import random
 import re
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
@@ -13,6 +14,7 @@ from footage import make_clip, read_number
 from runs import report, run
 
 from dataset import MediaError, VideoSource
+from dataset.transport import breaks as transport_breaks
 
 CLIPS = {
     "a.mkv": dict(options={"g": "12", "bf": "3"}),
@@ -312,3 +314,30 @@ def test_a_bare_bitstream_tells_of_packets_without_a_frame(tmp_path):
     place = len(data) // 3
     count, repeated, told = read(clip, data[:place] + bytes(500) + data[place + 500 :])
     assert (count == 60 and repeated) or "may have held other" in told[-1]
+
+
+def transport(counter: int, *, stream: int = 256, anew: bool = False) -> bytes:
+    """A packet of a transport stream; ``anew`` announces that its counter begins anew."""
+    field = b"\x01\x80" if anew else b""
+    head = struct.pack(">BHB", 0x47, stream, (0x30 if anew else 0x10) | counter % 16)
+    return (head + field).ljust(188, bytes([counter]))
+
+
+@pytest.mark.parametrize(
+    ("packets", "places"),
+    [
+        ([transport(n) for n in range(40)], []),
+        ([transport(n) for n in range(40) if n != 20], [20]),
+        ([transport(n) for n in (0, 1, 1, 2, 3)], []),  # sent twice
+        ([transport(n) for n in (0, 1, 17, 2, 3)], [2]),  # another one with the same number
+        ([*map(transport, (0, 1)), transport(9, anew=True), transport(10)], []),
+        ([transport(0), transport(7, stream=99), transport(1), transport(3, stream=99)], []),
+        ([transport(0), b"\0" + transport(1)[1:], transport(2)], [1]),
+        ([*map(transport, range(5)), transport(5)[:100]], [5]),
+    ],
+    ids=range(8),
+)
+def test_the_counters_of_transport_packets(tmp_path, packets, places):
+    path = tmp_path / "x.ts"
+    path.write_bytes(b"".join(packets))
+    assert sorted({place // 188 for place in transport_breaks(path, 256)}) == places
