@@ -61,6 +61,17 @@ def has_alpha(frame: av.VideoFrame) -> bool:
     return frame.format.has_palette or any(component.is_alpha for component in components)
 
 
+def is_clear(frame: av.VideoFrame, *, is_gif: bool) -> bool:
+    """Whether a decoded frame has alpha that may hide something.
+
+    FFmpeg gives alpha to every frame of a GIF, and to every palette: there, its levels count.
+    """
+    if not is_gif and not frame.format.has_palette:
+        return has_alpha(frame)
+    alpha = alpha_of_frame(frame)
+    return alpha is not None and bool((alpha < 255).any())
+
+
 def alpha_of_frame(frame: av.VideoFrame) -> np.ndarray | None:
     """The alpha of a decoded frame; None without one.
 

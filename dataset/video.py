@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from media import Warn, exact_rate, prefetch
 
-from .alpha import alpha_of_frame, has_alpha, has_picture_of_alpha
+from .alpha import alpha_of_frame, has_alpha, has_picture_of_alpha, is_clear
 from .colourspace import ColourSpace
 from .damage import DamagedError, Decoded, may_start_mid_stream
 from .decode import decode, decodes_on_card, length_hint, open_video
@@ -128,7 +128,7 @@ class VideoSource(FrameSource):
         self._coded_size = (first.height, first.width)
         self.size = self._coded_size[::-1] if self._turn[0] else self._coded_size
         self.has_alpha = alpha and has_alpha(first)
-        if not alpha and (shows_alpha or _shows_alpha(first, is_gif)):
+        if not alpha and (shows_alpha or is_clear(first, is_gif=is_gif)):
             warn(f"{path}: {ALPHA_IGNORED}")
         if aspect not in (None, 0, 1):
             warn(f"{path}: pixels are not square ({aspect}); they are read as square")
@@ -285,16 +285,6 @@ def _earliest_start(container: InputContainer, stream: VideoStream) -> Fraction:
         if one is not None and one.start_time is not None and one.time_base is not None
     ]
     return min(starts, default=Fraction(0))
-
-
-def _shows_alpha(frame: av.VideoFrame, is_gif: bool) -> bool:
-    """Whether frames have alpha. FFmpeg gives it to those of every GIF: there, its levels count."""
-    if not any(component.is_alpha for component in frame.format.components):
-        return False
-    if not is_gif:
-        return True
-    levels = np.frombuffer(bytes(frame.planes[0]), np.uint8).reshape(frame.height, -1)
-    return bool((levels[:, 3 : 4 * frame.width : 4] < 255).any())
 
 
 def _ignore_warning(message: str) -> None:

@@ -20,7 +20,7 @@ class DeviceBatch(NamedTuple):
 
     ``src`` and ``bgr`` are integers, but a warped or matched plate is float32 in [0, 1], and so is
     ``target``. ``extended`` is as in a :class:`FrameBatch`. ``pha``, the alpha of the clip, is
-    (B, 1, H, W), float32 in [0, 1].
+    (B, 1, H, W), float32 in [0, 1]. Where it is 0, ``src`` shows the plate.
     """
 
     src: Tensor
@@ -56,8 +56,11 @@ class DeviceFeed:
         if batch.target is not None:
             target = self._send_once("target", batch.target, _to_float)
         extended = self._send(batch.extended) if batch.extended is not None else None
-        pha = _to_float(self._send(batch.pha)) if batch.pha is not None else None
-        return DeviceBatch(self._send(batch.src), bgr, target, extended, pha)
+        src, pha = self._send(batch.src), None
+        if batch.pha is not None:
+            pha = _to_float(self._send(batch.pha))
+            src = _filled(src, bgr, pha)
+        return DeviceBatch(src, bgr, target, extended, pha)
 
     def _send_once(
         self, role: str, pixels: Tensor, convert: Callable[[Tensor], Tensor] = lambda x: x
@@ -82,6 +85,18 @@ def _recoloured(bgr: Tensor, colour: Tensor) -> Tensor:
     """Plates (1 or B, 3, H, W), float in [0, 1], with gain and offset (B, 2, 3): (B, 3, H, W)."""
     gain, offset = colour[..., None, None].unbind(1)
     return torch.addcmul(offset, bgr, gain).clamp_(0, 1)
+
+
+def _filled(src: Tensor, bgr: Tensor, pha: Tensor) -> Tensor:
+    """Frames with their plates where the clip hides everything, in the type of ``src``.
+
+    Whatever is hidden there, black or another colour, would be foreground for the network, which
+    then errs beside it, too.
+    """
+    plate = bgr if bgr.is_floating_point() else _to_float(bgr)
+    levels = (plate * torch.iinfo(src.dtype).max).round_().int()
+    filled = torch.where(pha > 0, src.int(), levels).to(src.dtype)  # there is no `where` of uint16
+    return filled.contiguous(memory_format=torch.channels_last)
 
 
 def _to_float(pixels: Tensor) -> Tensor:

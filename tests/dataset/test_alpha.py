@@ -167,8 +167,6 @@ def clear_clip(path: Path, codec: str, pix_fmt: str, count: int = 3, matrix=None
             stream.set_display_matrix(matrix)
         for number in range(count):
             picture = np.dstack([numbered(number), np.roll(ALPHA, number, axis=1)])
-            if pix_fmt == "pal8":
-                picture[..., 3] = 255 * (picture[..., 3] > 100)
             frame = av.VideoFrame.from_ndarray(picture, "rgba").reformat(format=pix_fmt)
             _set_alpha(frame, np.roll(ALPHA, number, axis=1))
             frame.pts = number

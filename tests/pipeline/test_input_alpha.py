@@ -7,11 +7,15 @@ import cv2
 import footage
 import numpy as np
 import pytest
+import torch
 from footage import make_clip, make_plate
 from PIL import Image
 from runs import matte, report
 
 from media import UsageError
+from pipeline.loader import FrameBatch
+from pipeline.transfer import DeviceFeed
+from plate import PlateError
 
 H, W = footage.SIZE
 MAGENTA = (255, 0, 255)
@@ -58,7 +62,7 @@ def test_alpha_is_multiplied_by_that_of_the_clip(folder, shots, batch_size):
     result = read(folder, src=shots, input_alpha="multiply", batch_size=batch_size)
     assert not result.warnings
     for number, alpha in ((0, ALPHA), (1, 255), (2, ALPHA)):
-        red = np.where((ALPHA == 0), 255, 200 + (number == 2) * 2)
+        red = np.where(ALPHA == 0, 255, 200 + (number == 2) * 2)
         wanted = red / 255 * alpha
         com = written(folder, number=number)
         assert np.abs(com[..., 3] - wanted).max() <= 0.51
@@ -124,6 +128,43 @@ def test_a_clip_without_alpha_is_told_once(folder):
     before = written(folder)
     read(folder, src=folder / "clip.mp4", overwrite=True)
     assert (written(folder) == before).all()
+
+
+def test_a_plate_that_a_clip_hides_is_no_wrong_plate(folder, capsys):
+    rng = np.random.default_rng(0)
+    scene = np.kron(rng.integers(40, 200, (24, 32, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    Image.fromarray(scene).save(folder / "plate.png")
+    (folder / "shots").mkdir()
+    shown = np.zeros(scene.shape[:2], np.uint8)
+    shown[60:130, 100:150] = 255
+    for number in range(3):
+        hidden = np.where(shown[..., None] > 0, scene, np.uint8(0))
+        hidden[80:100, 110 + 5 * number : 125 + 5 * number] = (250, 30, 30)
+        Image.fromarray(np.dstack([hidden, shown])).save(folder / f"shots/{number}.png")
+    with pytest.raises(PlateError, match="does not show the place"):
+        read(folder, src=folder / "shots", strict=True)
+    result = read(folder, src=folder / "shots", strict=True, input_alpha="multiply")
+    assert not result.warnings
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("matched", [False, True])
+def test_the_network_sees_the_plate_where_the_clip_hides(deep, matched):
+    rng = np.random.default_rng(0)
+    white = 65535 if deep else 255
+    images = [rng.integers(0, white + 1, (1, 8, 12, 3)) for _ in range(2)]
+    kind = torch.uint16 if deep else torch.uint8
+    src, bgr = (torch.from_numpy(x).permute(0, 3, 1, 2).to(kind) for x in images)
+    pha = torch.zeros(1, 1, 8, 12, dtype=torch.uint8)
+    pha[..., 6:] = torch.arange(1, 7)
+    colour = torch.tensor([[[0.5] * 3, [0.1] * 3]]) if matched else None
+    batch = FrameBatch(src=src, bgr=bgr, times=(None,), pha=pha, colour=colour)
+    found = DeviceFeed(torch.device("cpu"))(batch)
+    wanted = bgr.double() / white * 0.5 + 0.1 if matched else bgr.double() / white
+    assert found.src.dtype == kind
+    assert (found.src.double() - wanted * white)[..., :6].abs().max() <= 0.51
+    assert (found.src.int() == src.int())[..., 6:].all()
+    assert (found.pha[0, 0, 0, 6:] * 255).round().tolist() == [1, 2, 3, 4, 5, 6]
 
 
 def test_resuming_takes_the_same_alpha(folder, shots):
