@@ -70,6 +70,8 @@ class Encoding:
         options: Options of the encoder.
         threads: Frames that it encodes at once; 0 lets FFmpeg decide.
         fragment: Frames that are written to the disk together.
+        unordered: Frames up to which a clip's packets have no decoding times that can be used; they
+            are in the order of presentation.
         tag: Four letters by which players know the codec; None for the usual ones.
         rgb: The frames are RGB, rather than BT.709 in limited range.
     """
@@ -80,6 +82,7 @@ class Encoding:
     options: dict[str, str]
     threads: int = 0
     fragment: int
+    unordered: int = 0
     tag: str | None = None
     rgb: bool = False
 

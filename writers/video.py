@@ -161,6 +161,7 @@ class VideoWriter(ThreadedWriter):
         )
         encoding: Encoding = encoder_of(form).plan(order)
         self._converter, self._padded_size = encoding.converter, encoding.padded(self.size)
+        self._unordered = encoding.unordered
         self.holds = {
             "codec": encoding.encoder,
             "pixel_format": encoding.pixel_format,
@@ -257,6 +258,8 @@ class VideoWriter(ThreadedWriter):
     def _mux(self, frame: av.VideoFrame | None) -> None:
         """Encode a frame, or what the encoder still holds, and write what comes out of it."""
         for packet in self._stream.encode(frame):
+            if self._frames <= self._unordered:
+                packet.dts = packet.pts
             if packet.pts is not None and packet.time_base is not None:
                 begin = packet.pts * packet.time_base
                 self._shown = [

@@ -1,5 +1,6 @@
 """Every video format, read back: pictures, alpha, rate, times, tags and sound."""
 
+import ctypes
 import json
 import sys
 from dataclasses import replace
@@ -25,6 +26,8 @@ WITH_ALPHA = [name for name in VIDEOS if FORMATS[name].alpha]
 ALPHA_ERRORS = {"prores4444": 0.25, "webm": 16, "qtrle": 0.51, "ffv1": 0.51}
 COLOUR_ERRORS = {"video": 1.5, "hevc": 1.5, "av1": 1.5, "prores4444": 0.5, "webm": 2}
 COUNT, HEIGHT, WIDTH = 6, 48, 96
+#: glibc's name of the byte that it fills memory with; see malloc.h.
+M_PERTURB = -6
 RATE = Fraction(24000, 1001)
 
 
@@ -242,3 +245,24 @@ def test_an_encoder_that_is_missing_is_told_before_anything_is_read(tmp_path, mo
     monkeypatch.delitem(sys.modules, "writers.exr", raising=False)
     with pytest.raises(UsageError, match="exr: needs the Python package OpenEXR"):
         matte(tmp_path, tmp_path / "missing.mp4", image_extension="exr")
+
+
+@pytest.fixture
+def dirty_memory():
+    """Memory that is allocated from now on is not zero by chance."""
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "gnu_get_libc_version"):
+        pytest.skip("only glibc fills memory")
+    libc.mallopt(M_PERTURB, 0x5A)
+    yield
+    libc.mallopt(M_PERTURB, 0)
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_shortest_clips_are_written(tmp_path, dirty_memory, name, count):
+    path = write(tmp_path / "x", drawn(3)[:count], name, time_base=Fraction(1, 24000))
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    times = [packet.pts * packet.time_base for packet in packets]
+    assert sorted(times) == pytest.approx([n / RATE for n in range(count)], abs=0.001)
