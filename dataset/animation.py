@@ -1,6 +1,7 @@
 """Animated WebP, which FFmpeg does not decode."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from statistics import median
@@ -8,6 +9,7 @@ from statistics import median
 from media import Warn, exact_rate
 
 from .alpha import alpha_of_image
+from .colourspace import ColourSpace
 from .images import DAMAGE_ERRORS, open_image, to_rgb
 from .limits import check_file_size, check_pixels
 from .sources import Frame, FrameSource, MediaError
@@ -23,6 +25,7 @@ class AnimatedWebp(FrameSource):
     Args:
         path: The file.
         warn: Called if its colour profile cannot be applied.
+        space: The colour space of its frames, if they have no profile.
         alpha: Read alpha, too.
 
     Raises:
@@ -32,9 +35,9 @@ class AnimatedWebp(FrameSource):
     time_base = _MILLISECOND
     frame_rate: Fraction
 
-    def __init__(self, path: Path, warn: Warn, *, alpha: bool = False):
+    def __init__(self, path: Path, warn: Warn, space: ColourSpace, *, alpha: bool = False):
         self.name, self._path, self._warn = str(path), path, warn
-        self._alpha = alpha
+        self._space, self._alpha = space, alpha
         check_file_size(path)
         data = path.read_bytes()
         try:
@@ -67,7 +70,8 @@ class AnimatedWebp(FrameSource):
                     raise MediaError(
                         f"{self.name}: frame {number} of this animation cannot be read"
                     ) from error
-                yield Frame(pixels, time=time * _MILLISECOND, pha=pha)
+                pixels = pixels if image.info.get("icc_profile") else self._space(pixels)
+                yield replace(Frame.of(pixels, pha), time=time * _MILLISECOND)
                 time += duration
 
 

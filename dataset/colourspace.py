@@ -33,8 +33,18 @@ class ColourSpace:
     """
 
     def __init__(self, name: str = "auto"):
-        self._name = name
-        self._convert = None if name in BUILT_IN else _processor(name)
+        self._name = name.lower() if name.lower() in BUILT_IN else name
+        self._convert = None if self._name in BUILT_IN else _processor(name)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user says what pixels mean, whatever the file says."""
+        return self._name != "auto"
+
+    @property
+    def takes_light(self) -> bool:
+        """Whether it takes floats as linear light, with the primaries that the file names."""
+        return self._name in ("auto", "linear")
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Convert pixels.

@@ -20,6 +20,7 @@ from .sources import MediaError
 #: TIFF tags: bits a channel, meaning of 0, planar or interleaved, meaning of extra channels.
 _BITS, _PHOTOMETRIC, _PLANES, _EXTRA = 258, 262, 284, 338
 _WHITE_IS_ZERO, _PREMULTIPLIED = 0, 1
+DPX_SIGNATURES = (b"SDPX", b"XPDS")
 #: Places in a DPX (SMPTE ST 268): width and height, and the transfer of the first element.
 _DPX_SIZE, _DPX_TRANSFER = 772, 801
 #: Printing density, logarithmic.

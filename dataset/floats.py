@@ -1,11 +1,14 @@
 """Images of floats: OpenEXR and TIFF."""
 
 import io
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
+
+from media import Warn
 
 from .alpha import is_alpha
 from .limits import check_pixels
@@ -15,6 +18,8 @@ EXR_SIGNATURE = b"v/1\x01"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 #: TIFF's extra channel that is alpha by which the colours are multiplied.
 _PREMULTIPLIED = 1
+#: Values in all channels and parts of an EXR: 1 GiB of half floats, 2 GiB of full ones.
+_MAX_VALUES = 2**29
 #: Red, green, blue and white of BT.709 and sRGB, in CIE x and y.
 _BT709 = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, 0.3127, 0.3290)
 #: Difference of chromaticities up to which they are the same.
@@ -23,16 +28,20 @@ _SAME = 1e-3
 _CONES = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
-def read_exr(path: Path, data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
+def read_exr(
+    path: Path, data: bytes, warn: Warn, *, linear: bool = True
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Decode an OpenEXR image: its first part with R, G and B, or with Y.
 
     Args:
         path: Its path in messages.
         data: Its content.
+        warn: Told of primaries that are impossible.
+        linear: It holds linear light, whose primaries are converted to those of BT.709.
 
     Returns:
-        (H, W, 3), float32, linear light with the primaries of BT.709; and its alpha (H, W, 1),
-        float32, by which the colours are multiplied, if it has one.
+        (H, W, 3), float32; and its alpha (H, W, 1), float32, by which the colours are multiplied,
+        if it has one.
 
     Raises:
         MediaError: It is damaged, too large, or holds no colours.
@@ -43,13 +52,12 @@ def read_exr(path: Path, data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
         headers = OpenEXR.File(io.BytesIO(data), header_only=True).parts
     except Exception as error:  # OpenEXR raises errors of many types
         raise MediaError(f"{path}: not a readable image") from error
+    _check_parts(path, headers)
     for index, part in enumerate(headers):
         names = [channel.name for channel in part.header["channels"]]
         prefix = _colours_in(names)
         if prefix is None:
             continue
-        if "deep" in str(part.header["type"]):
-            raise MediaError(f"{path}: deep samples; flatten the image first")
         low, high = part.header["displayWindow"]
         inner = part.header["dataWindow"]
         size = _size_of(low, high)
@@ -66,12 +74,28 @@ def read_exr(path: Path, data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
             raise MediaError(f"{path}: channels of different sizes; save it with full channels")
         image = np.stack([planes[name].astype(np.float32) for name in wanted[:3]], axis=2)
         image = _in_window(image, inner[0] - low, size)
-        image = _to_bt709(image, part.header.get("chromaticities", _BT709))
+        if linear:
+            image = _to_bt709(path, image, part.header.get("chromaticities", _BT709), warn)
         if len(wanted) == 3:
             return image, None
         alpha = planes[wanted[3]].astype(np.float32)[..., None]
         return image, _in_window(alpha, inner[0] - low, size)
     raise MediaError(f"{path}: no channels R, G and B, nor Y")
+
+
+def _check_parts(path: Path, headers: Any) -> None:
+    """Check that all parts can be decoded: OpenEXR decodes none of them alone."""
+    values = 0
+    for part in headers:
+        if "deep" in str(part.header["type"]):
+            raise MediaError(f"{path}: deep samples; flatten the image first")
+        width, height = _size_of(*part.header["dataWindow"])
+        values += width * height * len(part.header["channels"])
+    if values > _MAX_VALUES:
+        raise MediaError(
+            f"{path}: {values // 10**6} million values in all its channels and parts are too many; "
+            f"at most {_MAX_VALUES // 10**6} million are read, so save R, G and B alone"
+        )
 
 
 def _size_of(low: np.ndarray, high: np.ndarray) -> tuple[int, int]:
@@ -104,15 +128,20 @@ def _in_window(image: np.ndarray, offset: np.ndarray, size: tuple[int, int]) -> 
     return placed
 
 
-def _to_bt709(image: np.ndarray, chromaticities: Any) -> np.ndarray:
+def _to_bt709(path: Path, image: np.ndarray, chromaticities: Any, warn: Warn) -> np.ndarray:
     """Convert linear light from other primaries; white stays white."""
     if np.abs(np.array(chromaticities) - _BT709).max() < _SAME:
         return image
-    from_xyz, to_xyz = np.linalg.inv(_to_xyz(_BT709)), _to_xyz(chromaticities)
-    white, white_before = _CONES @ _to_xyz(_BT709).sum(axis=1), _CONES @ to_xyz.sum(axis=1)
-    adapted = np.linalg.solve(_CONES, (white / white_before)[:, None] * (_CONES @ to_xyz))
-    converted: np.ndarray = image @ (from_xyz @ adapted).T.astype(np.float32)
-    return converted
+    with np.errstate(all="ignore"), suppress(np.linalg.LinAlgError):
+        from_xyz, to_xyz = np.linalg.inv(_to_xyz(_BT709)), _to_xyz(chromaticities)
+        white, white_before = _CONES @ _to_xyz(_BT709).sum(axis=1), _CONES @ to_xyz.sum(axis=1)
+        adapted = np.linalg.solve(_CONES, (white / white_before)[:, None] * (_CONES @ to_xyz))
+        matrix = (from_xyz @ adapted).T.astype(np.float32)
+        if np.isfinite(matrix).all():
+            converted: np.ndarray = image @ matrix
+            return converted
+    warn(f"{path}: impossible primaries in its header; it is read as BT.709")
+    return image
 
 
 def _to_xyz(chromaticities: Any) -> np.ndarray:

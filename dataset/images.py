@@ -16,7 +16,7 @@ from media import Warn
 
 from .alpha import alpha_of_image, divide, to_alpha
 from .colourspace import ColourSpace
-from .deep import find_exif, is_deep, read_deep, read_dpx
+from .deep import DPX_SIGNATURES, find_exif, is_deep, read_deep, read_dpx
 from .floats import EXR_SIGNATURE, is_float_tiff, read_exr, read_float_tiff
 from .jpeg import is_damaged
 from .limits import check_file_size, check_pixels
@@ -133,9 +133,11 @@ def _read(path: Path, warn: Warn, space: ColourSpace, *, alpha: bool) -> _Read:
 
 def _decode(path: Path, data: bytes, warn: Warn, space: ColourSpace, *, alpha: bool) -> _Read:
     if data.startswith(EXR_SIGNATURE):
-        return _finish_floats(path, *read_exr(path, data), True, warn, space, alpha=alpha)
-    if data.startswith(_DPX_SIGNATURES):
-        pixels, pha = read_dpx(path, data, warn, alpha=alpha)
+        read = read_exr(path, data, warn, linear=space.takes_light)
+        return _finish_floats(path, *read, True, warn, space, alpha=alpha)
+    if data.startswith(DPX_SIGNATURES):
+        told = _ignore_warning if space.is_named else warn
+        pixels, pha = read_dpx(path, data, told, alpha=alpha)
         return space(pixels), pha
     if is_float_tiff(data):
         return _finish_floats(path, *read_float_tiff(path, data), warn, space, alpha=alpha)
@@ -214,10 +216,8 @@ def is_opaque(path: Path) -> bool:
 
     Images of floats count as opaque: :func:`read_pixels` warns of their alpha.
     """
-    if path.suffix.lower() in _WITHOUT_PILLOW:
-        return True
     data = path.read_bytes()
-    if is_float_tiff(data):
+    if data.startswith((EXR_SIGNATURE, *DPX_SIGNATURES)) or is_float_tiff(data):
         return True
     with open_image(data) as image:
         if not image.has_transparency_data:
@@ -227,8 +227,6 @@ def is_opaque(path: Path) -> bool:
 
 _DAMAGED_JPEG = "damaged or cut off; parts of it may be grey or show something else"
 _KEPT = "its colours are used as if they were sRGB"
-_DPX_SIGNATURES = (b"SDPX", b"XPDS")
-_WITHOUT_PILLOW = (".exr", ".dpx")
 
 
 def open_image(data: bytes) -> Image.Image:

@@ -79,7 +79,7 @@ def _open_image(
         if kind.startswith(SIGNATURE):
             return VideoSource(path, warn, space=space, alpha=alpha)
         if kind[8:] == b"WEBP":
-            return AnimatedWebp(path, warn, alpha=alpha)
+            return AnimatedWebp(path, warn, space, alpha=alpha)
     if count > 1:
         warn(f"{path}: holds {count} images, and only the first is used")
     if hold:

@@ -137,14 +137,8 @@ class VideoSource(FrameSource):
         if first.colorspace not in (*MATRICES, *_NO_MATRIX):
             unknown = f"an unknown colour matrix ({first.colorspace})"
             warn(f"{path}: tagged with {unknown}; it is read as if it had no tag")
-        if first.color_trc in _HDR_TRANSFERS:
-            transfer = _HDR_TRANSFERS[first.color_trc]
-            warn(f"{path}: HDR video ({transfer}); its levels are used without tone mapping")
-        elif first.color_primaries in _WIDE_PRIMARIES:
-            primaries = _WIDE_PRIMARIES[first.color_primaries]
-            warn(f"{path}: tagged with the primaries of {primaries}; it is read as BT.709")
-        if first.color_trc == _LINEAR_TRANSFER:
-            warn(f"{path}: tagged as linear light; its levels are used as they are")
+        if not self._space.is_named:
+            _warn_of_colours(path, first, warn)
 
     def _choose_time_base(self, rounds: bool) -> None:
         """Choose a tick of which all times are multiples.
@@ -275,6 +269,18 @@ class VideoSource(FrameSource):
                 f"{self.path}: frame {number} is {frame.width}x{frame.height}, the frames before "
                 f"it are {width}x{height}; give one size to all with --video-resize WIDTH HEIGHT"
             )
+
+
+def _warn_of_colours(path: Path, frame: av.VideoFrame, warn: Warn) -> None:
+    """Warn of tags that say that levels are not those of BT.709, as which they are read."""
+    if frame.color_trc in _HDR_TRANSFERS:
+        transfer = _HDR_TRANSFERS[frame.color_trc]
+        warn(f"{path}: HDR video ({transfer}); its levels are used without tone mapping")
+    elif frame.color_primaries in _WIDE_PRIMARIES:
+        primaries = _WIDE_PRIMARIES[frame.color_primaries]
+        warn(f"{path}: tagged with the primaries of {primaries}; it is read as BT.709")
+    if frame.color_trc == _LINEAR_TRANSFER:
+        warn(f"{path}: tagged as linear light; its levels are used as they are")
 
 
 def _earliest_start(container: InputContainer, stream: VideoStream) -> Fraction:

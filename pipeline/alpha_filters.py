@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from dataset import ShapeError, check_shape, is_opaque, read_image, resize
+from dataset import ColourSpace, ShapeError, check_shape, is_opaque, read_image, resize
 from media import Warn
 from model import to_float
 from plate import Averages
@@ -49,7 +49,7 @@ def read_garbage_matte(
         MediaError: The image cannot be read.
         ShapeError: It has another shape than the frames, or transparent parts.
     """
-    image = read_image(Path(path))
+    image = read_image(Path(path), space=ColourSpace("srgb"))  # floats are levels: it is data
     if not is_opaque(Path(path)):
         raise ShapeError(
             f"{path}: the garbage matte has transparent parts, which are neither black nor white; "

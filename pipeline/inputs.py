@@ -101,7 +101,7 @@ def open_inputs(settings: Settings, kinds: Sequence[Kind], warn: Warn) -> Inputs
     if src.frame_rate and settings.frame_rate:
         warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")
     for flag in settings.flags_without_effect():
-        warn(f"{flag} has no effect on --output-format {settings.output_format}")
+        warn(f"{flag} has no effect on {settings.formats_in_words}")
     size = src.size
     if settings.video_resize:
         width, height = settings.video_resize

@@ -26,7 +26,6 @@ from writers.formats import (
     Format,
     Kind,
     default_extension,
-    in_words,
 )
 from writers.formats import (
     format_list as format_list,
@@ -425,6 +424,13 @@ class Settings:
             and getattr(self, name) != setting.default
         ]
 
+    @property
+    def formats_in_words(self) -> str:
+        """The flag and the names of the formats that are written."""
+        names = dict.fromkeys(self.format_of(kind).name for kind in self.output_types)
+        is_images = self.output_format == IMAGE_SEQUENCES
+        return f"--{'image-extension' if is_images else 'output-format'} {' and '.join(names)}"
+
     def files_read(self) -> list[Path]:
         """What the run reads, and so must not be removed."""
         return [path for path in map(self.file_of, self.file_settings()) if path is not None]
@@ -446,8 +452,8 @@ class Settings:
             form = self.format_of(kind)
             if self.bit_depth not in (None, *form.depths):
                 raise UsageError(
-                    f"--bit-depth {self.bit_depth}: {form.name} holds "
-                    f"{' or '.join(map(in_words, form.depths))}; {_holding(self.bit_depth)}"
+                    f"--bit-depth {self.bit_depth}: {form.name} holds {form.bits_in_words}; "
+                    f"{_holding(self.bit_depth)}"
                 )
             if kind == "com" and form.is_images and not form.alpha:
                 others = ", ".join(

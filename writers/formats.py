@@ -100,6 +100,11 @@ class Format:
         """Whether each frame is one file; such outputs can be resumed."""
         return self.writer == "images"
 
+    @property
+    def bits_in_words(self) -> str:
+        """The bits per level that its files hold."""
+        return f"{self.bits} bits" if self.bits else " or ".join(map(in_words, self.depths))
+
     def depth_for(self, asked: Depth | None, *, deep: bool) -> Depth:
         """The depth of its files.
 
@@ -294,7 +299,7 @@ def encoder_of(form: Format) -> Any:
 
 def in_words(depth: Depth) -> str:
     """A depth in words."""
-    return f"{depth} bits" if isinstance(depth, int) else f"{depth} floats"
+    return {"half": "half floats", "float": "full floats"}.get(str(depth), f"{depth} bits")
 
 
 def default_extension(kind: Kind, depth: Depth | None) -> str:

@@ -300,7 +300,7 @@ def test_flags_of_another_format_are_said_to_have_no_effect(folder):
     video = matte(folder, clip, output_format="video", image_extension="png", start_number=7)
     assert [w.partition(" has no effect on ")[0] for w in video.warnings] == ["--image-extension"]
     images = matte(folder, clip, output_dir=folder / "images", crf=3, start_number=7)
-    assert images.warnings == ["--crf has no effect on --output-format image_sequences"]
+    assert images.warnings == ["--crf has no effect on --image-extension png"]
 
 
 def test_a_frame_too_large_for_h264_is_refused_before_anything_goes(folder):

@@ -1,6 +1,7 @@
 """Floats and colour spaces: linear light, values above 1, logs of cameras."""
 
 import io
+import struct
 from pathlib import Path
 
 import av
@@ -9,10 +10,14 @@ import OpenEXR
 import pytest
 import tifffile
 import torch
+from footage import make_clip
 from PIL import Image
 
-from dataset import ColourSpace, MediaError, open_source, read_image
+from dataset import ColourSpace, MediaError, open_source, read_image, warn_if_transparent
 from media import UsageError, from_linear, to_linear
+
+#: Primaries of ACES AP0.
+ACES = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)
 
 
 def light(top: float = 6.0) -> np.ndarray:
@@ -30,11 +35,28 @@ def save_exr(path: Path, picture: np.ndarray, names: str = "RGB", **header: obje
     return path
 
 
+def save_dpx(path: Path, levels: np.ndarray, form: str, transfer: int = 0) -> Path:
+    """Save (H, W, 3), integer levels of the pixel format, as a DPX with a tag of its transfer."""
+    encoder = av.CodecContext.create("dpx", "w")
+    encoder.height, encoder.width = levels.shape[:2]
+    encoder.pix_fmt, encoder.framerate = form, 25
+    content = bytearray(bytes(encoder.encode(av.VideoFrame.from_ndarray(levels, form))[0]))
+    content[801] = transfer
+    path.write_bytes(content)
+    return path
+
+
 def only(path: Path, **options):
     """The one frame of a source, and what it said."""
     told: list[str] = []
     (frame,) = open_source(path, told.append, hold=False, **options)
     return frame, told
+
+
+def first(path: Path, **options):
+    """The first frame of a source, and what it said."""
+    told: list[str] = []
+    return next(iter(open_source(path, told.append, hold=False, **options))), told
 
 
 def test_the_curve_goes_on_beyond_0_and_1_and_back():
@@ -73,13 +95,12 @@ def test_a_tiff_of_floats_reads_as_the_same_exr(tmp_path):
 def test_other_primaries_become_those_of_bt709(tmp_path):
     # ACES AP0 to BT.709 by Bradford's adaptation, as ACES publishes it:
     # 2.52169 -1.13413 -0.38756, -0.27648 1.37272 -0.09624, -0.01538 -0.15298 1.16835
-    aces = (0.7347, 0.2653, 0.0, 1.0, 0.0001, -0.077, 0.32168, 0.33767)
     picture = np.full((4, 4, 3), (0.4, 0.2, 0.1), np.float32)
-    frame, _ = only(save_exr(tmp_path / "a.exr", picture, chromaticities=aces))
+    frame, _ = only(save_exr(tmp_path / "a.exr", picture, chromaticities=ACES))
     found = to_linear(torch.from_numpy(frame.extended)).numpy()[0, 0]
     np.testing.assert_allclose(found, (0.743094, 0.154328, 0.080087), atol=1e-4)
     grey = np.full((4, 4, 3), 0.5, np.float32)
-    frame, _ = only(save_exr(tmp_path / "b.exr", grey, chromaticities=aces))
+    frame, _ = only(save_exr(tmp_path / "b.exr", grey, chromaticities=ACES))
     found = to_linear(torch.from_numpy(frame.extended)).numpy()
     np.testing.assert_allclose(found, 0.5, atol=1e-5)
 
@@ -127,13 +148,9 @@ def test_a_sequence_of_exr_is_a_clip(tmp_path):
 @pytest.mark.parametrize("bits", [8, 10, 12])
 def test_dpx_keeps_its_levels(tmp_path, bits):
     form = {8: "rgb24", 10: "gbrp10le", 12: "gbrp12le"}[bits]
-    ramp = np.linspace(0, 2**bits - 1, 64).round().astype(np.uint16)
-    picture = np.broadcast_to(ramp[None, :, None], (16, 64, 3))
-    encoder = av.CodecContext.create("dpx", "w")
-    encoder.width, encoder.height, encoder.pix_fmt, encoder.framerate = 64, 16, form, 25
-    kind = np.uint8 if bits == 8 else np.uint16
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture, kind), form)
-    (tmp_path / "a.0001.dpx").write_bytes(bytes(encoder.encode(frame)[0]))
+    ramp = np.linspace(0, 2**bits - 1, 64).round().astype(np.uint8 if bits == 8 else np.uint16)
+    picture = np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (16, 64, 3)))
+    save_dpx(tmp_path / "a.0001.dpx", picture, form)
     image = read_image(tmp_path / "a.0001.dpx")
     most = np.iinfo(image.dtype).max
     np.testing.assert_allclose(image / most, picture / (2**bits - 1), atol=1.1 / 2**bits)
@@ -180,3 +197,77 @@ def test_a_file_that_only_says_it_is_exr_is_refused(tmp_path):
     (tmp_path / "a.exr").write_bytes(io.BytesIO(b"v/1\x01" + bytes(64)).getvalue())
     with pytest.raises(MediaError, match="not a readable image"):
         read_image(tmp_path / "a.exr")
+
+
+def test_primaries_in_the_header_are_not_undone_twice(tmp_path):
+    picture = np.full((4, 4, 3), (0.4, 0.2, 0.1), np.float32)
+    path = save_exr(tmp_path / "a.exr", picture, chromaticities=ACES)
+    levels, _ = only(path, space=ColourSpace("srgb"))
+    np.testing.assert_array_equal(levels.extended, picture)
+    wanted, _ = only(path)
+    pytest.importorskip("PyOpenColorIO")
+    named, _ = only(path, space=ColourSpace("ACES2065-1"))
+    np.testing.assert_allclose(named.extended, wanted.extended, atol=1e-3)
+
+
+@pytest.mark.parametrize("impossible", [0.0, float("nan")])
+def test_impossible_primaries_are_told_and_left_alone(tmp_path, impossible, recwarn):
+    path = save_exr(tmp_path / "a.exr", light(), chromaticities=(impossible,) * 8)
+    frame, told = only(path)
+    wanted, _ = only(save_exr(tmp_path / "b.exr", light()))
+    np.testing.assert_array_equal(frame.extended, wanted.extended)
+    assert told == [f"{path}: impossible primaries in its header; it is read as BT.709"]
+    assert not recwarn.list
+
+
+def test_channels_that_are_not_read_count_too(tmp_path):
+    display = np.array([0, 0], np.int32), np.array([39, 23], np.int32)
+    header = {"type": OpenEXR.scanlineimage, "displayWindow": display}
+    grey = light()[..., 0].copy()
+    seen = OpenEXR.Part({**header, "name": "a"}, {"RGB": light()})
+    hidden = OpenEXR.Part({**header, "name": "b"}, dict.fromkeys(("X", "Y", "Z"), grey))
+    path = tmp_path / "a.exr"
+    OpenEXR.File([seen, hidden]).write(str(path))
+    assert read_image(path).shape == (24, 40, 3)
+    before, name, after = path.read_bytes().rpartition(b"dataWindow\0box2i\0")
+    corner = struct.pack("<2i", 19999, 9999)
+    path.write_bytes(before + name + after[:12] + corner + after[20:])
+    with pytest.raises(MediaError, match=r"a\.exr: 600 million values .* save R, G and B alone"):
+        read_image(path)
+
+
+def test_the_log_of_film_is_told_unless_its_colour_space_is_named(tmp_path):
+    path = save_dpx(tmp_path / "a.dpx", np.full((16, 64, 3), 500, np.uint16), "gbrp10le", 3)
+    _, told = only(path)
+    assert len(told) == 1 and "name its colour space" in told[0]
+    _, told = only(path, space=ColourSpace("linear"))
+    assert told == []
+
+
+def test_hdr_is_told_unless_its_colour_space_is_named(tmp_path):
+    clip = make_clip(tmp_path / "a.mkv", 2, tags={"color_trc": 16, "color_primaries": 9})
+    _, told = first(clip)
+    assert len(told) == 1 and "HDR video (PQ)" in told[0]
+    _, told = first(clip, space=ColourSpace("linear"))
+    assert told == []
+
+
+def test_a_named_space_holds_for_animations(tmp_path):
+    pictures = [Image.new("RGB", (8, 8), (128, 128, n)) for n in range(2)]
+    path = tmp_path / "a.webp"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], lossless=True)
+    frame, _ = first(path, space=ColourSpace("linear"))
+    assert frame.extended[0, 0, 0] == pytest.approx(0.7367, abs=1e-3)
+
+
+def test_names_that_are_built_in_have_no_case():
+    assert ColourSpace("sRGB").is_named and ColourSpace("Linear").takes_light
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_exr_with_another_extension_is_opaque(tmp_path, name):
+    save_exr(tmp_path / name, light())
+    told: list[str] = []
+    source = open_source(tmp_path / name, told.append)
+    warn_if_transparent(source, tmp_path / name, told.append)
+    assert source.deep and told == []

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import OpenEXR
 import pytest
 import torch
 from footage import SIZE, KnownNetwork, known_matte, make_clip, make_plate
@@ -50,6 +51,14 @@ def test_a_garbage_matte_of_16_bits_and_another_size_is_resized(tmp_path):
     assert kept[..., : WIDTH // 2 - 2].max() == 0
     right = np.s_[..., WIDTH // 2 + 2 :]
     assert (kept[right] == plain[right]).all()
+
+
+def test_a_garbage_matte_of_floats_is_data_without_a_curve(tmp_path):
+    path = tmp_path / "garbage.exr"
+    half = np.full((HEIGHT, WIDTH), 0.5, np.float32)
+    OpenEXR.File({"type": OpenEXR.scanlineimage}, {"Y": half}).write(str(path))
+    plain, kept = matte(tmp_path)[1].int(), matte(tmp_path, garbage_matte=path)[1]
+    assert (kept - plain / 2).abs().max() <= 1
 
 
 def test_a_garbage_matte_that_cannot_be_used_is_refused(tmp_path):
