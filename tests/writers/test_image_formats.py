@@ -125,7 +125,7 @@ def test_a_file_that_was_cut_off_or_emptied_is_not_whole(tmp_path, extension):
     assert not is_whole(content[: len(content) // 2].ljust(len(content), b"\0"))
     assert not is_whole(b"")
     output = Output("com", ".", extension)
-    assert output.finished(tmp_path) == 1
+    assert output.whole(tmp_path, [0]) == {0}
 
 
 def test_a_format_says_which_depths_it_holds(tmp_path):
