@@ -152,7 +152,7 @@ class Console(logging.Handler):
             )
             return
         self.close_bar()
-        outputs = ", ".join(str(path) for path in result.outputs)
+        outputs = ", ".join(str(path) for path in result.outputs) or "standard output"
         self.say(
             f"{result.frames - result.resumed} frames in {result.seconds:.1f} s "
             f"({result.speed:.1f} a second): {outputs}"

@@ -18,6 +18,7 @@ from .images import (
     is_opaque,
 )
 from .patterns import is_pattern
+from .pipe import STDIN, PipeSource
 from .png import SIGNATURE
 from .sources import FrameSource, MediaError, refuse_pipe
 from .video import VideoSource
@@ -42,7 +43,8 @@ def open_source(
     """Open a video file, a folder of images, a sequence of images, or an image.
 
     Args:
-        path: The file or folder, or a pattern such as ``folder/shot.%04d.png``.
+        path: The file or folder, or a pattern such as ``folder/shot.%04d.png``; ``-`` for a clip on
+            standard input.
         warn: Called with one sentence for each oddity that the user should know about.
         hold: An image file stands for every frame; otherwise it is a clip of one frame.
         on_card: Decode a video on an NVIDIA card if there is one that can.
@@ -54,6 +56,8 @@ def open_source(
         MediaError: There is nothing that can be read.
     """
     path, space = Path(path), space or ColourSpace()
+    if path == STDIN and not hold:
+        return PipeSource(warn, space=space, alpha=alpha)
     with os_errors_as(MediaError, path, ValueError):
         if path.is_dir():
             return ImageFolder.open(path, warn, besides, space, alpha=alpha)
@@ -96,9 +100,7 @@ def _open_image(
 def _not_found(path: Path) -> MediaError:
     """The error for a path that is not there, with what works instead."""
     if str(path) == "-":
-        return MediaError(
-            "-: standard input cannot be read, as a clip is read more than once; save it to a file"
-        )
+        return MediaError("-: only the clip can come from standard input; save this one to a file")
     if url := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+(?=[^/])", str(path)):
         rest = str(path)[url.end() :]
         return MediaError(f"{url[1]}://{rest}: a URL cannot be read; download it to a file first")

@@ -83,6 +83,7 @@ class FrameSource(ABC):
         still: There is one frame, which stands for every frame of a clip.
         deep: Frames have more than 8 bits a level.
         has_alpha: Frames come with alpha.
+        once: It can be read only once.
     """
 
     name: str
@@ -95,6 +96,7 @@ class FrameSource(ABC):
     still: bool = False
     deep: bool = False
     has_alpha: bool = False
+    once: bool = False
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:

@@ -93,27 +93,40 @@ class VideoSource(FrameSource):
             if on_card and not decodes_on_card(container, stream):
                 warn(f"{path}: no NVIDIA card here can decode it; decoding on the CPU")
                 self.on_card = False
-            rounds = container.format.name.startswith(_ROUNDING_FORMATS)
-            self.frame_rate = stream.guessed_rate or stream.average_rate or Fraction(30)
-            if rounds:  # the duration of a frame is rounded, too
-                self.frame_rate = exact_rate(self.frame_rate)
             self.length_hint = length_hint(container, stream)
-            if may_start_mid_stream(container):
-                self.origin = _earliest_start(container, stream)
-            self._tick = stream.time_base or 1 / self.frame_rate
-            aspect = stream.sample_aspect_ratio
-            shows_alpha = has_picture_of_alpha(stream)
-            self.on_card &= not (alpha and shows_alpha)  # no card decodes it
-            is_gif = stream.codec_context.name == "gif"
-            self._to_rgb = ToRgb(stream.codec_context)
-        self._choose_time_base(rounds)
+            self._note_stream(container, stream)
         lost_at_start, first = 0, None
         for first, _ in decode(path, _ignore_warning, alpha=alpha):
             if first is not None:
                 break
             lost_at_start += 1
         if first is None:
-            raise _undecodable(path)
+            raise undecodable(self.name)
+        self._note_first(first, lost_at_start, warn)
+
+    def _note_stream(self, container: InputContainer, stream: VideoStream) -> None:
+        """Note what the stream says of all frames."""
+        rounds = container.format.name.startswith(_ROUNDING_FORMATS)
+        self.frame_rate = stream.guessed_rate or stream.average_rate or Fraction(30)
+        if rounds:  # the duration of a frame is rounded, too
+            self.frame_rate = exact_rate(self.frame_rate)
+        if may_start_mid_stream(container):
+            self.origin = _earliest_start(container, stream)
+        self._tick = stream.time_base or 1 / self.frame_rate
+        self._aspect = stream.sample_aspect_ratio
+        self._shows_alpha = has_picture_of_alpha(stream)
+        self.on_card &= not (self.alpha and self._shows_alpha)  # no card decodes it
+        self._is_gif = stream.codec_context.name == "gif"
+        self._to_rgb = ToRgb(stream.codec_context)
+        self._choose_time_base(rounds)
+
+    def _note_first(self, first: av.VideoFrame, lost_at_start: int, warn: Warn) -> None:
+        """Note what the first frame that can be decoded shows, and warn of oddities.
+
+        Raises:
+            MediaError: Its levels cannot be read.
+        """
+        path = self.name
         if _FLOAT_FORMAT.search(first.format.name):
             raise MediaError(
                 f"{path}: floating-point levels, which are usually linear light; save it with 8 or "
@@ -127,11 +140,11 @@ class VideoSource(FrameSource):
         self._turn = _turn_of(first)
         self._coded_size = (first.height, first.width)
         self.size = self._coded_size[::-1] if self._turn[0] else self._coded_size
-        self.has_alpha = alpha and has_alpha(first)
-        if not alpha and (shows_alpha or is_clear(first, is_gif=is_gif)):
+        self.has_alpha = self.alpha and has_alpha(first)
+        if not self.alpha and (self._shows_alpha or is_clear(first, is_gif=self._is_gif)):
             warn(f"{path}: {ALPHA_IGNORED}")
-        if aspect not in (None, 0, 1):
-            warn(f"{path}: pixels are not square ({aspect}); they are read as square")
+        if self._aspect not in (None, 0, 1):
+            warn(f"{path}: pixels are not square ({self._aspect}); they are read as square")
         if first.interlaced_frame:
             warn(f"{path}: interlaced video; deinterlace it first for clean edges")
         if first.colorspace not in (*MATRICES, *_NO_MATRIX):
@@ -176,7 +189,7 @@ class VideoSource(FrameSource):
             if previous is not None:
                 yield previous
         if previous is None:  # the file has changed since the constructor decoded a frame
-            raise _undecodable(self.path)
+            raise undecodable(self.name)
 
     @cached_property
     def index(self) -> FrameIndex | None:
@@ -297,8 +310,8 @@ def _ignore_warning(message: str) -> None:
     """For decoding the first frame only: the warnings come when the frames are read."""
 
 
-def _undecodable(path: Path) -> MediaError:
-    return MediaError(f"{path}: not one frame of this video can be decoded")
+def undecodable(name: str) -> MediaError:
+    return MediaError(f"{name}: not one frame of this video can be decoded")
 
 
 def _turn_of(frame: av.VideoFrame) -> tuple[bool, bool, bool]:

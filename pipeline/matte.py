@@ -37,6 +37,7 @@ from .frames import FrameNumbers, FramePlan, choose_frames, numbering_of, plan_f
 from .inputs import Inputs, Networks, open_inputs, open_network, pick_frames
 from .loader import PairLoader
 from .outputs import open_folder, open_sinks, plan_outputs
+from .pipes import writes_to_stdout
 from .plate_repair import with_repaired_plate
 from .preflight import preflight
 from .preview import PREVIEW_FRAMES, Preview
@@ -145,6 +146,7 @@ def matte_video(job: Job) -> MattingResult:
         progress(0)  # the last moment to stop before files are removed
     if job.writers is None:
         outputs = plan_outputs(job, kinds, inputs, frames)
+    if job.writers is None and not writes_to_stdout(job):
         folder = open_folder(
             job,
             outputs,
@@ -173,12 +175,13 @@ def matte_video(job: Job) -> MattingResult:
         lambda: progress(result.frames),
         None if saved is None else saved.homography,
     )
-    if folder is None:
-        sinks: Iterator[tuple[Kind, FrameWriter]] = iter((job.writers or {}).items())
+    if job.writers is not None:
+        sinks: Iterator[tuple[Kind, FrameWriter]] = iter(job.writers.items())
     else:
         clip = _clip_of(job, inputs, loader, begin, result, lambda: frames.numbers(plan.written))
         written = {} if plan.written.are_none else outputs
-        sinks = open_sinks(job, written, folder.root, clip, deep=inputs.src.deep)
+        root = Path(job.output_dir or "")
+        sinks = open_sinks(job, written, root, clip, deep=inputs.src.deep)
     Run(
         loader=loader,
         predictor=predictor,
@@ -292,7 +295,7 @@ def _clip_of(
         numbers=numbers,
         origin=inputs.src.origin if begin is None else begin,
         is_part=begin is not None,
-        audio=Path(settings.video_src) if inputs.src.time_base else None,
+        audio=Path(settings.video_src) if inputs.src.time_base and not inputs.src.once else None,
         warn=result.warn,
     )
 

@@ -13,12 +13,13 @@ def preflight(settings: Settings, inputs: Inputs, warn: Warn) -> dict[str, Any] 
     """Diagnose the plate; warn of faults that no setting corrects.
 
     Returns:
-        The verdict and its figures; None if the settings leave the preflight out.
+        The verdict and its figures; None if the settings leave the preflight out, or the clip can
+        be read only once.
 
     Raises:
         PlateError: There is a fault, and the settings are strict.
     """
-    if not settings.preflight:
+    if not settings.preflight or inputs.src.once:
         return None
     src, bgr = inputs.src, inputs.bgr
     found = inspect_plate(src, bgr, inputs.size)

@@ -33,6 +33,7 @@ from writers.formats import (
 from writers.naming import place_output
 
 from .declaration import A_NUMBER, Rule, Setting, flag, matching, within
+from .pipes import check_pipes
 
 _input, _network = partial(flag, "input"), partial(flag, "network")
 _output, _machine = partial(flag, "output"), partial(flag, "machine")
@@ -56,7 +57,11 @@ class Settings:
     """
 
     video_src: str | Path = field(
-        metadata=_input("the clip: a video or a folder of images", metavar="PATH", reads=True)
+        metadata=_input(
+            "the clip: a video or a folder of images; - reads NUT, Matroska or Y4M from a pipe",
+            metavar="PATH",
+            reads=True,
+        )
     )
     video_bgr: str | Path = field(
         metadata=_input(
@@ -216,7 +221,9 @@ class Settings:
     output_dir: str | Path | None = field(
         default=None,
         metadata=_output(
-            "folder for everything that is written", metavar="PATH", affects="nothing"
+            "folder for everything that is written; - writes nut to a pipe",
+            metavar="PATH",
+            affects="nothing",
         ),
     )
     output_types: Sequence[Kind] = field(
@@ -475,6 +482,7 @@ class Settings:
             self._check_plate_only()
         if self.output_name is not None:
             self._check_name(self.output_name)
+        check_pipes(self)
         if self.resume:
             self._check_resume()
 

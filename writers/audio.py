@@ -26,9 +26,10 @@ _COPIED_CODECS = {
     "mov": _IN_MOV,
     "matroska": _IN_MP4 | _IN_MOV | {"vorbis"},
     "webm": frozenset(("opus", "vorbis")),
+    "nut": _IN_MP4 | _IN_MOV | {"vorbis"},
 }
 #: What the others become.
-_ENCODERS = {"mp4": "aac", "mov": "aac", "matroska": "aac", "webm": "libopus"}
+_ENCODERS = {"mp4": "aac", "mov": "aac", "matroska": "aac", "webm": "libopus", "nut": "aac"}
 #: Of these, the codecs whose packets the muxer parses; a damaged one makes it fail for video, too.
 _PARSED_BY_MUXER = frozenset(("ac3", "eac3"))
 #: Seconds between frames above which there is a gap: containers round times to milliseconds.

@@ -18,7 +18,7 @@ from .audio import AudioTrack, open_tracks
 from .base import WriteError
 from .encoder import INTERLEAVED_SECONDS
 from .files import create_partial, partial_name
-from .video import CONTAINERS, movie_timescale
+from .video_file import CONTAINERS, movie_timescale
 
 #: A codec whose settings hold what the encoder says about itself, which differs between machines.
 _TALKATIVE_CODEC = "hevc"

@@ -24,6 +24,8 @@ ExrCompression = Literal["zip", "zips", "piz", "rle", "dwaa", "dwab", "none"]
 
 #: The value of ``--output-format`` for one file per frame, in the format of ``--image-extension``.
 IMAGE_SEQUENCES = "image_sequences"
+#: The value of ``--output-dir`` for standard output, which takes this format.
+STDOUT, STDOUT_FORMAT = "-", "nut"
 
 
 @dataclass(frozen=True)
@@ -256,6 +258,15 @@ FORMATS = {
             "FFV1 in Matroska, lossless",
             "mkv",
             "ffv1",
+            alpha="straight",
+            depths=(8, 16),
+            options=("bit_depth", "alpha"),
+        ),
+        _video(
+            "nut",
+            "raw RGBA in NUT, for pipes",
+            "nut",
+            "raw",
             alpha="straight",
             depths=(8, 16),
             options=("bit_depth", "alpha"),

@@ -17,25 +17,33 @@ _MATRIX = np.array(
 )
 #: Range and black of Y, Cb and Cr at 10 bits, limited range.
 _RANGES, _BLACKS = np.array([876, 896, 896]), np.array([64, 512, 512])
-_ORDER = {"argb": [3, 0, 1, 2], "rgb24": [0, 1, 2], "bgra": [2, 1, 0, 3], "bgr0": [2, 1, 0, 0]}
+_ORDER = {
+    "argb": [3, 0, 1, 2],
+    "bgra": [2, 1, 0, 3],
+    "bgr0": [2, 1, 0, 0],
+    "rgb24": [0, 1, 2],
+    "rgb48le": [0, 1, 2],
+    "rgba": [0, 1, 2, 3],
+    "rgba64le": [0, 1, 2, 3],
+}
 
 
 class ToPacked:
-    """Converts to 8 bits, one pixel after the other.
+    """Converts to 8 or 16 bits, one pixel after the other.
 
     Args:
         size: (height, width) of the frames.
-        pixel_format: ``argb``, ``rgb24``, ``bgra`` or ``bgr0``.
+        pixel_format: A key of ``_ORDER``.
     """
 
     def __init__(self, size: tuple[int, int], pixel_format: str):
         self._form, self._order = pixel_format, _ORDER[pixel_format]
 
     def __call__(self, image: np.ndarray) -> av.VideoFrame:
-        """Convert (H, W, 3 or 4), uint8."""
+        """Convert (H, W, 3 or 4), uint8 or uint16."""
         frame = av.VideoFrame(image.shape[1], image.shape[0], self._form)
-        packed = image[..., self._order]
-        fill_plane(frame.planes[0], packed.reshape(image.shape[0], -1))
+        packed = image[..., self._order].reshape(image.shape[0], -1)
+        fill_plane(frame.planes[0], packed, image.dtype.type)
         return frame
 
 

@@ -1,9 +1,8 @@
 """Writes frames as a video."""
 
-import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -20,50 +19,16 @@ from media import UsageError, Warn, exact_rate, os_errors_as
 
 from .audio import open_tracks
 from .base import FILES, FrameWriter, WriteError, logger
-from .encoder import INTERLEAVED_SECONDS, Converter, Encoding, Order
-from .files import create_partial, partial_name
-from .formats import FORMATS, Alpha, Clip, Depth, Format, encoder_of, in_words
-from .mp4 import mend_length
+from .encoder import Converter, Encoding, Order
+from .formats import FORMATS, STDOUT, Alpha, Clip, Depth, Format, encoder_of, in_words
 from .outputs import Output
 from .quantize import to_host_levels
 from .threaded import ThreadedWriter, usable_cores
+from .video_file import VideoFile
 
 # FFmpeg's numbers for primaries, curves and matrices, and for ranges.
 _BT709, _SRGB_CURVE, _NO_MATRIX = 1, 13, 0
 _LIMITED, _FULL = 1, 2
-#: FFmpeg's names of containers.
-CONTAINERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
-#: Ticks per second, at least, for the start times of video and audio.
-_MIN_MOVIE_TIMESCALE = 48000
-
-
-def _container_options(name: str, time_base: Fraction, fragment: Fraction) -> dict[str, str]:
-    """Options for a container whose fragments last ``fragment`` seconds."""
-    always = {
-        "max_interleave_delta": _microseconds(INTERLEAVED_SECONDS),
-        "flush_packets": "1",
-    }
-    if name in ("matroska", "webm"):
-        return {**always, "cluster_time_limit": str(max(1, int(1000 * fragment)))}
-    return {
-        **always,
-        # A fragmented MP4 while it is written, an ordinary one once closed. The index is written
-        # late, as one at the start cannot account for the encoder's delay and shifts all times.
-        "movflags": "hybrid_fragmented+delay_moov",
-        "frag_duration": _microseconds(fragment),
-        # The unit of the start times of video and audio.
-        "movie_timescale": movie_timescale(time_base),
-    }
-
-
-def movie_timescale(time_base: Fraction) -> str:
-    """The unit of the start times of video and audio in an MP4: a multiple of that of the video."""
-    ticks = time_base.denominator
-    return str(ticks * -(-_MIN_MOVIE_TIMESCALE // ticks))
-
-
-def _microseconds(seconds: Fraction) -> str:
-    return str(max(1, int(1_000_000 * seconds)))
 
 
 class VideoWriter(ThreadedWriter):
@@ -76,6 +41,7 @@ class VideoWriter(ThreadedWriter):
 
     Args:
         path: The file, with the ending of the format; its folder is created if it does not exist.
+            ``-`` is standard output, for NUT.
         frame_rate: Frames per second; a rounded one is made exact by :func:`media.exact_rate`.
         width: Width of a frame in pixels.
         height: Height of a frame in pixels.
@@ -133,12 +99,10 @@ class VideoWriter(ThreadedWriter):
             raise UsageError(f"{self.path}: {format_name} holds no alpha")
         self.margin = form.margin
         self.premultiplied = alpha == "premultiplied"
-        self._has_alpha, self._container_name = channels == 4, CONTAINERS[form.extension]
+        self._has_alpha = channels == 4
         self._rate = exact_rate(frame_rate)
         self._time_base = time_base or 1 / self._rate
         self._times = self._clock(timestamps, origin)
-        self._final = self.path.absolute()  # the current folder may change later
-        self._partial = partial_name(self._final)
         self._frames = 0
         self._end = Fraction(0)
         self._is_part = is_part
@@ -172,15 +136,10 @@ class VideoWriter(ThreadedWriter):
             os_errors_as(WriteError, self.path, FFmpegError, ValueError),  # a NUL character
             ExitStack() as on_failure,
         ):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             seconds = encoding.fragment / self._rate
-            options = _container_options(self._container_name, self._time_base, seconds)
-            os.close(create_partial(self._final))  # no link, when FFmpeg opens it
-            on_failure.callback(self._partial.unlink, missing_ok=True)
-            self._container = av.open(
-                str(self._partial), "w", format=self._container_name, options=options
-            )
-            on_failure.callback(self._container.close)
+            self._file = VideoFile(self.path, form.extension, self._time_base, seconds)
+            on_failure.callback(self._file.discard)
+            self._container = self._file.container
             self._open_stream(encoding)
             self._audio = []
             if audio is not None:
@@ -249,7 +208,7 @@ class VideoWriter(ThreadedWriter):
         for name, value in self._tags.items():  # some encoders look at each frame
             setattr(frame, name, value)
         self._end = time + 1 / self._rate
-        with self._told_what_is_left():
+        with self._file.errors_told(playable=bool(self._shown)):
             for track in self._audio:
                 track.feed(until=self._end)
             self._mux(frame)
@@ -268,18 +227,6 @@ class VideoWriter(ThreadedWriter):
                 ]
             self._container.mux_one(packet)
 
-    @contextmanager
-    def _told_what_is_left(self) -> Iterator[None]:
-        """An error of writing, as on a full disk, says where the video until then is."""
-        with os_errors_as(WriteError, self.path):
-            try:
-                yield
-            except FFmpegError as error:
-                reason = error.strerror or error
-                if self._shown:
-                    reason = f"{reason}; what was written until then plays: {self._partial.name}"
-                raise WriteError(f"{self.path}: {reason}") from error
-
     def _finalize(self, *, aborted: bool) -> None:
         """Close the file and give it its final name, after an error, too, if that is possible."""
         self._converters.shutdown()
@@ -288,19 +235,15 @@ class VideoWriter(ThreadedWriter):
             self._run(self._drain, aborted=aborted)
         for track in self._audio:
             self._run(track.close)
-        with self._told_what_is_left():
-            self._container.close()
-            if self._shown and self._container_name in ("mp4", "mov"):
-                mend_length(self._partial, self._shown[-1] - self._shown[0])
-            if self._frames:
-                self._partial.replace(self._final)
-                logger.log(FILES, "%s", self.path)
-            else:
-                self._partial.unlink()
+        with self._file.errors_told(playable=bool(self._shown)):
+            lasts = self._shown[-1] - self._shown[0] if self._shown else None
+            self._file.finish(lasts if self._frames else None)
+        if self._frames:
+            logger.log(FILES, "%s", self.path)
 
     def _drain(self, *, aborted: bool) -> None:
         """Write the frames that the encoder still holds, and the rest of the audio."""
-        with self._told_what_is_left():
+        with self._file.errors_told(playable=bool(self._shown)):
             self._mux(None)
             for track in self._audio:
                 track.feed(until=self._end if aborted or self._is_part else None)
@@ -324,7 +267,7 @@ def open_writer(
     """Open the writer for an output in ``root``; ``options`` are those of the format."""
     height, width = clip.size
     return VideoWriter(
-        root / output.path,
+        root if str(root) == STDOUT else root / output.path,
         clip.frame_rate,
         width,
         height,

@@ -164,7 +164,7 @@ def test_a_pattern_of_nothing_says_what_is_there(tmp_path, name, told):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("-", "standard input cannot be read"),
+        ("-", "only the clip can come from standard input"),
         ("https://host/clip.mp4", r"^https://host/clip\.mp4: a URL cannot be read; download"),
         ("rtsp://host/live", r"^rtsp://host/live: a URL"),
     ],

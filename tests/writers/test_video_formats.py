@@ -23,7 +23,7 @@ from writers import FORMATS, VideoWriter, composer
 VIDEOS = [name for name, form in FORMATS.items() if not form.is_images]
 WITH_ALPHA = [name for name in VIDEOS if FORMATS[name].alpha]
 #: Largest error of alpha and mean error of colours, in levels of 255, that a format may make.
-ALPHA_ERRORS = {"prores4444": 0.25, "webm": 16, "qtrle": 0.51, "ffv1": 0.51}
+ALPHA_ERRORS = {"prores4444": 0.25, "webm": 16}
 COLOUR_ERRORS = {"video": 1.5, "hevc": 1.5, "av1": 1.5, "prores4444": 0.5, "webm": 2}
 COUNT, HEIGHT, WIDTH = 6, 48, 96
 #: glibc's name of the byte that it fills memory with; see malloc.h.
@@ -87,7 +87,7 @@ def test_alpha_comes_back(tmp_path, name):
     found = decode(write(tmp_path / "x", frames, name))
     assert len(found) == COUNT
     error = np.abs(np.stack([alpha_of(frame) for frame in found]) - frames[..., 3]) * 255
-    assert error.max() <= ALPHA_ERRORS[name]
+    assert error.max() <= ALPHA_ERRORS.get(name, 0.51)
 
 
 @pytest.mark.parametrize("name", VIDEOS)
@@ -113,7 +113,7 @@ def test_pictures_rate_and_times_come_back(tmp_path, name, channels):
         assert sum(capture.read()[0] for _ in range(COUNT + 1)) == COUNT
 
 
-@pytest.mark.parametrize("name", VIDEOS)
+@pytest.mark.parametrize("name", [name for name in VIDEOS if name != "nut"])  # which holds none
 def test_tags_say_how_levels_are_meant(tmp_path, name):
     path = write(tmp_path / "x", drawn(3), name)
     with av.open(str(path)) as container:
