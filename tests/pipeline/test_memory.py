@@ -25,9 +25,9 @@ SIZE = (360, 640)
 class SlowImages(ImageSequenceWriter):
     """Onto a disk that takes its time."""
 
-    def _add_batch(self, frames, index):
+    def _save(self, frame, number):
         time.sleep(0.005)
-        super()._add_batch(frames, index)
+        super()._save(frame, number)
 
 
 class SlowVideo(VideoWriter):
