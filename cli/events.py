@@ -13,6 +13,8 @@ from .visible import visible
 #: How a run tells its progress; auto is a bar on a terminal, and plain lines elsewhere.
 ProgressForm = Literal["auto", "bar", "plain", "json", "openjd"]
 PROGRESS_FORMS: tuple[ProgressForm, ...] = get_args(ProgressForm)
+#: Those that are told on stdout.
+EVENT_FORMS: tuple[ProgressForm, ...] = ("json", "openjd")
 #: Level of messages that are the path of a complete file; :data:`writers.FILES`.
 FILES = logging.INFO
 #: Seconds between two lines of progress.

@@ -19,6 +19,7 @@ from pipeline import Networks, matte_video
 
 from .allocator import configure_allocator
 from .console import Console
+from .events import EVENT_FORMS
 from .jobs import read_jobs
 
 
@@ -34,6 +35,9 @@ def run(args: dict[str, Any]) -> int:
     debug, form, listed = args.pop("debug"), args.pop("progress_form"), args.pop("jobs")
     level = logging.DEBUG if debug else logging.WARNING
     with Console(level=level, form=form) as console:
+        if form in EVENT_FORMS and str(args.get("output_dir")) == "-":
+            message = f"--progress {form}: standard output is taken by --output-dir -"
+            return console.failed(message, 2)
         if listed is None:
             return _matte(args, console, debug=debug)
         try:

@@ -84,9 +84,7 @@ def written(out: Path, kind: str) -> list[Path]:
 def listed(out: Path) -> dict[str, int]:
     report = json.loads((out / "run.json").read_text())
     return {
-        output["kind"]: output["frames"]
-        for output in report["outputs"]
-        if output["kind"] != "preview"
+        output["kind"]: output["frames"] for output in report["outputs"] if output["kind"] in KINDS
     }
 
 

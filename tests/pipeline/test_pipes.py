@@ -121,6 +121,15 @@ def test_a_reader_that_goes_away_ends_the_run_in_one_line(tmp_path):
     assert lines[-1] == "error: -: Broken pipe"
 
 
+def test_progress_on_standard_output_would_get_into_the_frames(tmp_path):
+    flags = "--video-src - --video-bgr p.png --output-dir - --output-format nut --progress json"
+    done = subprocess.run(
+        [*PROGRAM, *flags.split()], input=b"", capture_output=True, cwd=tmp_path, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr == b"error: --progress json: standard output is taken by --output-dir -\n"
+
+
 def test_nut_goes_into_a_folder_too(tmp_path):
     clip = make_clip(tmp_path / "clip.mp4", 3)
     make_plate(tmp_path / "plate.png")
