@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from media import Warn, os_errors_as
 
+from .alpha import decoder_with_alpha
 from .colourspace import ColourSpace
 from .damage import Decoded
 from .sources import MediaError
@@ -91,10 +92,12 @@ class PipeSource(VideoSource):
 
     def _decoded(self, stream: VideoStream) -> Iterator[Decoded]:
         stream.thread_type = "SLICE"
+        decoder = decoder_with_alpha(self.path, stream) if self.alpha else None
+        decoder = decoder or stream.codec_context
         try:
             for packet in self._container.demux(stream):
                 try:
-                    for frame in packet.decode():
+                    for frame in decoder.decode(packet):
                         yield frame, frame.pts
                 except FFmpegError:
                     yield None, packet.pts

@@ -16,6 +16,7 @@ from PIL import Image
 
 from dataset import Places, VideoSource, open_source
 from dataset.alpha import alpha_of_frame
+from dataset.pipe import PipeSource
 
 H, W = footage.SIZE
 #: A level of alpha for each column, the least and the highest among them, and rows that differ.
@@ -213,6 +214,16 @@ def test_the_alpha_of_videos(tmp_path, name, codec, pix_fmt, error):
     assert len(told) == 1 and "--input-alpha multiply" in told[0]
     for frame, image in zip(found, colours, strict=True):
         assert (frame.image == image).all()
+
+
+@pytest.mark.parametrize("video", [VIDEOS[4], VIDEOS[6]])
+def test_a_pipe_has_the_alpha_of_its_file(tmp_path, video):
+    path = clear_clip(tmp_path / video[0], *video[1:3])
+    with open(path, "rb") as file:
+        source = PipeSource(pytest.fail, alpha=True, stream=file)
+        assert source.has_alpha
+        for piped, read in zip(source, frames(path), strict=True):
+            assert (piped.pha == read.pha).all() and (piped.image == read.image).all()
 
 
 def test_frames_that_are_sought_have_their_alpha(tmp_path):
