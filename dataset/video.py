@@ -284,7 +284,7 @@ class VideoSource(FrameSource):
             )
 
 
-def _warn_of_colours(path: Path, frame: av.VideoFrame, warn: Warn) -> None:
+def _warn_of_colours(path: str, frame: av.VideoFrame, warn: Warn) -> None:
     """Warn of tags that say that levels are not those of BT.709, as which they are read."""
     if frame.color_trc in _HDR_TRANSFERS:
         transfer = _HDR_TRANSFERS[frame.color_trc]
