@@ -120,7 +120,13 @@ def interrupt(folder: Path, count: int, chance: random.Random) -> list[str]:
             for _ in range(2):
                 run.send_signal(signal.SIGINT)
                 time.sleep(chance.choice((0, 0.01, 0.1, 0.5)))
-        _, errors = run.communicate(timeout=MAX_SECONDS)
+        try:
+            _, errors = run.communicate(timeout=MAX_SECONDS)
+        except subprocess.TimeoutExpired:
+            run.kill()
+            _, errors = run.communicate()
+            wrong.append(f"Ctrl-C {number}: hangs, {errors[-500:]}")
+            continue
         seconds = seconds or time.monotonic() - started
         ends[run.returncode] += 1
         report = out / "run.json"
