@@ -36,6 +36,7 @@ def names_in(path: Path, warn=pytest.fail) -> list[str]:
         ["0.04.png", "0.08.png", "0.12.png", "0.2.png"],
         ["t1.8.png", "t1.9.png", "t1.10.png"],  # frame numbers behind a point
         ["v1.2.0001.png", "v1.2.0002.png"],
+        ["f1.png", "f2.png", "f3.jpg", "f4.jpg", "f5.png"],  # one in two formats
     ],
 )
 def test_the_order_of_numbers(tmp_path, names):
