@@ -84,7 +84,13 @@ def test_animated_webp_in_detail(tmp_path):
     source = open_source(path, pytest.fail, hold=False)
     assert isinstance(source, AnimatedWebp) and source.size == (48, 96)
     assert source.length_hint == 4 and abs(source.frame_rate - Fraction(1000, 33)) < 0.01
-    path.write_bytes(path.read_bytes()[:-300])
+    data = bytearray(path.read_bytes())
+    second = data.index(b"ANMF", data.index(b"ANMF") + 4) + 20
+    data[second : second + 3] = bytes(3)  # no duration: browsers show it for 100 ms
+    path.write_bytes(data)
+    times = [frame.time for frame in open_source(path, pytest.fail, hold=False)]
+    assert times == [Fraction(n, 1000) for n in (0, 33, 133, 166)]
+    path.write_bytes(data[:-300])
     with pytest.raises(MediaError, match=r"a\.webp"):
         list(open_source(path, pytest.fail, hold=False))
 

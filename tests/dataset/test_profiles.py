@@ -106,6 +106,14 @@ def test_16_bits_are_converted_as_8_are(tmp_path, name, kind):
     assert np.abs(eight.astype(int) - colours()).max() > 15, "the profile does something"
 
 
+@pytest.mark.parametrize("height", [1, 63, 64, 65, 129])
+def test_every_row_is_converted(tmp_path, height):
+    """They are converted a few at a time."""
+    pixels = np.full((height, 8, 3), 30_000, np.uint16)
+    read = read_image(save_deep(tmp_path / "x.png", pixels, rgb_profile("ProPhoto")), pytest.fail)
+    assert read.shape == pixels.shape and (read == read[0]).all() and read[0, 0, 0] != 30_000
+
+
 def test_a_table_is_interpolated_for_16_bits(tmp_path):
     profile = table_profile()
     Image.fromarray(colours()).save(tmp_path / "8.png", icc_profile=profile)
