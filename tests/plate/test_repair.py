@@ -16,7 +16,7 @@ from media import UsageError
 from model import BaseOutput, Predictor
 from pipeline import repaired_plate
 from plate import AutoPlate
-from plate.patches import find_patches
+from plate.patches import find_patches, helpful_patches
 from writers import MemoryWriter
 
 HEIGHT, WIDTH, COUNT = 120, 200, 24
@@ -280,6 +280,22 @@ def test_it_can_be_stopped_between_frames():
     source = repaired_plate(MemorySource(walk(), "clip.mp4"), bgr, matter, warn=pytest.fail)
     with pytest.raises(KeyboardInterrupt):
         source.find(stop)
+
+
+def test_a_patch_that_harms_as_much_as_it_helps_goes():
+    plate, seen = room(), np.stack([room()] * 10)
+    places = [np.s_[10:20, x : x + 10] for x in (10, 50, 90, 130)]
+    patched = np.zeros((HEIGHT, WIDTH), bool)
+    before, after = np.zeros((2, 10, HEIGHT, WIDTH), np.uint8)
+    for place in places:
+        patched[place] = True
+        before[:, *place], after[:, *place] = 90, 10
+    seen[:5, *places[1]] = 255  # the subject, which the patch makes a hole in
+    after[5:, *places[1]] = 90
+    after[5:, *places[2]] = 170  # in half of the frames it does harm
+    after[:, *places[3]] = 90  # it changes nothing
+    stays = helpful_patches(patched, plate, seen, before, after)
+    assert [stays[place].all() for place in places] == [True, False, False, False]
 
 
 def test_whoever_waits_is_told_of_every_stage(tmp_path):
