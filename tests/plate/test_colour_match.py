@@ -165,3 +165,12 @@ def test_the_report_says_what_was_matched(tmp_path, checkpoint):
     assert report["settings"]["match_plate"] is True
     assert report["matching"]["matched"] == 1 and report["matching"]["unmatched"] == 0
     assert report["matching"]["largest_change"] == pytest.approx(32, abs=3)
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.05])
+def test_a_frame_of_one_colour_keeps_most_of_the_gain(spread):
+    """Fog, say: an offset alone would explain it, and wipe out the plate."""
+    random = np.random.default_rng(0)
+    plate = (0.4 + spread * random.standard_normal((4000, 1))).clip(0.05, 0.95) * np.ones((1, 3))
+    fit = fit_colours(np.full((4000, 3), 0.4) + 0.002 * random.standard_normal((4000, 3)), plate)
+    assert fit is not None and (fit.gain > 0.65).all()
