@@ -12,15 +12,16 @@ from .auto import filled
 from .stages import Step
 from .temporal_mode import temporal_mode
 
-#: Height and width of the tiles that are made one at a time.
-_TILE = (128, 256)
+#: Height and width of the tiles that are made one at a time; OpenCV looks up at most 32766 pixels.
+_TILE = (128, 192)
 _MAX_THREADS = 2
 #: Border of a frame, in pixels, that is left out: encoders and lenses are worst there.
 _BORDER = 2
 #: Values that differ by no more levels show one thing.
 _MAX_SPREAD = 16
-#: Share of the frames that have to agree on a pixel; others get a second pass.
-_MIN_AGREEMENT = 0.7
+#: Share of the frames that have to agree on a pixel; others get a second pass, so often: each one
+#: knows better where somebody stands.
+_MIN_AGREEMENT, _SECOND_PASSES = 0.7, 2
 #: A pixel was free if it showed the plate in this share of the frames, and in this many.
 _MIN_FREE_SHARE, _MIN_FREE_FRAMES = 0.03, 3
 #: Cells along the longer side of a frame in which something before the plate is looked for, and the
@@ -78,7 +79,7 @@ def make_mosaic(
         agreement[tile], count[tile] = share.reshape(part), seen.reshape(part)
 
     _by_tiles(shape, first_pass, step)
-    taken = [_occupied(frame, image, m) for frame, m in zip(frames, maps, strict=True)]
+    taken: list[np.ndarray] = []
 
     def second_pass(tile: tuple[slice, slice]) -> None:
         y, x = np.nonzero((agreement[tile] < _MIN_AGREEMENT) & (count[tile] > 0))
@@ -88,7 +89,9 @@ def make_mosaic(
             image[y, x], share = temporal_mode(values, chosen)
             agreement[y, x] = share * len(frames) / count[y, x]
 
-    _by_tiles(shape, second_pass, step)
+    for _ in range(_SECOND_PASSES):
+        taken = [_occupied(frame, image, m) for frame, m in zip(frames, maps, strict=True)]
+        _by_tiles(shape, second_pass, step)
     seen = count > 0
     enough = np.maximum(
         _MIN_FREE_SHARE, np.minimum(_MIN_FREE_FRAMES, count / 2) / np.maximum(count, 1)
@@ -189,7 +192,10 @@ def _occupied(frame: np.ndarray, plate: np.ndarray, to_frame: np.ndarray) -> np.
         for x in (frame, shown)
     ]
     apart = (cv2.absdiff(*cells).max(axis=2) > _MIN_DIFFERENCE).astype(np.uint8)
-    return cv2.dilate(apart, np.ones((3, 3), np.uint8))
+    wide = cv2.dilate(apart, np.ones((3, 3), np.uint8))
+    # what is inside is occupied, too: there, somebody may be in the plate as in the frame
+    outlines, _ = cv2.findContours(wide, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(wide, outlines, -1, 1, cv2.FILLED))
 
 
 def _shown_at(

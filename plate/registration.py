@@ -23,8 +23,9 @@ _MAX_STEPS = 8
 _CONVERGED, _NEARLY_CONVERGED = 0.01, 0.05
 #: Difference, in [0, 1], at which a pixel agrees by half.
 _HALF_AGREEMENT = 0.025
-#: Slope of the plate, in [0, 1] per pixel, from which a pixel is an edge.
-_MIN_SLOPE = 0.006
+#: Slope of the plate, in [0, 1] per pixel, from which a pixel is an edge, and from which it counts
+#: where there are no edges.
+_MIN_SLOPE, _MIN_DENSE_SLOPE = 0.006, 0.001
 _MIN_PIXELS = 200
 #: Edge pixels that are compared, at the last size and at those before.
 _MAX_PIXELS, _MAX_COARSE_PIXELS = 12_000, 6_000
@@ -54,12 +55,13 @@ class _Comparison:
     residual: np.ndarray
 
 
-class _Level:
+class Level:
     """A plate at one size: its edges, and how they change with the homography.
 
     Args:
         grey: (height, width), the plate in [0, 1].
-        most: Edge pixels to compare.
+        most: Pixels to compare.
+        dense: Compare all pixels with a slope, for scenes without edges.
 
     Attributes:
         grey: (height, width), the plate in [0, 1].
@@ -67,14 +69,15 @@ class _Level:
         pixels: (P, 2), column and row of the edge pixels.
     """
 
-    def __init__(self, grey: np.ndarray, most: int):
+    def __init__(self, grey: np.ndarray, most: int, *, dense: bool = False):
         self.grey = grey
         self.size = grey.shape
         height, width = grey.shape
         across, down = _slopes(grey)
         slope = np.hypot(across, down)
         around = cv2.blur(slope, (max(3, width // 12),) * 2)  # so that edges come from all parts
-        rows, columns = np.nonzero((slope > around) & (slope > _MIN_SLOPE))
+        is_edge = slope > _MIN_DENSE_SLOPE if dense else (slope > around) & (slope > _MIN_SLOPE)
+        rows, columns = np.nonzero(is_edge)
         every = slice(None, None, 1 + len(rows) // most)
         rows, columns = rows[every], columns[every]
         self.pixels = np.stack([columns, rows], axis=1)
@@ -123,7 +126,7 @@ class Registration:
         self._size = plate.shape[:2]
         self._sizes = sizes
         limits = [_MAX_COARSE_PIXELS] * (len(sizes) - 1) + [_MAX_PIXELS]
-        self._levels = [_Level(*pair) for pair in zip(self.frame(plate), limits, strict=True)]
+        self._levels = [Level(*pair) for pair in zip(self.frame(plate), limits, strict=True)]
 
     def frame(self, src: np.ndarray) -> list[np.ndarray]:
         """A frame (H, W, 3), uint8 or uint16, in the form of the other methods."""
@@ -163,7 +166,7 @@ class Registration:
         moved = refined = self._coarse_search(frame, homography) if coarse else homography
         for n, (level, image) in enumerate(zip(self._levels, frame, strict=True)):
             converged = _CONVERGED if n + 1 == len(frame) else _NEARLY_CONVERGED
-            small = _descend(level, image, scaled(refined, self._size, level.size), converged)
+            small = descend(level, image, scaled(refined, self._size, level.size), converged)
             refined = scaled(small, level.size, self._size)
         refined /= refined[2, 2]
         return max(moved, refined, key=lambda h: self.agreement(frame, h)) if coarse else refined
@@ -242,8 +245,12 @@ def _directions(grey: np.ndarray) -> np.ndarray:
     return np.asarray(slope / (np.abs(slope) + 2 * _MIN_SLOPE))
 
 
-def _descend(
-    level: _Level, frame: np.ndarray, homography: np.ndarray, converged: float
+def descend(
+    level: Level,
+    frame: np.ndarray,
+    homography: np.ndarray,
+    converged: float,
+    stiffness: float = 1.0,
 ) -> np.ndarray:
     """Gauss-Newton steps on the plate's slopes, in which outliers have no weight.
 
@@ -267,7 +274,7 @@ def _descend(
         slopes = seen.gain * level.slopes[seen.inside]
         weighted = (slopes * biweight(seen.residual, _MAX_RESIDUAL)[:, None]).T
         normal = (weighted @ slopes).astype(np.float64)
-        stiff = _START_WEIGHT * seen.gain**2
+        stiff = stiffness * _START_WEIGHT * seen.gain**2
         normal[np.diag_indices(8)] *= 1 + 1e-4
         normal[np.diag_indices(8)] += stiff + 1e-9
         gone = to_unit @ np.linalg.inv(homography) @ start @ from_unit

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from .colour_match import scaled
-from .registration import Registration
+from .registration import Level, Registration, descend
 
 #: Longer side, in pixels, at which corners are followed.
 _CORNER_SIZE = 480
@@ -30,6 +30,11 @@ _MIN_COVERED = 0.2
 _UNCOVERED_COST, _MOVE_COST = 0.3, 0.005
 #: Fall of the agreement after which all shifts are tried, and what the best one has to gain.
 _MAX_FALL, _MIN_SEARCH_GAIN = 0.03, 0.03
+#: Pixels that are compared at that size, and the move, in pixels, after which steps have converged.
+_MAX_PIXELS, _CONVERGED = 5000, 0.02
+#: How stiff a homography is there, as noise has slopes, too; and how far a corner may be moved from
+#: the guess, as a share of the longer side.
+_STIFFNESS, _MAX_REFINEMENT = 30.0, 0.05
 #: Farthest shift that is tried, right and down, in pixels of a copy of half the size above.
 _FARTHEST = (8, 5)
 
@@ -96,6 +101,7 @@ class Target:
         self.registration = Registration(image)
         self.size = image.shape[:2]
         self._area = small_area(self.registration.frame(image))
+        self._level = Level(self._area, _MAX_PIXELS, dense=True)
 
     def locate(
         self, frame: list[np.ndarray], starts: Sequence[np.ndarray], expected: float
@@ -123,11 +129,22 @@ class Target:
             shifted = self._best_shift(area, start)
             if (gained := self._score(area, shifted)) > score + _MIN_SEARCH_GAIN:
                 start, score = shifted, gained
+        small = scaled(start, self.size, area.shape)
+        small = descend(self._level, area, small, _CONVERGED, _STIFFNESS)
+        dense = scaled(small, area.shape, self.size)
+        if self._is_near(dense, start) and (found := self._score(area, dense)) > score:
+            start, score = dense, found  # smooth scenes have no edges
         refined = self.registration.refine(frame, start)
-        found = self._score(area, refined)
-        if found < score - _MOVE_COST:
-            refined, found = start, score
+        if not self._is_near(refined, start) or self._score(area, refined) < score - _MOVE_COST:
+            refined = start
         return refined, self.agreement(frame, refined)
+
+    def _is_near(self, found: np.ndarray, start: np.ndarray) -> bool:
+        """Whether a homography was refined, rather than bent."""
+        height, width = self.size
+        corners = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float64)
+        moved = [cv2.perspectiveTransform(corners, h) for h in (found, start)]
+        return float(np.abs(moved[0] - moved[1]).max()) <= _MAX_REFINEMENT * max(self.size)
 
     def agreement(self, frame: list[np.ndarray], homography: np.ndarray) -> float:
         """Share of the covered area, in [0, 1], that agrees with a frame at any exposure."""
