@@ -28,6 +28,7 @@ def preflight(settings: Settings, inputs: Inputs, warn: Warn) -> dict[str, Any] 
     corrected = {
         # a plate made from a camera that moves is no plate, however it is aligned
         "camera": settings.align is not None and not isinstance(bgr, AutoPlate),
+        "moving": settings.align == "frame",
         "exposure": settings.match_plate,
         "scene": src.has_alpha,  # what it hides is not of the scene
         "size": not settings.strict,  # the run warns of it by itself

@@ -35,6 +35,9 @@ _MAX_PIXELS, _CONVERGED = 5000, 0.02
 #: How stiff a homography is there, as noise has slopes, too; and how far a corner may be moved from
 #: the guess, as a share of the longer side.
 _STIFFNESS, _MAX_REFINEMENT = 30.0, 0.05
+#: Tiles of the area, down and across, and how many of those that gain most do not count; agreement
+#: of what is not covered.
+_TILES, _LEFT_OUT, _UNCOVERED = (4, 6), 5, 0.5
 #: Farthest shift that is tried, right and down, in pixels of a copy of half the size above.
 _FARTHEST = (8, 5)
 
@@ -121,14 +124,12 @@ class Target:
             The homography (3, 3), and the share of the area, in [0, 1], that agrees.
         """
         area = small_area(frame)
-        costs = [_MOVE_COST * (n > 0) for n in range(len(starts))]
-        scores = [self._score(area, h) - cost for h, cost in zip(starts, costs, strict=True)]
-        best = int(np.argmax(scores))
-        start, score = starts[best], scores[best]
+        best = max(range(len(starts)), key=lambda n: self._gain(area, starts[n], starts[0], n > 0))
+        start, score = starts[best], self._score(area, starts[best])
         if score < expected - _MAX_FALL:
             shifted = self._best_shift(area, start)
-            if (gained := self._score(area, shifted)) > score + _MIN_SEARCH_GAIN:
-                start, score = shifted, gained
+            if self._gain(area, shifted, start, True) > _MIN_SEARCH_GAIN:
+                start, score = shifted, self._score(area, shifted)
         small = scaled(start, self.size, area.shape)
         small = descend(self._level, area, small, _CONVERGED, _STIFFNESS)
         dense = scaled(small, area.shape, self.size)
@@ -149,6 +150,26 @@ class Target:
     def agreement(self, frame: list[np.ndarray], homography: np.ndarray) -> float:
         """Share of the covered area, in [0, 1], that agrees with a frame at any exposure."""
         return _agreement(*self._laid(small_area(frame), homography))
+
+    def _gain(
+        self, area: np.ndarray, homography: np.ndarray, before: np.ndarray, moves: bool
+    ) -> float:
+        """By how much more of the area agrees than before, without the parts that gain most.
+
+        These may be somebody who moves.
+        """
+        tiles = [self._tiles(area, h) for h in (homography, before)]
+        gains = np.sort(tiles[0] - tiles[1], axis=None)[:-_LEFT_OUT]
+        return float(gains.sum() / tiles[0].size) - _MOVE_COST * moves
+
+    def _tiles(self, area: np.ndarray, homography: np.ndarray) -> np.ndarray:
+        """Agreement of each tile, in [0, 1]; of what is not covered, a middling one."""
+        difference, covered = self._laid(area, homography)
+        if covered.mean() < _MIN_COVERED:
+            return np.zeros(_TILES)
+        apart = difference - np.median(difference[covered])
+        agreement = np.where(covered, 1 / (1 + (apart / _HALF_AGREEMENT) ** 2), _UNCOVERED)
+        return cv2.resize(agreement.astype(np.float32), _TILES[::-1], interpolation=cv2.INTER_AREA)
 
     def _score(self, area: np.ndarray, homography: np.ndarray) -> float:
         laid, covered = self._laid(area, homography)

@@ -11,7 +11,7 @@ from runs import report, run
 from dataset import MediaError, MemorySource, open_source
 from drawing.arrays import to_uint8
 from drawing.travels import Travel, make_travel
-from plate import AutoPlate, MovingPlate, WidePlate, open_plate
+from plate import AutoPlate, MovingPlate, WidePlate, inspect_plate, open_plate
 from plate.camera_path import CameraPath
 from plate.layout import TooWideError, choose_frames, plan
 
@@ -71,6 +71,16 @@ def test_auto_looks_whether_the_camera_moves(travel):
     still = MemorySource(np.repeat(travel.plates[:1], 12, axis=0), "still")
     assert isinstance(open_plate("auto", still, print), AutoPlate)
     assert isinstance(open_plate("auto", MemorySource(travel.frames, "clip"), print), MovingPlate)
+
+
+def test_one_plate_for_a_camera_that_moves_is_told(travel):
+    src = MemorySource(travel.frames, "clip")
+    still = MemorySource(np.repeat(travel.plates[:1], 12, axis=0), "still")
+    plate = MemorySource(travel.plates[:1], "plate.png", still=True)
+    found = inspect_plate(src, plate, SIZE)
+    assert found.verdict == "moving"
+    assert "--video-bgr auto" in found.sentences(src, plate, SIZE)["moving"]
+    assert inspect_plate(still, plate, SIZE).verdict == "good"
 
 
 def save(folder, travel: Travel) -> None:
