@@ -102,8 +102,8 @@ class Diagnosis:
             "empty scene, from the same camera; a new background goes to --video-target-bgr",
             "size": f"{bgr.name} is {bgr.size[1]}x{bgr.size[0]}, {src.name} is "
             f"{src.size[1]}x{src.size[0]}; take the plate with the clip's own settings",
-            "moving": f"the camera moves in {src.name}, and {bgr.name} is one plate for all frames: "
-            "--video-bgr auto makes a plate for each frame if the subject moves about; "
+            "moving": f"the camera moves in {src.name}, and {bgr.name} is one plate for all "
+            "frames: --video-bgr auto makes a plate for each frame if the subject moves about; "
             "--preprocess-alignment aligns this one, which a pan soon leaves behind",
             "camera": camera,
             "exposure": f"{bgr.name} has another exposure or white balance than {src.name} (red "
@@ -147,10 +147,11 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
     if not frames or not plates:
         return Diagnosis()
     if bgr.still:
-        found = diagnose([frame for _, frame in frames], [plates[0]])
-        if "scene" not in found.faults and "camera" in _inspect_camera(src, small).faults:
-            found.faults = ["moving", *(f for f in found.faults if f not in ("camera", "subject"))]
-        return found
+        diagnosis = diagnose([frame for _, frame in frames], [plates[0]])
+        if "scene" not in diagnosis.faults and "camera" in _inspect_camera(src, small).faults:
+            others = [f for f in diagnosis.faults if f not in ("camera", "subject")]
+            diagnosis.faults = ["moving", *others]
+        return diagnosis
     nearest = [plates[min(plates, key=lambda k: abs(k - n))] for n, _ in frames]
     return diagnose([frame for _, frame in frames], nearest)
 

@@ -120,7 +120,7 @@ def test_a_plate_for_each_frame_is_paired_by_number(folder, shots):
         cv2.imwrite(str(folder / f"frames/{number}.png"), np.roll(frame, 20 * number, 1)[..., ::-1])
         cv2.imwrite(str(folder / f"plates/{number}.png"), moved[..., ::-1])
     assert matte(folder, "plates").preflight["verdict"] == "good"
-    assert matte(folder, "plates/0.png", overwrite=True).preflight["verdict"] == "camera"
+    assert matte(folder, "plates/0.png", overwrite=True).preflight["verdict"] == "moving"
 
 
 def test_pictures_too_small_to_judge_get_no_verdict(folder):
