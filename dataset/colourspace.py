@@ -18,6 +18,8 @@ _CONFIG = "ocio://studio-config-latest"
 _LINEAR = "Linear Rec.709 (sRGB)"
 #: What infinite values become: the largest half.
 _MOST = 65504.0
+#: Rows to convert at a time: what it takes in between should not be as large as the image.
+_ROWS = 64
 
 _Convert = Callable[[np.ndarray], np.ndarray]
 
@@ -60,7 +62,16 @@ class ColourSpace:
         linear = self._name == "linear" or (self._name == "auto" and is_float)
         if self._convert is None and not linear and not is_float:
             return pixels
-        floats = pixels if is_float else pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
+        levels = np.empty(pixels.shape, np.float32)
+        for top in range(0, len(pixels), _ROWS):
+            rows = slice(top, top + _ROWS)
+            levels[rows] = self._levels(pixels[rows], linear)
+        return levels
+
+    def _levels(self, pixels: np.ndarray, linear: bool) -> np.ndarray:
+        """The levels of a few rows."""
+        white = 1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max
+        floats = pixels.astype(np.float32) / white
         floats = np.nan_to_num(floats, nan=0.0, posinf=_MOST, neginf=-_MOST)
         if self._convert is not None:
             return from_linear(torch.from_numpy(self._convert(floats))).numpy()

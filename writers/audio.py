@@ -20,7 +20,8 @@ from media import Warn, open_media
 
 #: Codecs that are copied, as the container and its players support them; others are re-encoded.
 _IN_MP4 = frozenset(("aac", "ac3", "alac", "eac3", "mp3", "opus", "flac"))
-_IN_MOV = _IN_MP4 - {"opus", "flac"} | {"pcm_s16le", "pcm_s24le", "pcm_s16be", "pcm_s24be"}
+_PCM = {f"pcm_{kind}{end}" for kind in ("s16", "s24", "s32", "f32") for end in ("le", "be")}
+_IN_MOV = _IN_MP4 - {"opus", "flac"} | _PCM
 _COPIED_CODECS = {
     "mp4": _IN_MP4,
     "mov": _IN_MOV,

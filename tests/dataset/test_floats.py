@@ -1,6 +1,7 @@
 """Floats and colour spaces: linear light, values above 1, logs of cameras."""
 
 import io
+import resource
 import struct
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import tifffile
 import torch
 from footage import make_clip
 from PIL import Image
+from processes import Finished, Forked
 
 from dataset import ColourSpace, MediaError, open_source, read_image, warn_if_transparent
 from media import UsageError, from_linear, to_linear
@@ -271,3 +273,20 @@ def test_exr_with_another_extension_is_opaque(tmp_path, name):
     source = open_source(tmp_path / name, told.append)
     warn_if_transparent(source, tmp_path / name, told.append)
     assert source.deep and told == []
+
+
+def _takes_at_most(megabytes: int, path: str) -> int:
+    """The status is 0 if reading an image takes no more memory than that."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    read_image(Path(path))
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024 > megabytes
+
+
+def test_an_image_of_floats_takes_the_memory_that_its_limit_says(tmp_path):
+    picture = np.zeros((1000, 4000, 3), np.float32)
+    picture[::2] = 0.5
+    tifffile.imwrite(tmp_path / "a.tif", picture, photometric="rgb")
+    limit = 46 * picture[..., 0].size // 2**20 + 40  # and what PyTorch needs once
+    assert Forked(_takes_at_most, limit, str(tmp_path / "a.tif"), cwd=tmp_path).wait() == Finished(
+        0, "", ""
+    )

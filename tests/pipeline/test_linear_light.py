@@ -89,6 +89,22 @@ def test_exr_is_multiplied_in_linear_light(tmp_path, alpha):
     np.testing.assert_array_equal(found[..., 3], 0.5)
 
 
+def test_alpha_in_exr_is_data_without_a_curve(tmp_path):
+    src = save_light(tmp_path / "a.exr", scene())
+    matte(tmp_path, src, Everything(0.5), image_extension="exr", output_types=["pha", "err"])
+    for kind in ("pha", "err"):
+        path = str(tmp_path / f"out/{kind}/00000.exr")
+        np.testing.assert_array_equal(OpenEXR.File(path).channels()["Y"].pixels, 0.5)
+
+
+def test_light_beyond_half_floats_is_the_brightest_of_them(tmp_path):
+    picture = scene()
+    picture[4:8, 4:8] = 1e6
+    src = save_light(tmp_path / "a.exr", picture)
+    matte(tmp_path, src, Everything(), image_extension="exr", input_colorspace="srgb")
+    np.testing.assert_array_equal(rgba(tmp_path)[4:8, 4:8, :3], 65504)
+
+
 def test_premultiplied_images_are_multiplied_as_levels(tmp_path):
     Image.new("RGB", SIZE[::-1], (200, 100, 0)).save(tmp_path / "a.png")
     matte(tmp_path, tmp_path / "a.png", Everything(0.5), alpha="premultiplied")

@@ -19,6 +19,7 @@ from runs import matte
 from dataset import open_source
 from media import UsageError
 from writers import FORMATS, VideoWriter, composer
+from writers.planes import ToPlanes
 
 VIDEOS = [name for name, form in FORMATS.items() if not form.is_images]
 WITH_ALPHA = [name for name in VIDEOS if FORMATS[name].alpha]
@@ -152,6 +153,16 @@ def test_sound_is_copied_or_encoded_anew(tmp_path, name, sound):
     assert abs(seconds - 24 / RATE) < 0.1 and told == []
 
 
+@pytest.mark.parametrize("sound", ["pcm_s32le", "pcm_f32le"])
+@pytest.mark.parametrize("name", ["prores4444", "ffv1"])
+def test_sound_of_recorders_is_copied_where_the_container_holds_it(tmp_path, name, sound):
+    clip = make_clip(tmp_path / "clip.mov", 6, sound=sound)
+    path = write(tmp_path / "x", drawn(3), name, audio=clip, warn=pytest.fail)
+    with av.open(str(path)) as container:
+        (stream,) = container.streams.audio
+        assert stream.codec_context.name == sound
+
+
 def test_ffv1_of_16_bits_is_exact(tmp_path):
     levels = np.arange(65536, dtype=np.uint16).reshape(1, 256, 256, 1)
     frames = np.concatenate([levels, levels[:, ::-1], levels[:, :, ::-1], levels], axis=3)
@@ -161,6 +172,22 @@ def test_ffv1_of_16_bits_is_exact(tmp_path):
     (frame,) = decode(path)
     assert frame.format.name == "gbrap16le"
     np.testing.assert_array_equal(frame.to_ndarray(), frames[0])
+
+
+@pytest.mark.parametrize("name", ["prores4444", "qtrle", "ffv1"])
+def test_each_frame_of_an_editing_format_stands_alone(tmp_path, name):
+    with av.open(str(write(tmp_path / "x", drawn(3), name))) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    assert [packet.is_keyframe for packet in packets] == [True] * COUNT
+
+
+def test_levels_of_prores_are_rounded():
+    ramp = np.linspace(0, 65535, 4096).round().astype(np.uint16).reshape(1, -1, 1)
+    frame = ToPlanes((1, 4096), "yuva444p10le")(ramp.repeat(4, axis=2))
+    luma, alpha = (np.frombuffer(frame.planes[n], np.uint16)[:4096] for n in (0, 3))
+    grey = ramp[0, :, 0] / 65535
+    assert np.abs(luma - (64 + 876 * grey)).max() <= 0.501
+    assert np.abs(alpha - 1023 * grey).max() <= 0.501
 
 
 def test_prores_keeps_10_bits(tmp_path):
