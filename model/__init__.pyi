@@ -4,6 +4,7 @@ from .device import DeviceError as DeviceError
 from .device import fastest_precision as fastest_precision
 from .device import is_out_of_memory as is_out_of_memory
 from .device import resolve_device as resolve_device
+from .estimated import EstimatedPrediction as EstimatedPrediction
 from .fast import to_float as to_float
 from .matting import BaseOutput as BaseOutput
 from .matting import MattingBase as MattingBase

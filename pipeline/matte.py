@@ -189,6 +189,7 @@ def matte_video(job: Job) -> MattingResult:
         sinks=sinks,
         frames=FrameNumbers() if job.preview_only else frames,
         keeps_alpha=job.keeps_alpha,
+        estimates=job.fgr == "estimate",
         result=result,
         progress=progress,
         folder=folder,
@@ -243,7 +244,9 @@ def _open_predictor(job: Job, inputs: Inputs, result: MattingResult) -> tuple[Jo
         predictor = Predictor(network, device, precision=job.precision, warn=result.warn)
     result.preflight = looking.result()
     logger.debug("network: the %s path, %s, on %s", predictor.path, predictor.precision, device)
-    return replace(job, precision=predictor.precision), predictor
+    is_ours = job.network is None and job.model_checkpoint is None
+    fgr = job.fgr or ("estimate" if is_ours else "network")
+    return replace(job, precision=predictor.precision, fgr=fgr), predictor
 
 
 def _open_loader(

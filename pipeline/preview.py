@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dataset import evenly_spaced
-from model import DetailPrediction, Prediction
+from model import DetailPrediction, EstimatedPrediction, Prediction
 from writers import error_map
 
 #: Frames on a sheet, and pixels of a cell's longer side.
@@ -52,7 +52,7 @@ class Preview:
         numbers: Sequence[int],
         src: Tensor,
         bgr: Tensor,
-        matte: Prediction | DetailPrediction,
+        matte: Prediction | DetailPrediction | EstimatedPrediction,
     ) -> None:
         """Keep those frames of a batch that the sheet needs.
 

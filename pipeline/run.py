@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from media import prefetch
-from model import DeviceError, Predictor, is_out_of_memory
+from model import DeviceError, EstimatedPrediction, Predictor, is_out_of_memory
 from writers import (
     Composer,
     FrameWriter,
@@ -70,6 +70,7 @@ class Run:
         filters: Applied to alpha, batch by batch.
         sinks: Pairs of kind and sink; taking a pair opens its sink.
         frames: Their numbers.
+        estimates: Whether the foreground is estimated, rather than the network's.
         keeps_alpha: Whether ``com`` keeps its alpha, rather than being composited.
         result: Filled in as the run goes on.
         progress: Told of the frames done after every batch.
@@ -85,6 +86,7 @@ class Run:
     keeps_alpha: bool
     result: MattingResult
     progress: Callable[[int], None]
+    estimates: bool = False
     frames: FrameNumbers = FrameNumbers()  # noqa: RUF009
     folder: RunFolder | None = None
     preview: Preview | None = None
@@ -224,13 +226,15 @@ class Run:
             for alpha_filter in self.filters:
                 pha = matte.pha  # on the CPU, if the device could not do it
                 matte = matte.with_pha(alpha_filter(frames.src.to(pha.device), pha))
+            src = frames.src if frames.extended is None else frames.extended
+            final = EstimatedPrediction(matte, src, frames.bgr) if self.estimates else matte
             if self.preview is not None and is_written:
                 numbers = [self.frames.numbering[place] for place in batch.places]
-                self.preview.add(numbers, frames.src, frames.bgr, matte)
-        if frames.extended is not None:
-            matte = matte.with_extended(frames.src, frames.extended)
+                self.preview.add(numbers, frames.src, frames.bgr, final)
+        if frames.extended is not None and final is matte:
+            final = matte.with_extended(frames.src, frames.extended)
         pending = {
-            kind: PendingTransfer(compose(matte, frames.target), way_back)
+            kind: PendingTransfer(compose(final, frames.target), way_back)
             for kind, compose in composers.items()
             if is_written
         }

@@ -307,6 +307,14 @@ class Settings:
             rule=within(0, 100, " percent of the frame"),
         ),
     )
+    fgr: Literal["network", "estimate"] | None = field(
+        default=None,
+        metadata=_output(
+            "the subject's colours where alpha is partial: as the network finds them, or estimated "
+            "from the frame, its plate and alpha",
+            default="estimate with the built-in weights, else network",
+        ),
+    )
     smooth_alpha: bool = field(
         default=False,
         metadata=_output(

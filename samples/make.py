@@ -10,7 +10,6 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from skimage import data
 
 HERE = Path(__file__).parent
 HEIGHT, WIDTH, RATE, FRAMES = 720, 1280, 24, 72
@@ -18,6 +17,8 @@ HEIGHT, WIDTH, RATE, FRAMES = 720, 1280, 24, 72
 
 def wall() -> np.ndarray:
     """The empty scene, (H, W, 3) in [0, 1]."""
+    from skimage import data
+
     bricks = cv2.resize(np.rot90(data.brick()) / 255.0, (WIDTH, WIDTH))[:HEIGHT, :, None]
     light = np.linspace(1.15, 0.75, WIDTH)[None, :, None]
     scene = (bricks * light * (1.25, 1.05, 0.9)).clip(0, 1)

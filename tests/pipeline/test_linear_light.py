@@ -63,10 +63,11 @@ def rgba(folder) -> np.ndarray:
     return OpenEXR.File(path).channels()["RGBA"].pixels.astype(np.float32)
 
 
+@pytest.mark.parametrize("fgr", ["network", "estimate"])
 @pytest.mark.parametrize("depth", [None, "float"])
-def test_highlights_and_shadows_come_out_as_they_went_in(tmp_path, depth):
+def test_highlights_and_shadows_come_out_as_they_went_in(tmp_path, depth, fgr):
     src = save_light(tmp_path / "a.exr", scene())
-    matte(tmp_path, src, Everything(), image_extension="exr", bit_depth=depth)
+    matte(tmp_path, src, Everything(), image_extension="exr", bit_depth=depth, fgr=fgr)
     tolerance = 1e-5 if depth else 1e-3
     np.testing.assert_allclose(rgba(tmp_path)[..., :3], scene(), rtol=tolerance, atol=1e-6)
 
