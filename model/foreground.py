@@ -28,8 +28,8 @@ _CELLS_AT_ONCE = 2048
 # measures them.
 #: Weight of the coarser level in a smooth background, where a pixel of it has 1.
 _FILL = 0.025
-#: Least variance of the background.
-_LEAST_SPREAD = 6e-4
+#: Least variance of the background, and how much is added where none of it is seen around.
+_LEAST_SPREAD, _UNSEEN_SPREAD = 6e-4, 0.012
 #: Standard deviation of alpha, and the share of its variance that remains where alpha is 0.
 _ALPHA_SIGMA, _ALPHA_AT_ZERO = 0.22, 0.027
 #: Variance of the noise of a pixel, and squared distance of foreground and background, before the
@@ -196,7 +196,8 @@ def _background(src: Tensor, bgr: Tensor, pha: Tensor) -> Tensor:
     of_plate, of_around = _fill(torch.stack(errors), weight).split(1)
     trust = of_around / (of_plate + of_around + 1e-6)
     correction = torch.lerp(around, change, trust)
-    spread = torch.minimum(of_plate, of_around) + _LEAST_SPREAD
+    unseen = (1 - 4 * blurred(blurred(weight))).clamp(min=0)
+    spread = torch.minimum(of_plate, of_around) + _LEAST_SPREAD + _UNSEEN_SPREAD * unseen
     return enlarged(torch.cat([correction, trust, spread]))
 
 

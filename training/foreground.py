@@ -218,6 +218,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0, help="first frame of each set")
     parser.add_argument("--frames", type=int, default=20, help="frames of each set (default: 20)")
     parser.add_argument("--size", default="1280x720", help="of drawn frames, WIDTHxHEIGHT")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, help="default: all there are")
     parser.add_argument("--true-alpha", action="store_true", help="instead of the network's")
     parser.add_argument("--weights", type=Path, help="default: the built-in ones")
     return parser.parse_args(argv)
@@ -229,7 +230,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         predictor = Predictor(load_network(args.weights), torch.device("cpu"), warn=print)
         has_pymatting = find_spec("pymatting") is not None
-        methods = [name for name in METHODS if has_pymatting or not name.startswith("PyMatting")]
+        known = [name for name in METHODS if has_pymatting or not name.startswith("PyMatting")]
+        methods = args.methods or known
         width, height = (int(side) for side in args.size.split("x"))
         sets = {name: SETS[name]((height, width)) for name in args.sets}
         if args.folder:
