@@ -153,8 +153,9 @@ class Console(logging.Handler):
             return
         self.close_bar()
         outputs = ", ".join(str(path) for path in result.outputs) or "standard output"
+        count = result.frames - result.resumed
         self.say(
-            f"{result.frames - result.resumed} frames in {result.seconds:.1f} s "
+            f"{count} frame{'s' * (count != 1)} in {result.seconds:.1f} s "
             f"({result.speed:.1f} a second): {outputs}"
         )
         self.say(result.bottleneck)

@@ -96,7 +96,10 @@ class VideoFile:
             except FFmpegError as error:
                 reason = error.strerror or error
                 if playable and str(self._path) != STDOUT:
-                    reason = f"{reason}; what was written until then plays: {self._partial.name}"
+                    reason = (
+                        f"{reason}; the video until then plays: {self._final.name}, or "
+                        f"{self._partial.name} if it could not be closed"
+                    )
                 raise WriteError(f"{self._path}: {reason}") from error
 
 

@@ -77,6 +77,7 @@ def test_a_highlight_stays_where_the_network_changes_colours(tmp_path):
     matte(tmp_path, src, Everything(more=0.02), image_extension="exr")
     found = rgba(tmp_path)
     np.testing.assert_allclose(found[4:8, 4:8, :3], 4.0, rtol=5e-3)
+    np.testing.assert_allclose(found[10, 10, :3], -0.01, rtol=5e-3)
     assert found[20, 20, 0] > scene()[20, 20, 0]
 
 

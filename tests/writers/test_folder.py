@@ -83,7 +83,7 @@ def test_what_was_written_until_the_disk_was_full_plays(folder, name):
         output_format=name,
         before=processes.small_files_only,
     )
-    assert_error(result, 1, "File too large; what was written until then plays: fgr.")
+    assert_error(result, 1, "File too large; the video until then plays: fgr.")
     (partial,) = (folder / "out").glob("fgr.*.part")
     with av.open(str(partial)) as container:
         assert next(container.decode(video=0)).width == 120
