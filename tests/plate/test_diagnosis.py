@@ -16,6 +16,7 @@ from dataset import SampledFrames, evenly_spaced, open_source, thumbnails
 from drawing.shots import FAULTS, make_shots
 from inference_video import main, matte_video
 from plate import diagnose
+from plate.steadiness import camera_move
 
 SEED, SIZE = 9, (216, 384)
 
@@ -238,3 +239,12 @@ def test_frames_of_any_shape_are_looked_at(size):
     frames = [random.integers(0, 255, (*size, 3), np.uint8) for _ in range(5)]
     assert diagnose(frames, frames[:1]).frames == 5
     assert diagnose(frames, [np.full_like(frames[0], 90)]).frames == 5
+
+
+@pytest.mark.parametrize(("shift", "moves"), [(0.0, False), (0.3, False), (1.5, True), (4.0, True)])
+def test_a_camera_moves_from_half_a_pixel_on(shots, shift, moves):
+    plate = shots["good"].plate
+    by = np.array([[1, 0, shift], [0, 1, 0]], np.float32)
+    shifted = cv2.warpAffine(plate, by, plate.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+    found = camera_move([plate] * 2, [shifted] * 2)
+    assert found == pytest.approx(shift if moves else 0, abs=0.5 if moves else 0)
