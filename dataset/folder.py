@@ -35,22 +35,27 @@ class _Chosen:
     digits: int = 0
 
 
-def _images_in(folder: Path) -> list[Path]:
+def _images_in(folder: Path) -> tuple[list[Path], set[Path]]:
     """The images of a folder without hidden files; GIF and AVIF only where there are no others.
+
+    Returns:
+        The images, and those of them that are links.
 
     Raises:
         MediaError: The folder cannot be read, or an image is a broken link.
     """
-    with os_errors_as(MediaError, folder, ValueError):
-        named = [path for path in folder.iterdir() if path.name[0] != "." and is_frame_name(path)]
-        named = [path for path in named if is_image_name(path)] or named
-        for path in named:
-            if path.is_symlink() and not path.exists():
+    with os_errors_as(MediaError, folder, ValueError), os.scandir(folder) as entries:
+        seen = [(folder / entry.name, entry) for entry in entries if entry.name[0] != "."]
+        named = [(path, entry) for path, entry in seen if is_frame_name(path)]
+        named = [(path, entry) for path, entry in named if is_image_name(path)] or named
+        links = {path for path, entry in named if entry.is_symlink()}
+        for path in links:
+            if not path.exists():
                 raise MediaError(
                     f"{path}: a link to {path.readlink()}, which is not there; restore that file, "
                     "or remove the link"
                 )
-        return [path for path in named if path.is_file()]
+        return [path for path, entry in named if entry.is_file()], links
 
 
 def frames_in(folder: Path, besides: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -73,8 +78,8 @@ def _choose(folder: Path, besides: Sequence[Path]) -> _Chosen:
     with os_errors_as(MediaError, folder, ValueError):
         as_pattern = is_pattern(folder) and not folder.exists()
     if not as_pattern:
-        paths = _images_in(folder)
-        excluded = _excluded(paths, besides)
+        paths, links = _images_in(folder)
+        excluded = _excluded(folder, paths, links, besides)
         kept = [path for path in paths if path not in excluded]
         return _of_one_sequence(folder, folder, kept, excluded)
     folder, pattern = folder.parent, folder.name
@@ -171,22 +176,29 @@ def _held(folder: Path) -> str:
 def beside(path: Path) -> Numbers | None:
     """The sequence in a file's folder to which the file belongs, if there is one."""
     try:
-        paths = _images_in(path.parent)
+        paths, _ = _images_in(path.parent)
     except MediaError:
         return None
     sequences, _ = sequences_in(paths)
     return next((one for one in sequences if path.name in {x.name for x in one.paths}), None)
 
 
-def _excluded(paths: Sequence[Path], besides: Sequence[Path]) -> list[Path]:
+def _excluded(
+    folder: Path, paths: Sequence[Path], links: set[Path], besides: Sequence[Path]
+) -> list[Path]:
     """Those of ``paths`` that are in ``besides`` and not named as one of the others is."""
     used = {os.path.realpath(path) for path in besides}
-    others = {_without_number(path) for path in paths if os.path.realpath(path) not in used}
-    return [
+    real = os.path.realpath(folder)
+    names = {os.path.basename(path) for path in used if os.path.dirname(path) == real}
+    found = [
         path
         for path in paths
-        if others and os.path.realpath(path) in used and _without_number(path) not in others
+        if path.name in names or (path in links and os.path.realpath(path) in used)
     ]
+    if not found:
+        return []
+    others = {_without_number(path) for path in paths if path not in found}
+    return [path for path in found if others and _without_number(path) not in others]
 
 
 def _without_number(path: Path) -> str:

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -23,7 +24,7 @@ class Numbered:
     texts: tuple[str, ...]
     numbers: tuple[str, ...]
 
-    @property
+    @cached_property
     def shape(self) -> tuple[str, ...]:
         """Equal for names that differ in their numbers, or in case, alone."""
         return tuple(text.lower() for text in self.texts)
@@ -67,13 +68,12 @@ def take_apart(paths: Iterable[Path]) -> list[Numbered]:
     A hyphen behind a blank or another hyphen is a minus only if the same name has numbers without
     it, too.
     """
-    names: list[Numbered] = []
+    names = [_split(path, _NUMBER) for path in paths]
+    if not any(number[0] == "-" for name in names for number in name.numbers):
+        return names
     unsigned: dict[tuple[str, ...], set[int]] = defaultdict(set)
-    for path in paths:
-        names.append(_split(path, _NUMBER))
-        unsigned[names[-1].shape] |= {
-            n for n, number in enumerate(names[-1].numbers) if number[0] != "-"
-        }
+    for name in names:
+        unsigned[name.shape] |= {n for n, number in enumerate(name.numbers) if number[0] != "-"}
     for place, name in enumerate(names):
         doubtful = any(
             number[0] == "-" and n not in unsigned[name.shape] and name.texts[n][-1:] in (" ", "-")
@@ -152,6 +152,8 @@ def copies_in(paths: Sequence[Path]) -> list[Path]:
     names = {path.name.lower() for path in paths}
     copies = []
     for path in paths:
+        if "(" not in path.name and "copy" not in path.name.lower():  # nearly all, and fast
+            continue
         original = _COPY_MARK.sub("", path.stem)
         has_original = (original + path.suffix).lower() in names
         if original != path.stem and re.search(r"\d", original) and has_original:

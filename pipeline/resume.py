@@ -70,8 +70,8 @@ def facts_of_files(
     besides = settings.files_read()
     files = {
         str(path.resolve()): _fingerprint(path, besides)
-        for path in paths.values()
-        if path is not None and path.exists()
+        for name, path in paths.items()
+        if path is not None and path.exists() and not (name == "video_src" and path.is_dir())
     }
     images: dict[str, str] = {}
     if isinstance(src, ImageFolder):
