@@ -278,6 +278,8 @@ def _begin_of(src: FrameSource, plan: FramePlan) -> Fraction | None:
     """The time at which a part of a clip begins, in seconds; None for a whole clip."""
     if plan.written.are_all or src.time_base is None:
         return None
+    if isinstance(src, VideoSource) and src.index is not None and src.start is not None:
+        return src.start + src.time_at(plan.written.some[0])
     first = next(src.pick(Places(plan.written.some[:1], None)), None)
     return None if first is None else first.time
 
