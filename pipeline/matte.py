@@ -276,7 +276,7 @@ def _open_loader(
 
 def _begin_of(src: FrameSource, plan: FramePlan) -> Fraction | None:
     """The time at which a part of a clip begins, in seconds; None for a whole clip."""
-    if plan.written.are_all or src.time_base is None:
+    if plan.written.are_all or plan.written.are_none or src.time_base is None:
         return None
     if isinstance(src, VideoSource) and src.index is not None and src.start is not None:
         return src.start + src.time_at(plan.written.some[0])

@@ -100,14 +100,13 @@ class Output:
             yield root / self.path
             yield partial_name(root / self.path)
             return
-        held = self.held
-        for path in _files_in(root / self.path):
-            if self.number_of(path.name) in held:
-                yield path
+        paths = {path: self.number_of(path.name) for path in _files_in(root / self.path)}
+        held = self.held.among({number for number in paths.values() if number is not None})
+        yield from (path for path, number in paths.items() if number in held)
 
     def existing(self, root: Path) -> set[int]:
-        """Numbers of a sequence's existing files, partial ones included."""
-        found = (self.number_of(path.name) for path in self.files(root))
+        """Numbers of a sequence's existing files, partial ones included, whoever wrote them."""
+        found = (self.number_of(path.name) for path in _files_in(root / self.path))
         return {number for number in found if number is not None}
 
     def whole(self, root: Path, numbers: Iterable[int]) -> set[int]:

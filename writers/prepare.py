@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from media import FrameRange, os_errors_as
+from media import os_errors_as
 
 from .base import WriteError
 from .files import partial_name, unlink_file
@@ -41,13 +41,12 @@ class Earlier:
         if output.extension is None:
             return set(self.numbers or ()) if begun else set()
         if self.numbers is None:
-            return set().union(*(other.existing(root) for other in begun))
-        folder = root / output.path
+            return listed_in(begun, output.existing(root)) if begun else set()
+        folder, wanted = root / output.path, set(self.numbers)
         return {
             number
-            for number in self.numbers
-            if any(number in other.held for other in begun)
-            and (folder / output.file_name(number)).exists()
+            for number in listed_in(begun, wanted)
+            if (folder / output.file_name(number)).exists()
         }
 
     def whole(self, root: Path, outputs: Sequence[Output]) -> frozenset[int]:
@@ -113,10 +112,9 @@ def prepare_folder(
     if numbers is not None and overwrite:
         for output in outputs:
             begun = [other for other in every if other.is_at(output) and other.extension]
-            for number in numbers:
-                if any(number in other.held for other in begun):
-                    path = root / output.path / output.file_name(number)
-                    removable |= {path, partial_name(path)}
+            for number in listed_in(begun, set(numbers)):
+                path = root / output.path / output.file_name(number)
+                removable |= {path, partial_name(path)}
     _refuse_links(root, [*outputs, *removed])
     _refuse_inputs(removable, inputs)
     begun = [one for one in every if resume and any(map(one.is_at, outputs))]
@@ -173,11 +171,11 @@ def _refuse_running(
     earlier: dict[str, list[Output]],
 ) -> None:
     """Refuse frames that another run is writing at this moment."""
-    mine = None if numbers is None else frozenset(numbers)
+    mine = None if numbers is None else set(numbers)
     for name, outputs in earlier.items():
         if name in ("", label):
             continue
-        shared = mine is None or any(_shares(output, mine) for output in outputs)
+        shared = mine is None or listed_in(outputs, mine)
         if shared and is_locked(root, name):
             raise OutputsExistError(
                 f"{root}: another run is writing frames {name} there; wait for it, or give "
@@ -185,15 +183,9 @@ def _refuse_running(
             )
 
 
-def _shares(output: Output, numbers: frozenset[int]) -> bool:
-    held: FrameRange = output.held
-    return any(
-        bool(numbers.intersection(part))
-        if len(part) < len(numbers)
-        else any(number in part for number in numbers)
-        for part in held.parts
-        if isinstance(part, range)
-    )
+def listed_in(outputs: Iterable[Output], numbers: set[int]) -> set[int]:
+    """Those of some numbers that outputs hold."""
+    return set().union(*(output.held.among(numbers) for output in outputs))
 
 
 def _refuse_conflicts(
@@ -209,11 +201,11 @@ def _refuse_conflicts(
     """Refuse to mix with files that are there, except those that ``listed`` outputs hold."""
     if output.extension is None and listed:
         return
-    for path in output.conflicts(root, numbers):
-        if path in removable:
-            continue
-        number = output.number_of(path.name) if output.extension is not None else None
-        if number is not None and any(number in one.held for one in listed):
+    found = [path for path in output.conflicts(root, numbers) if path not in removable]
+    there = {path: output.number_of(path.name) for path in found if output.extension is not None}
+    known = listed_in(listed, {number for number in there.values() if number is not None})
+    for path in found:
+        if there.get(path) in known:
             continue
         name = path.relative_to(root)
         if overwrite or resume:
