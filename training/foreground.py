@@ -127,7 +127,7 @@ def folder_truths(folder: Path, ways: dict[str, Any]) -> Iterator[Truth]:
             image = None if found is None else cv2.imread(str(found), cv2.IMREAD_COLOR)
             if image is None:
                 raise FileNotFoundError(f"{folder / name}: no image {path.stem}")
-            images.append(np.asarray(image)[..., ::-1])
+            images.append(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
         src, bgr, pha, fgr = images
         yield Truth(src, bgr, pha[..., 0] / np.float32(255), fgr / np.float32(255), ways)
 
