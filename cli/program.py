@@ -33,8 +33,6 @@ def run(args: dict[str, Any]) -> int:
     configure_allocator()
     _silence_libraries()
     debug, form, listed = args.pop("debug"), args.pop("progress_form"), args.pop("jobs")
-    if str(args["output_dir"]) == "-" and form in ("json", "openjd"):
-        form = "plain"  # on stderr, as the frames go to stdout
     level = logging.DEBUG if debug else logging.WARNING
     with Console(level=level, form=form) as console:
         if form in EVENT_FORMS and str(args.get("output_dir")) == "-":
