@@ -1,5 +1,6 @@
 """Paths and reports that a run cannot use: each error is one that a user can mend."""
 
+import itertools
 import os
 
 import numpy as np
@@ -26,7 +27,15 @@ OUTPUTS = [plan_output("com", FORMATS["png"], (16, 16))]
 
 def open_folder(root, inputs=()):
     facts = {"versions": {"bgmv2": "0"}}
-    return RunFolder(root, OUTPUTS, overwrite=True, resume=False, inputs=inputs, facts=facts)
+    return RunFolder(
+        root,
+        OUTPUTS,
+        numbers=itertools.count,
+        overwrite=True,
+        resume=False,
+        inputs=inputs,
+        facts=facts,
+    )
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "nul\0"])
