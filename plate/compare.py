@@ -90,7 +90,7 @@ def find_moves(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> li
         size = image.shape[:2]
         found = found if plausible(found, size) else unmoved
         gain = registration.agreement(frame, found) - registration.agreement(frame, unmoved)
-        moves.append(Move(found, gain, _mean_distance(found, size)))
+        moves.append(Move(found, gain, mean_distance(found, size)))
     return moves
 
 
@@ -146,7 +146,7 @@ def _compare_structure(
     return float(np.count_nonzero(alike & structured)) / max(1, count), count
 
 
-def _mean_distance(homography: np.ndarray, size: tuple[int, int]) -> float:
+def mean_distance(homography: np.ndarray, size: tuple[int, int]) -> float:
     """How far, in pixels, a homography moves the points of a frame (height, width) on average."""
     height, width = size
     points = np.array([(x * width, y * height) for x in (0.1, 0.5, 0.9) for y in (0.1, 0.5, 0.9)])

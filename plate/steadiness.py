@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .compare import find_moves
+from .compare import find_moves, mean_distance
+from .registration import grey_copies
+from .track import MotionTracker
 
 #: The frame's tiles, down and across; those along the border are compared.
 _TILES = (4, 6)
@@ -37,12 +39,22 @@ def camera_move(befores: Sequence[np.ndarray], afters: Sequence[np.ndarray]) -> 
     if not befores:
         return 0.0
     moves = find_moves(afters, befores)
-    distances = [
-        move.distance if _takes_border_along(before, after, move.homography) else 0.0
-        for before, after, move in zip(befores, afters, moves, strict=True)
-    ]
+    distances = []
+    for before, after, move in zip(befores, afters, moves, strict=True):
+        homographies = [move.homography, *_followed(before, after)]
+        found = [h for h in homographies if _takes_border_along(before, after, h)]
+        distances.append(max((mean_distance(h, after.shape[:2]) for h in found), default=0.0))
     distance = float(np.median(distances))
     return distance if distance >= _MIN_DISTANCE else 0.0
+
+
+def _followed(before: np.ndarray, after: np.ndarray) -> list[np.ndarray]:
+    """Moves (3, 3) that corners of a frame make until another: a zoom is found so."""
+    tracker = MotionTracker(before.shape[:2])
+    for image in (before, after):
+        (grey,) = grey_copies(image, (max(image.shape),))
+        moves = tracker.step(grey)
+    return moves
 
 
 def _takes_border_along(before: np.ndarray, after: np.ndarray, homography: np.ndarray) -> bool:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from model import DeviceError, MattingBase, MattingRefine, resolve_device
 
-from . import plate_table, preflight_table
+from . import moving_table, plate_table, preflight_table
 from .flags import parse_args
 from .recipe import Recipe
 from .sample_pool import SamplePool, write_errors, write_samples, write_shrunk
@@ -53,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 clips=args.clips, frames=args.frames, size=args.size, device=args.device
             )
             print(plate_table.table(figures))
+        elif args.command == "moving":
+            found = moving_table.measure(
+                clips=args.clips, frames=args.frames, size=args.size, device=args.device
+            )
+            print(moving_table.table(found))
         else:
             train(args)
     except (OSError, ValueError, DeviceError) as error:

@@ -134,6 +134,11 @@ def _add_tables(commands: Commands) -> None:
     plates.add_argument("--frames", type=int, default=9, help="frames of each clip")
     plates.add_argument("--size", type=_size, default="640x360")
     plates.add_argument("--device", default="cpu")
+    moving = commands.add_parser("moving", help="the error with plates of moving cameras")
+    moving.add_argument("--clips", type=int, default=4, help="of each motion and parallax")
+    moving.add_argument("--frames", type=int, default=48, help="frames of each clip")
+    moving.add_argument("--size", type=_size, default="640x360")
+    moving.add_argument("--device", default="cpu")
 
 
 def _size(text: str) -> tuple[int, int]:

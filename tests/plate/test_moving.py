@@ -13,6 +13,7 @@ from drawing.arrays import to_uint8
 from drawing.travels import Travel, make_travel
 from plate import AutoPlate, MovingPlate, WidePlate, inspect_plate, open_plate
 from plate.camera_path import CameraPath
+from plate.diagnosis import camera_moves
 from plate.layout import TooWideError, choose_frames, plan
 
 SIZE, FRAMES = (180, 320), 20
@@ -71,6 +72,12 @@ def test_auto_looks_whether_the_camera_moves(travel):
     still = MemorySource(np.repeat(travel.plates[:1], 12, axis=0), "still")
     assert isinstance(open_plate("auto", still, print), AutoPlate)
     assert isinstance(open_plate("auto", MemorySource(travel.frames, "clip"), print), MovingPlate)
+
+
+@pytest.mark.parametrize("kind", ["person", "object"])
+def test_a_zoom_is_a_camera_that_moves(kind):
+    zoom = make_travel(11, 0, "zoom", kind, size=SIZE, frames=12)
+    assert camera_moves(MemorySource(zoom.frames, "clip"))
 
 
 def test_one_plate_for_a_camera_that_moves_is_told(travel):
