@@ -13,7 +13,7 @@ from dataset import MediaError, open_source
 from inference_video import main, matte_video
 from model import Predictor, load_network
 from pipeline import MattingResult, PairLoader, Preview, Run
-from pipeline.bottleneck import bottleneck, explain
+from pipeline.bottleneck import bottleneck, explain, last_words
 from pipeline.concurrency import batches_at_once, cores_at_hand, threads_kept
 from pipeline.transfer import PendingTransfer, now, seconds_between
 from writers import MemoryWriter
@@ -272,3 +272,12 @@ def test_a_run_says_what_it_waited_for(tmp_path, capsys, checkpoint):
 
 def test_waiting_threads_of_openmp_leave_the_cores_to_others():
     assert os.environ["OMP_WAIT_POLICY"]  # set by importing inference_video, or by the user
+
+
+def test_a_run_that_went_on_says_what_it_waited_for():
+    waited = {"read": 0.1, "network": 0.8, "write": 0.1}
+    facts = dict(seconds=1.0, resumed=5)
+    told = last_words("the network took 80%; buy a card", waited, matted=3, **facts)
+    assert told == "the network took 80%"
+    told = last_words("the network took 80%; buy a card", waited, matted=0, **facts)
+    assert told == "all 5 frames were there already"
