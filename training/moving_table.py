@@ -52,7 +52,7 @@ def errors(predictor: Predictor, clip: Travel) -> dict[str, float]:
     found = {}
     for name, bgr in plates.items():
         alphas = _alphas(predictor, clip, bgr, places, align=bgr.still)
-        pairs = zip(alphas, clip.pha[places], strict=True)
+        pairs = zip(alphas, clip.pha[places] / 255, strict=True)
         found[name] = float(np.mean([mad(pha, true) for pha, true in pairs]))
     return found
 
