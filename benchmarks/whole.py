@@ -84,7 +84,7 @@ def compare(
             shutil.rmtree(out, ignore_errors=True)
             given = flags | {"output_dir": str(out)}
             if program == "ours":
-                given["precision"] = case.precision
+                given |= {"precision": case.precision, "fgr": "network"}  # as the baseline's
             else:
                 given.pop("image_extension", None)
             done.append(run_program(program, given))
