@@ -103,7 +103,9 @@ def prepare_folder(
     replaced = ["preview", *(output.kind for output in outputs if output.kind == "timecodes")]
     if all(o.kind in SIDE_KINDS for o in every) and _is_plate_unchanged(root, used, label):
         replaced += PLATE_KINDS
-    kept = [] if overwrite else [o for o in own if resume or o.kind not in replaced]
+    kept = [o for o in own if resume or o.kind not in replaced]
+    if overwrite:  # of a range, images in another format stay, and are listed for the next time
+        kept = [o for o in own if numbers is not None and o.extension is not None]
     removed = [output for output in own if output not in kept]
     if numbers is None and overwrite:
         removed = every

@@ -235,3 +235,12 @@ def test_outputs_have_the_names_that_were_asked_for(folder):
     video = dict(output_format="video", output_name="cut/{kind}_v2.{ext}")
     matte(folder, "out", frames="3-4", **video)
     assert (folder / "out/cut/com_v2.3-4.mp4").exists()
+
+
+def test_a_range_in_another_format_leaves_files_that_can_be_overwritten_later(folder):
+    for extension in ("tif", "webp", "png"):
+        matte(folder, "out", frames="1-2", image_extension=extension, overwrite=True)
+    assert {path.suffix for path in (folder / "out/com").iterdir()} == {".tif", ".webp", ".png"}
+    matte(folder, "out", frames="1-2", image_extension="tif", overwrite=True)
+    matte(folder, "out", overwrite=True)
+    assert {path.suffix for path in (folder / "out/com").iterdir()} == {".png"}
