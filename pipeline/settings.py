@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
-from media import FrameRange, UsageError
+from media import FrameRange
 from model.names import HD_LIMIT, Backbone, ModelType, Precision, RefineMode
-from plate.names import AlignMode, is_auto, plate_file
+from plate.names import AlignMode, plate_file
 from writers.formats import (
     FORMATS,
     IMAGE_EXTENSIONS,
@@ -30,10 +30,9 @@ from writers.formats import (
 from writers.formats import (
     format_list as format_list,
 )
-from writers.naming import place_output
 
+from .checks import check_together
 from .declaration import A_NUMBER, Rule, Setting, flag, matching, within
-from .pipes import check_pipes
 
 _input, _network = partial(flag, "input"), partial(flag, "network")
 _output, _machine = partial(flag, "output"), partial(flag, "machine")
@@ -387,7 +386,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, setting in declared_settings(type(self)).items():
             object.__setattr__(self, name, setting.checked(getattr(self, name)))
-        self._check_together()
+        check_together(self)
 
     @property
     def align(self) -> AlignMode | None:
@@ -462,67 +461,6 @@ class Settings:
             return plate_file(value)
         return None if value is None else Path(value)
 
-    def _check_together(self) -> None:
-        for kind in self.output_types:
-            form = self.format_of(kind)
-            if self.bit_depth not in (None, *form.depths):
-                raise UsageError(
-                    f"--bit-depth {self.bit_depth}: {form.name} holds {form.bits_in_words}; "
-                    f"{_holding(self.bit_depth)}"
-                )
-            if kind == "com" and form.is_images and not form.alpha:
-                others = ", ".join(
-                    one.name for one in FORMATS.values() if one.is_images and one.alpha
-                )
-                raise UsageError(
-                    f"--image-extension {form.name} holds no alpha, which com needs; use one of "
-                    f"{others}"
-                )
-        if "ref" in self.output_types and self.model_type == "mattingbase":
-            raise UsageError("--output-types ref needs --model-type mattingrefine")
-        if Path(self.video_src).exists() and _same(self.video_src, self.video_bgr):
-            raise UsageError(
-                f"--video-bgr {self.video_bgr}: is the clip itself; give the empty scene, or auto"
-            )
-        if self.strict and not self.preflight:
-            raise UsageError("--strict needs the check that --no-preflight leaves out; give one")
-        if self.plate_only:
-            self._check_plate_only()
-        if self.output_name is not None:
-            self._check_name(self.output_name)
-        check_pipes(self)
-        if self.resume:
-            self._check_resume()
-
-    def _check_plate_only(self) -> None:
-        if not (is_auto(self.video_bgr) or self.mend_plate or self.align == "static"):
-            raise UsageError(
-                "--plate-only needs a plate to make (--video-bgr auto), to repair (--mend-plate) "
-                "or to align (--preprocess-alignment static)"
-            )
-        for name in ("frames", "preview_only", "resume"):
-            if getattr(self, name):
-                other = f"--{name.replace('_', '-')}"
-                raise UsageError(f"--plate-only has nothing to do with {other}; give one of them")
-
-    def _check_name(self, name: str) -> None:
-        if len(self.output_types) > 1 and "{kind}" not in name:
-            raise UsageError(f"--output-name {name}: needs {{kind}}, as there are several kinds")
-        for kind in self.output_types:
-            form = self.format_of(kind)
-            try:
-                place_output(name, kind, form)
-            except ValueError as error:
-                raise UsageError(f"--output-name {name}: {error}") from error
-
-    def _check_resume(self) -> None:
-        if not self.format_of("com").is_images and self.frames is None:
-            raise UsageError("--resume works only with image sequences, or with --frames")
-        if self.overwrite:
-            raise UsageError("--resume keeps what --overwrite removes; give one of them")
-        if self.preview_only:
-            raise UsageError("--preview-only has nothing to --resume; give one of them")
-
 
 def declared_settings(kind: Any) -> dict[str, Setting]:
     """The settings declared in a class, by name."""
@@ -533,13 +471,3 @@ def declared_settings(kind: Any) -> dict[str, Setting]:
 def as_dict(settings: Settings) -> dict[str, Any]:
     """The values of all settings, by name."""
     return {name: getattr(settings, name) for name in declared_settings(type(settings))}
-
-
-def _holding(depth: Depth | None) -> str:
-    """The image formats that hold a depth, as advice."""
-    names = [one.name for one in FORMATS.values() if one.is_images and depth in one.depths]
-    return f"use {IMAGE_SEQUENCES} with {' or '.join(names)}"
-
-
-def _same(one: str | Path, other: str | Path) -> bool:
-    return Path(one).resolve() == Path(other).resolve()
