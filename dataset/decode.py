@@ -175,6 +175,11 @@ def _warn_of_losses(
             f"{path}: the header promises {promised} frames, {tracker.frames} could be read; "
             "the file may be cut off"
         )
+    elif container.format.name == "avi" and 0 < stream.frames < tracker.frames:
+        warn(
+            f"{path}: the header promises {stream.frames} frames, {tracker.frames} could be read; "
+            "the file may be damaged, with frames that come twice"
+        )
     elif tracker.missing > tracker.lost or skipped.may_differ(tracker.lost, tracker.joints):
         warn(
             f"{path}: cut off or damaged; it may have held other frames than the {tracker.frames} "

@@ -14,7 +14,7 @@ from footage import make_clip, read_number, read_video
 from PIL import Image
 from runs import assert_error, matte, numbers, report, run
 
-from dataset import MediaError, VideoSource
+from dataset import MediaError, VideoSource, open_source
 
 
 def packets(path: Path) -> list[tuple[int, int]]:
@@ -259,3 +259,15 @@ def test_an_image_of_another_size_ends_the_run(folder):
         Image.fromarray(footage.numbered(number, size)).save(folder / f"shots/{number}.png")
     assert_error(run(folder, video_src="shots"), 1, "shots", "frame 3", "128x64", "96x48")
     assert numbers(folder / "out/com") == list(range(3))
+
+
+def test_an_avi_with_more_frames_than_its_header_says_is_told(tmp_path):
+    clip = make_clip(tmp_path / "clip.avi", 20, codec="mpeg4")
+    data = bytearray(clip.read_bytes())
+    length = data.index(b"strh") + 8 + 32  # of the video's stream header
+    assert int.from_bytes(data[length : length + 4], "little") == 20
+    data[length : length + 4] = (18).to_bytes(4, "little")
+    clip.write_bytes(data)
+    told: list[str] = []
+    assert len(list(open_source(clip, told.append))) == 20
+    assert len(told) == 1 and "the header promises 18 frames, 20 could be read" in told[0]
