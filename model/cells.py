@@ -135,6 +135,13 @@ def scaled(pixels: Tensor) -> Tensor:
     return pixels.float().mul_(1 / torch.iinfo(pixels.dtype).max)
 
 
+def planes_of(image: Tensor) -> Tensor:
+    """An image (C, H, W) as :func:`scaled`, with one plane after the other in memory."""
+    if image.device.type == "cpu":  # OpenCV is many times faster than PyTorch
+        image = torch.from_numpy(np.stack(cv2.split(image.permute(1, 2, 0).numpy())))
+    return scaled(image).contiguous()
+
+
 def quarter_means(pixels: Tensor) -> Tensor:
     """Means (C, N, 4) of the quarters of cells, from their pixels (C, N, 16)."""
     return pixels @ _quarters(pixels.device)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cells import CELL, enlarged, scaled
+from .cells import CELL, planes_of, scaled
 from .foreground import SOLID, Foreground, estimate_foreground
 from .prediction import DetailPrediction, Prediction
 
@@ -34,7 +34,7 @@ class EstimatedPrediction:
     @cached_property
     def fgr(self) -> Tensor:
         """(B, 3, H, W): the frame where alpha is 1; it goes on smoothly where alpha is 0."""
-        return torch.stack([self._whole(i) for i in range(len(self.src))])
+        return self.part(slice(None), slice(None)).fgr
 
     @property
     def err(self) -> Tensor:
@@ -59,7 +59,15 @@ class EstimatedPrediction:
 
     def sparse(self, i: int, every: int) -> tuple[Tensor, Tensor]:
         """As :meth:`Prediction.sparse`."""
-        return self.pha[i, :, ::every, ::every], self._whole(i)[:, ::every, ::every]
+        return self.pha[i, :, ::every, ::every], self._fgr(i, slice(None), slice(None))[
+            :, ::every, ::every
+        ]
+
+    def part(self, rows: slice, columns: slice) -> Prediction:
+        """As :meth:`Prediction.part`."""
+        fgr = torch.stack([self._fgr(i, rows, columns) for i in range(len(self.src))])
+        pha = self.pha[:, :, rows, columns]
+        return Prediction(pha, fgr, self.err, self.ref, self.padded_size)
 
     @cached_property
     def _parts(self) -> list[Foreground]:
@@ -71,16 +79,15 @@ class EstimatedPrediction:
             for i in range(len(src))
         ]
 
-    def _whole(self, i: int) -> Tensor:
-        """The foreground (3, H, W) of frame ``i``."""
-        pha, part = self.pha[i], self._parts[i]
-        rows, columns = part.cells.size
-        found = enlarged(part.coarse, CELL)
+    def _fgr(self, i: int, rows: slice, columns: slice) -> Tensor:
+        """The foreground (3, h, w) of a part of frame ``i``."""
+        pha = self.pha[i, :, rows, columns]
+        src = planes_of(self.src[i, :, rows, columns].to(pha.device))
+        found, colours, y, x = self._parts[i].part(rows, columns)
         inside = found[:, : pha.shape[1], : pha.shape[2]]
-        src = scaled(self.src[i].to(pha.device))
         inside.copy_(torch.where(pha >= SOLID, src, inside))
-        cells = found.view(3, rows, CELL, columns, CELL)
-        cells[:, part.cells.rows, :, part.cells.columns] = part.colours.permute(0, 3, 1, 2)
+        cells = found.unflatten(1, (-1, CELL)).unflatten(3, (-1, CELL))
+        cells[:, y, :, x] = colours.permute(0, 3, 1, 2)
         return inside
 
 

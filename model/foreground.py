@@ -62,6 +62,23 @@ class Foreground(NamedTuple):
     cells: Cells
     colours: Tensor
 
+    def part(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What a part of the frame needs, in whole cells; it starts at a cell.
+
+        Returns:
+            ``coarse`` as pixels (3, h, w), the ``colours`` of the cells there, and the row and the
+            column in cells of each.
+        """
+        top, bottom = _in_cells(rows, self.cells.height)
+        left, right = _in_cells(columns, self.cells.width)
+        y, x = max(top - 1, 0), max(left - 1, 0)  # a cell more, as coarse goes on smoothly
+        pixels = enlarged(self.coarse[:, y : bottom + 1, x : right + 1], CELL)
+        pixels = pixels[:, CELL * (top - y) : CELL * (bottom - y)]
+        pixels = pixels[..., CELL * (left - x) : CELL * (right - x)]
+        row, column = self.cells.rows, self.cells.columns
+        here = (row >= top) & (row < bottom) & (column >= left) & (column < right)
+        return pixels, self.colours[here], row[here] - top, column[here] - left
+
 
 class _Part(NamedTuple):
     """Some cells: frame and background (3, N, 16), what is known of them, and what they show.
@@ -110,6 +127,12 @@ def estimate_foreground(src: Tensor, bgr: Tensor, pha: Tensor, fgr_sm: Tensor) -
     return Foreground(
         coarse, cells, torch.cat(colours) if colours else coarse.new_empty(0, 4, 4, 3)
     )
+
+
+def _in_cells(part: slice, length: int) -> tuple[int, int]:
+    """The first cell of a part of a side of ``length`` pixels, and the one after its last."""
+    start, end, _ = part.indices(length)
+    return start // CELL, -(-end // CELL)
 
 
 def _part(cells: Cells, src: Tensor, bgr: Tensor, pha: Tensor, background: Tensor) -> _Part:

@@ -64,6 +64,11 @@ class Prediction:
         """Alpha (1, h, w) and foreground (3, h, w) of frame ``i``, subsampled by ``every``."""
         return self.pha[i, :, ::every, ::every], self.fgr[i, :, ::every, ::every]
 
+    def part(self, rows: slice, columns: slice) -> "Prediction":
+        """The same with a part of alpha and foreground; it starts at multiples of four."""
+        pha, fgr = self.pha[:, :, rows, columns], self.fgr[:, :, rows, columns]
+        return replace(self, pha=pha, fgr=fgr)
+
 
 @dataclass(frozen=True)
 class DetailPrediction:
@@ -114,6 +119,11 @@ class DetailPrediction:
         src, detail = self.src[i : i + 1], self.detail[i : i + 1]
         sparse = replace(self, src=src[..., ::every, ::every], detail=detail[:, ::every, ::every])
         return sparse.pha[0], sparse.fgr[0]
+
+    def part(self, rows: slice, columns: slice) -> "DetailPrediction":
+        """As :meth:`Prediction.part`."""
+        src, detail = self.src[:, :, rows, columns], self.detail[:, rows, columns]
+        return replace(self, src=src, detail=detail)
 
 
 def concatenate(parts: Sequence[Prediction | DetailPrediction]) -> Prediction:

@@ -17,6 +17,8 @@ _MATRIX = np.array(
 )
 #: Range and black of Y, Cb and Cr at 10 bits, limited range.
 _RANGES, _BLACKS = np.array([876, 896, 896]), np.array([64, 512, 512])
+#: Rows that are converted together, so that they fit into a core's cache.
+_ROWS_AT_ONCE = 16
 _ORDER = {
     "argb": [3, 0, 1, 2],
     "bgra": [2, 1, 0, 3],
@@ -58,25 +60,37 @@ class ToPlanes:
 
     def __init__(self, size: tuple[int, int], pixel_format: str):
         self._form = pixel_format
-        scaled = _MATRIX * _RANGES[:, None] / 65535
-        self._matrix = np.column_stack([scaled, _BLACKS]).astype(np.float32)
+        self._matrix = np.zeros((4, 5), np.float32)  # to Y, Cb, Cr and alpha at 10 bits
+        self._matrix[:3, :3] = _MATRIX * _RANGES[:, None] / 65535
+        self._matrix[:3, 4] = _BLACKS
+        self._matrix[3, 3] = 1023 / 65535
 
     def __call__(self, image: np.ndarray) -> av.VideoFrame:
         """Convert (H, W, 3 or 4), uint16."""
         frame = av.VideoFrame(image.shape[1], image.shape[0], self._form)
-        alpha = [image[..., 3]] if image.shape[2] == 4 else []
-        if self._form.startswith("gbr"):
-            planes = [image[..., channel] for channel in (1, 2, 0)]
-        else:
-            floats = np.ascontiguousarray(image[..., :3], np.float32)
-            planes = list(np.rint(cv2.transform(floats, self._matrix)).transpose(2, 0, 1))
-            alpha = [np.rint(x * np.float32(1023 / 65535)) for x in alpha]
-        for plane, levels in zip(frame.planes, [*planes, *alpha], strict=True):
-            fill_plane(plane, levels, np.uint16)
+        planes = [plane_of(plane, np.uint16)[:, : image.shape[1]] for plane in frame.planes]
+        for top in range(0, image.shape[0], _ROWS_AT_ONCE):
+            rows = slice(top, top + _ROWS_AT_ONCE)
+            for plane, levels in zip(planes, self._converted(image[rows]), strict=True):
+                plane[rows] = levels
         return frame
+
+    def _converted(self, image: np.ndarray) -> list[np.ndarray]:
+        """The planes of some rows."""
+        if self._form.startswith("gbr"):
+            red, green, blue, *alpha = cv2.split(image)
+            return [green, blue, red, *alpha]
+        channels = image.shape[2]
+        matrix = self._matrix[:channels, [*range(channels), 4]]
+        return [np.rint(x) for x in cv2.split(cv2.transform(image.astype(np.float32), matrix))]
+
+
+def plane_of(plane: VideoPlane, kind: type = np.uint8) -> np.ndarray:
+    """The memory of a plane as levels (rows, columns), whose rows may be padded."""
+    rows: np.ndarray = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
+    return rows
 
 
 def fill_plane(plane: VideoPlane, levels: np.ndarray, kind: type = np.uint8) -> None:
     """Write levels (rows, columns) as ``kind`` into a plane, whose rows may be padded."""
-    rows: np.ndarray = np.frombuffer(memoryview(plane), kind).reshape(plane.height, -1)
-    rows[:, : levels.shape[1]] = levels
+    plane_of(plane, kind)[:, : levels.shape[1]] = levels

@@ -1,5 +1,7 @@
 """Rounds levels to what a file holds; no other code does."""
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,7 +40,7 @@ def to_levels(frames: Tensor, depth: Depth = 8) -> Tensor:
         if not frames.is_floating_point():
             frames = frames.float().div_(torch.iinfo(frames.dtype).max)
         most = torch.finfo(wanted).max
-        return frames.clamp(-most, most).to(wanted, memory_format=torch.channels_last)
+        return _interleaved(frames.clamp(-most, most).to(wanted))
     if frames.dtype == torch.uint8:
         return frames.to(torch.int32).mul_(257).to(wanted)
     if not frames.is_floating_point():
@@ -47,7 +49,31 @@ def to_levels(frames: Tensor, depth: Depth = 8) -> Tensor:
     # float32 first: bfloat16 does not represent all 256 levels
     white = torch.iinfo(wanted).max
     rounded = frames.float().mul(white).round_().clamp_(0, white)
-    return rounded.to(wanted, memory_format=torch.channels_last)
+    return _interleaved(rounded.to(wanted))
+
+
+def no_levels(shape: tuple[int, int, int, int], depth: Depth) -> Tensor:
+    """Levels (B, C, H, W) of 0, as of :func:`to_levels`, on the CPU."""
+    batch, channels, height, width = shape
+    kind = torch.empty(0, dtype=_TYPES[depth]).numpy().dtype
+    levels = np.zeros((batch, height, width, channels), kind)  # takes no time until it is filled
+    return torch.from_numpy(levels).permute(0, 3, 1, 2)
+
+
+def _interleaved(levels: Tensor) -> Tensor:
+    """Levels (B, C, H, W) with channels-last memory."""
+    if levels.device.type != "cpu" or levels.shape[1] == 1 or not levels.is_contiguous():
+        return levels.contiguous(memory_format=torch.channels_last)
+    whole = torch.empty_like(levels, memory_format=torch.channels_last)
+    for planes, out in zip(levels, whole, strict=True):  # OpenCV is many times faster than PyTorch
+        cv2.merge([_bits(plane) for plane in planes], dst=_bits(out.permute(1, 2, 0)))
+    return whole
+
+
+def _bits(levels: Tensor) -> np.ndarray:
+    """The memory of levels; float16 as uint16, as OpenCV does not know it."""
+    array: np.ndarray = levels.numpy()
+    return array.view(np.uint16) if array.dtype == np.float16 else array
 
 
 def to_host_levels(frames: Tensor, depth: Depth = 8) -> Tensor:

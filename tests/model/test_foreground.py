@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
+from media import to_linear
 from model import EstimatedPrediction, Prediction
 from model.cells import Cells, enlarged, halved, scaled
+from writers import composer
+from writers.compose import over
 from writers.quantize import to_levels
 
 HEIGHT, WIDTH = 118, 150
@@ -207,3 +211,43 @@ def test_opencv_and_pytorch_resize_alike():
     torch.testing.assert_close(halved(planes), small, rtol=0, atol=1e-6)
     large = functional.interpolate(planes[None], scale_factor=4.0, mode="bilinear")[0]
     torch.testing.assert_close(enlarged(planes, 4), large, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("depth", "linear", "premultiplied", "margin", "alpha"),
+    [
+        (16, False, False, 0, True),
+        ("half", True, True, 0, True),
+        ("float", True, False, 0, True),
+        (8, False, False, 9, True),
+        (8, False, True, 0, True),
+        (16, False, False, 0, False),
+    ],
+)
+def test_frames_composed_in_parts_are_those_composed_at_once(
+    depth, linear, premultiplied, margin, alpha
+):
+    pha, bgr = torch.cat([disc(soft=soft) for soft in (3, 30)]), plate()
+    pha[..., 40:80, :20] = 0  # the subject does not begin in the same column everywhere
+    found = estimated(shot(pha, bgr), bgr[None], pha)
+    compose = composer(
+        "com",
+        alpha=alpha,
+        depth=depth,
+        linear=linear,
+        premultiplied=premultiplied,
+        margin=margin,
+    )
+    target = torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+    got = compose(found, target)
+    colours = found.fgr if alpha else over(pha, found.fgr, target)
+    colours = to_linear(colours) if linear else colours
+    if alpha:
+        shown = F.max_pool2d((pha > 0).float(), 2 * margin + 1, 1, margin)
+        colours = torch.cat([colours * (pha if premultiplied else shown), pha], dim=1)
+    wanted = to_levels(colours, depth).double()
+    # a margin may be wider than asked for
+    counts = shown > 0 if alpha and margin else torch.ones_like(pha, dtype=torch.bool)
+    most = 1 if depth in (8, 16) else 1e-3
+    assert (got.double() - wanted)[counts.expand_as(wanted)].abs().max() <= most
+    assert got.is_contiguous(memory_format=torch.channels_last)
