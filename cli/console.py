@@ -90,8 +90,6 @@ class Console(logging.Handler):
         elif self._has_bar:
             if self._bar is None:
                 self._bar = _open_bar(stage, done, total)
-            if self._bar.total is not None and done > self._bar.total:
-                self._bar.total = None  # there are more than expected
             self._bar.update(done - self._bar.n)
         elif now - self._last_line >= self._line_interval:
             self._last_line = now

@@ -10,6 +10,9 @@ from .compare import MAX_AGREEING_DIFFERENCE, difference
 
 #: Width, in pixels, of the surroundings that are compared on both sides of an outline.
 _SURROUNDINGS = 7
+#: Share of the shorter side, at the border, in which outlines do not count: cameras and scanners
+#: leave dark lines there, and an aligned plate may end.
+_BORDER = 0.03
 #: Share of the frames that have to show an outline at the same place.
 _MIN_LASTING_SHARE = 0.4
 #: Outlines that are added to those found, as a share of the half perimeter: short ones say nothing.
@@ -66,11 +69,13 @@ def _difference_mask(frame: np.ndarray, plate: np.ndarray) -> np.ndarray:
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:
-    """The edge of a mask: (H, W), bool; not along the border of the image."""
+    """The edge of a mask: (H, W), bool; not near the border of the image."""
     neighbours = np.ones((3, 3), np.uint8)
     outline = cv2.dilate(mask, neighbours) > cv2.erode(mask, neighbours, borderValue=1)
-    outline[:2], outline[-2:], outline[:, :2], outline[:, -2:] = False, False, False, False
-    return outline
+    near = max(2, round(_BORDER * min(mask.shape)))
+    inside = np.zeros_like(outline)
+    inside[near:-near, near:-near] = outline[near:-near, near:-near]
+    return inside
 
 
 def _contrast(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -23,6 +23,15 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(capsys):
     assert len(lines) == 3
 
 
+def test_a_bar_goes_on_where_there_are_more_frames_than_expected(capsys):
+    with Console(form="bar") as console:
+        for done in (1, 4, 6):
+            time.sleep(0.11)  # a bar is not drawn more often
+            console.progress(done, 4)
+    bars = [bar for bar in capsys.readouterr().err.split("\r") if bar.strip()]
+    assert "1/4" in bars[0] and bars[-1].startswith("6frame")
+
+
 def test_the_speed_is_that_of_the_frames_made_now(capsys):
     with Console(line_interval=0) as console:
         for done in (5000, 5000, 5000):  # of an earlier run

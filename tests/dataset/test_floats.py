@@ -290,3 +290,13 @@ def test_an_image_of_floats_takes_the_memory_that_its_limit_says(tmp_path):
     assert Forked(_takes_at_most, limit, str(tmp_path / "a.tif"), cwd=tmp_path).wait() == Finished(
         0, "", ""
     )
+
+
+def test_floats_are_refused_at_fewer_pixels_than_integers(tmp_path):
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(path, np.zeros((16, 16, 3), np.float32), photometric="rgb")
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for name in ("ImageWidth", "ImageLength"):
+            file.pages[0].tags[name].overwrite(7000)
+    with pytest.raises(MediaError, match=r"7000x7000 pixels are too many; at most 35 meg.* floats"):
+        read_image(path, print)

@@ -8,8 +8,9 @@ import time
 import footage
 import pytest
 import torch
+from runs import matte
 
-from dataset import MediaError, open_source
+from dataset import MediaError, VideoSource, open_source
 from inference_video import main, matte_video
 from model import Predictor, load_network
 from pipeline import MattingResult, PairLoader, Preview, Run
@@ -268,6 +269,22 @@ def test_a_run_says_what_it_waited_for(tmp_path, capsys, checkpoint):
     told, advice = capsys.readouterr().err.splitlines(), report["bottleneck"]["advice"]
     assert advice.partition(";")[0] in told, "a short run needs no advice"
     assert f"{report['waited'][stage]:.0%}" in report["bottleneck"]["advice"]
+
+
+def test_time_spent_on_reading_is_not_that_of_the_network(tmp_path, monkeypatch):
+    footage.make_clip(tmp_path / "clip.mp4", 4)
+    footage.make_plate(tmp_path / "plate.png")
+    decoded = VideoSource.__iter__
+
+    def slowly(source):
+        for frame in decoded(source):
+            time.sleep(0.2)
+            yield frame
+
+    monkeypatch.setattr(VideoSource, "__iter__", slowly)
+    waited = matte(tmp_path, tmp_path / "clip.mp4").waited
+    assert bottleneck(waited) == "read"
+    assert all(share >= 0 for share in waited.values())
 
 
 def test_waiting_threads_of_openmp_leave_the_cores_to_others():

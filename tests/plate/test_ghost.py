@@ -27,3 +27,10 @@ def test_somebody_in_a_darker_plate_is_found():
     assert found.faults == ["exposure", "subject"]
     assert found.ghost is not None and np.allclose(found.ghost.where, (0.5, 0.5), atol=0.03)
     assert diagnose(frames, [(0.7 * scene()).astype(np.uint8)]).faults == ["exposure"]
+
+
+def test_a_border_of_the_plate_is_nobody():
+    frames = [scene().astype(np.uint8)] * 5
+    plate = scene()
+    plate[:2] = plate[-2:] = plate[:, :2] = plate[:, -2:] = 0  # as some cameras write it
+    assert diagnose(frames, [plate.astype(np.uint8)]).faults == []

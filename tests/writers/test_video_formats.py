@@ -181,6 +181,30 @@ def test_each_frame_of_an_editing_format_stands_alone(tmp_path, name):
     assert [packet.is_keyframe for packet in packets] == [True] * COUNT
 
 
+def test_prores_names_the_maker_that_editors_know(tmp_path):
+    with av.open(str(write(tmp_path / "x", drawn(4), "prores4444"))) as container:
+        packet = bytes(next(iter(container.demux(video=0))))
+    assert (packet[4:8], packet[12:16]) == (b"icpf", b"apl0")
+
+
+def test_a_damaged_part_of_ffv1_is_noticed(tmp_path):
+    with av.open(str(write(tmp_path / "x", drawn(4), "ffv1"))) as container:
+        stream = container.streams.video[0]
+        packet, extradata = bytes(next(container.demux(stream))), stream.codec_context.extradata
+    damaged = bytearray(packet)
+    damaged[len(packet) // 2] ^= 1
+    decoder = av.CodecContext.create("ffv1", "r")
+    decoder.extradata, decoder.width, decoder.height = extradata, WIDTH, HEIGHT
+    assert decoder.decode(av.Packet(packet))
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as said:
+            decoder.decode(av.Packet(bytes(damaged)))
+    finally:
+        av.logging.set_level(None)
+    assert any("CRC mismatch" in message for _, _, message in said)
+
+
 def test_levels_of_prores_are_rounded():
     ramp = np.linspace(0, 65535, 4096).round().astype(np.uint16).reshape(1, -1, 1)
     frame = ToPlanes((1, 4096), "yuva444p10le")(ramp.repeat(4, axis=2))
