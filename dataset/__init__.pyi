@@ -1,11 +1,13 @@
 from .animation import AnimatedWebp as AnimatedWebp
 from .clip_frame import ClipFrame as ClipFrame
+from .coding import YuvCoding as YuvCoding
 from .colour import FlatColour as FlatColour
 from .colour import parse_colour as parse_colour
 from .colourspace import ColourSpace as ColourSpace
 from .folder import ImageFolder as ImageFolder
 from .folder import frames_in as frames_in
 from .images import StillImage as StillImage
+from .images import has_profile as has_profile
 from .images import is_opaque as is_opaque
 from .images import read_image as read_image
 from .open import open_source as open_source
@@ -15,6 +17,7 @@ from .places import LoopedFrames as LoopedFrames
 from .places import PickedFrames as PickedFrames
 from .places import Places as Places
 from .sampled import SampledFrames as SampledFrames
+from .sampled import codings_tried as codings_tried
 from .sampled import evenly_spaced as evenly_spaced
 from .sampled import sample_evenly as sample_evenly
 from .sampled import thumbnails as thumbnails

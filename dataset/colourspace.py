@@ -10,6 +10,8 @@ import torch
 
 from media import UsageError, from_linear
 
+from .coding import Matrix, Range, YuvCoding
+
 #: Values of ``--input-colorspace`` that need no OpenColorIO. ``auto`` is ``linear`` for floats, and
 #: else ``srgb``.
 BUILT_IN = ("auto", "srgb", "linear")
@@ -29,12 +31,17 @@ class ColourSpace:
 
     Args:
         name: ``auto``, ``srgb``, ``linear``, or a colour space of OpenColorIO.
+        matrix, range: What videos are read as before that; see :class:`YuvCoding`.
+
+    Attributes:
+        coding: The matrix and the range.
 
     Raises:
         UsageError: There is no such colour space, or OpenColorIO is not installed.
     """
 
-    def __init__(self, name: str = "auto"):
+    def __init__(self, name: str = "auto", *, matrix: Matrix = "auto", range: Range = "auto"):
+        self.coding = YuvCoding(matrix, range)
         self._name = name.lower() if name.lower() in BUILT_IN else name
         self._convert = None if self._name in BUILT_IN else _processor(name)
 

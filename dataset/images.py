@@ -225,6 +225,15 @@ def is_opaque(path: Path) -> bool:
         return image.convert("RGBA").getchannel("A").getextrema()[0] == 255
 
 
+def has_profile(path: Path) -> bool:
+    """Whether a readable image has a colour profile."""
+    data = path.read_bytes()
+    if data.startswith((EXR_SIGNATURE, *DPX_SIGNATURES)) or is_float_tiff(data):
+        return False
+    with open_image(data) as image:
+        return bool(image.info.get("icc_profile"))
+
+
 _DAMAGED_JPEG = "damaged or cut off; parts of it may be grey or show something else"
 _KEPT = "its colours are used as if they were sRGB"
 
@@ -277,12 +286,16 @@ def _base_mode(mode: str) -> str:
 
 
 class StillImage(FrameSource):
-    """One image file, which stands for every frame of a clip."""
+    """One image file, which stands for every frame of a clip.
+
+    Attributes:
+        path: The file.
+    """
 
     still = True
 
     def __init__(self, path: Path, warn: Warn = _ignore_warning, space: ColourSpace = _AUTO):
-        self.name = str(path)
+        self.name, self.path = str(path), path
         self._frame = Frame(read_image(path, warn, space))
         self.size = self._frame.image.shape[:2]
         self.deep = self._frame.image.dtype != np.uint8

@@ -11,6 +11,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
+from .coding import YuvCoding
 from .damage import may_start_mid_stream
 from .decode import SEEK_MARGINS, UNTIMED_FORMATS, open_video
 from .folder import ImageFolder
@@ -55,6 +56,24 @@ def thumbnails(
     budget = _MAX_DECODED_PIXELS / (source.size[0] * source.size[1])
     small = [(n, resize(x, size)) for n, x in _read_frames(source, numbers, size, budget)]
     return [(n, x if x.dtype == np.uint8 else (x >> 8).astype(np.uint8)) for n, x in small]
+
+
+def codings_tried(
+    source: VideoSource, numbers: Sequence[int], size: tuple[int, int], codings: Sequence[YuvCoding]
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Small copies of frames of a video, as each of several codings has them.
+
+    Args:
+        source: The video.
+        numbers, size: As for :func:`thumbnails`; nothing comes of a video that cannot be sought.
+        codings: What to read the frames as.
+
+    Yields:
+        The number of a frame, and a copy (H, W, 3), uint8 or uint16, for each coding.
+    """
+    budget = _MAX_DECODED_PIXELS / (source.size[0] * source.size[1])
+    for number, decoded in sorted(_seek(source, numbers, budget).items()):
+        yield number, [source.upright(decoded, size, coding) for coding in codings]
 
 
 def sample_evenly(

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from media import Warn, exact_rate, prefetch
 
 from .alpha import alpha_of_frame, has_alpha, has_picture_of_alpha, is_clear
+from .coding import YuvCoding
 from .colourspace import ColourSpace
 from .damage import DamagedError, Decoded, may_start_mid_stream
 from .decode import decode, decodes_on_card, length_hint, open_video
@@ -25,7 +26,7 @@ from .images import ALPHA_IGNORED
 from .index import FrameIndex, list_frames
 from .orientation import turn
 from .places import Places
-from .rgb import MATRICES, ToRgb
+from .rgb import MATRICES, ToRgb, untagged
 from .seek import seek_frames
 from .sources import Frame, FrameSource, MediaError, to_levels
 from .threads import spare_threads
@@ -66,6 +67,8 @@ class VideoSource(FrameSource):
         on_card, threads: Where frames are decoded, and threads that convert them.
         alpha: Alpha is read, too.
         starts_whole: The first frame can be decoded, and is no pair of fields.
+        matrix, range: Those that its frames are read with, by name; no matrix for RGB and grey.
+        lacks_matrix, lacks_range: No tag says which it is.
 
     Raises:
         MediaError: The file holds no video that can be decoded.
@@ -117,7 +120,7 @@ class VideoSource(FrameSource):
         self._shows_alpha = has_picture_of_alpha(stream)
         self.on_card &= not (self.alpha and self._shows_alpha)  # no card decodes it
         self._is_gif = stream.codec_context.name == "gif"
-        self._to_rgb = ToRgb(stream.codec_context)
+        self._to_rgb = ToRgb(stream.codec_context, self._space.coding)
         self._choose_time_base(rounds)
 
     def _note_first(self, first: av.VideoFrame, lost_at_start: int, warn: Warn) -> None:
@@ -133,6 +136,10 @@ class VideoSource(FrameSource):
                 "16 bits, in sRGB"
             )
         self.deep = max(component.bits for component in first.format.components) > 8
+        self.matrix, self.range = self._to_rgb.names(first, self._to_rgb.coding)
+        self.lacks_matrix, self.lacks_range = untagged(first)
+        for text in self._to_rgb.denied(first):
+            warn(f"{path}: {text}")
         self.start = None if first.pts is None else first.pts * self._tick
         if self.start is not None:  # players show nothing before the origin
             self.origin = min(self.origin, self.start)
@@ -152,6 +159,17 @@ class VideoSource(FrameSource):
             warn(f"{path}: tagged with {unknown}; it is read as if it had no tag")
         if not self._space.is_named:
             _warn_of_colours(path, first, warn)
+
+    @property
+    def coding(self) -> YuvCoding:
+        """What the frames are read as, whatever their tags say."""
+        return self._to_rgb.coding
+
+    def read_as(self, coding: YuvCoding) -> None:
+        """Read the frames with a matrix and a range, whatever the tags say."""
+        self._to_rgb.coding = coding
+        self.matrix = self.matrix if coding.matrix == "auto" else coding.matrix
+        self.range = self.range if coding.range == "auto" else coding.range
 
     def _choose_time_base(self, rounds: bool) -> None:
         """Choose a tick of which all times are multiples.
@@ -241,22 +259,33 @@ class VideoSource(FrameSource):
         pha = alpha_of_frame(frame) if self.alpha else None
         return Frame.of(self._pixels(frame), None if pha is None else turn(pha, *self._turn)), pts
 
-    def upright(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
+    def upright(
+        self,
+        frame: av.VideoFrame,
+        size: tuple[int, int] | None = None,
+        coding: YuvCoding | None = None,
+    ) -> np.ndarray:
         """The levels of a decoded frame: (H, W, 3), uint8 or uint16.
 
         Args:
             frame: A frame of this video.
             size: (height, width) to resize to, after rotation.
+            coding: What it is read as, instead of what others are.
 
         Raises:
             MediaError: FFmpeg cannot convert its pixel format.
         """
-        return to_levels(self._pixels(frame, size))
+        return to_levels(self._pixels(frame, size, coding))
 
-    def _pixels(self, frame: av.VideoFrame, size: tuple[int, int] | None = None) -> np.ndarray:
+    def _pixels(
+        self,
+        frame: av.VideoFrame,
+        size: tuple[int, int] | None = None,
+        coding: YuvCoding | None = None,
+    ) -> np.ndarray:
         """A decoded frame as RGB, upright, as a :class:`ColourSpace` returns it."""
         try:
-            image = self._to_rgb(frame, self.as_coded(size) if size else None)
+            image = self._to_rgb(frame, self.as_coded(size) if size else None, coding)
         except FFmpegError as error:
             raise MediaError(
                 f"{self.path}: cannot convert pixel format {frame.format.name} to RGB; "

@@ -81,7 +81,9 @@ def open_inputs(settings: Settings, kinds: Sequence[Kind], warn: Warn) -> Inputs
         MediaError: Something cannot be read; the message names it.
     """
     besides = settings.files_read()
-    space = ColourSpace(settings.input_colorspace)
+    space = ColourSpace(
+        settings.input_colorspace, matrix=settings.input_matrix, range=settings.input_range
+    )
     src = open_source(
         settings.video_src,
         warn,

@@ -33,6 +33,7 @@ from writers import (
 
 from .alpha_filters import alpha_filters
 from .bottleneck import last_words
+from .coding import settle_coding
 from .frames import FrameNumbers, FramePlan, choose_frames, numbering_of, plan_frames
 from .inputs import Inputs, Networks, open_inputs, open_network, pick_frames
 from .loader import PairLoader
@@ -108,6 +109,7 @@ def matte_video(job: Job) -> MattingResult:
         for kind in kinds:
             job.format_of(kind).check()
     inputs = open_inputs(job, kinds, result.warn)
+    result.coding = settle_coding(job, inputs, result.warn)
     numbering = numbering_of(job, inputs.src)
     frames = choose_frames(job.frames, inputs.src, numbering, inputs.frame_rate, result.warn)
     _check_plate(job, inputs, result)

@@ -154,6 +154,7 @@ def _facts(result: MattingResult, status: str) -> dict[str, object]:
         "busy": result.busy,
         "waited": result.waited,
         "bottleneck": {"stage": bottleneck(result.waited), "advice": result.bottleneck},
+        "coding": result.coding,
         "preflight": result.preflight,
         "alignment": result.alignment,
         "matching": result.matching,

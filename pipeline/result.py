@@ -35,6 +35,9 @@ class MattingResult:
             ``write`` is for room in the queues of the sinks, and for the last file to be closed.
         bottleneck: The stage that was waited for longest, and what would help, as a sentence.
         note: What the user should know of the output, as a sentence; None without such a thing.
+        coding: The matrix and the range that a video was read with, by name, and what decided each
+            (``matrix_by``, ``range_by``): a ``flag``, its ``tags``, the ``plate`` or the
+            ``convention``. None for images.
         preflight: What the preflight found; see :class:`plate.Diagnosis`. None without it.
         alignment: With alignment, the frames aligned, those left unaligned, and the largest share
             of a frame that its plate left uncovered.
@@ -54,6 +57,7 @@ class MattingResult:
     waited: dict[Stage, float] = field(default_factory=dict)
     bottleneck: str = ""
     note: str | None = None
+    coding: dict[str, str | None] | None = None
     preflight: dict[str, Any] | None = None
     alignment: dict[str, float] | None = None
     matching: dict[str, float] | None = None

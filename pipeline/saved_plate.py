@@ -29,7 +29,10 @@ from .settings import Settings, as_dict
 from .wide_plate import keep_homographies, kept_plate
 
 #: Settings on which a plate depends, and those on which one that is repaired depends besides.
-_ALWAYS = ("video_src", "video_bgr", "video_resize", "input_colorspace", "mend_plate")
+_ALWAYS = (
+    *("video_src", "video_bgr", "video_resize", "mend_plate"),
+    *("input_colorspace", "input_matrix", "input_range"),
+)
 _ALIGNED = "preprocess_alignment"
 _REPAIRED = ("match_plate", "precision", _ALIGNED)
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+from dataset.coding import Matrix, Range
 from media import FrameRange
 from model.names import HD_LIMIT, Backbone, ModelType, Precision, RefineMode
 from plate.names import AlignMode, plate_file
@@ -91,6 +92,20 @@ class Settings:
             "'ARRI LogC4' or 'S-Log3 S-Gamut3.Cine'; auto takes floats (EXR, TIFF) as linear and "
             "all others as sRGB or as their profile says",
             metavar="NAME",
+        ),
+    )
+    input_matrix: Matrix = field(
+        default="auto",
+        metadata=_input(
+            "matrix of the clip, and of a plate that is a video; auto takes that of the tags, "
+            "without tags the one in which background and plate agree, and else BT.709 from 720 "
+            "lines up and BT.601 below"
+        ),
+    )
+    input_range: Range = field(
+        default="auto",
+        metadata=_input(
+            "range of their levels; auto likewise, and else limited",
         ),
     )
     frames: FrameRange | None = field(

@@ -25,3 +25,5 @@ from .repair import RepairedPlate as RepairedPlate
 from .repair import check_repairable as check_repairable
 from .stages import Step as Step
 from .stages import Watch as Watch
+from .untagged import best_coding as best_coding
+from .untagged import coding_by_plate as coding_by_plate

@@ -126,8 +126,8 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
             still to be made from the clip, only the camera is judged.
         size: (height, width) of the run's frames.
     """
-    small = _working_size(size)
-    if min(small) < _MIN_SIDE:
+    small = working_size(size)
+    if small is None:
         return Diagnosis()
     if isinstance(bgr, AutoPlate):
         return _inspect_camera(src, small)
@@ -158,13 +158,15 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
 
 def camera_moves(src: FrameSource) -> bool:
     """Whether the camera moves in a clip, by a look at a few frames."""
-    small = _working_size(src.size)
-    return min(small) >= _MIN_SIDE and "camera" in _inspect_camera(src, small).faults
+    small = working_size(src.size)
+    return small is not None and "camera" in _inspect_camera(src, small).faults
 
 
-def _working_size(size: tuple[int, int]) -> tuple[int, int]:
+def working_size(size: tuple[int, int]) -> tuple[int, int] | None:
+    """The (height, width) at which frames of a ``size`` are compared; None if that is too small."""
     scale = min(1.0, WORKING_SIZE / max(size))
-    return round(size[0] * scale), round(size[1] * scale)
+    small = round(size[0] * scale), round(size[1] * scale)
+    return small if min(small) >= _MIN_SIDE else None
 
 
 def _inspect_camera(src: FrameSource, small: tuple[int, int]) -> Diagnosis:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from model import DeviceError, MattingBase, MattingRefine, resolve_device
 
-from . import moving_table, plate_table, preflight_table
+from . import moving_table, plate_table, preflight_table, untagged_table
 from .flags import parse_args
 from .recipe import Recipe
 from .sample_pool import SamplePool, write_errors, write_samples, write_shrunk
@@ -58,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 clips=args.clips, frames=args.frames, size=args.size, device=args.device
             )
             print(moving_table.table(found))
+        elif args.command == "untagged":
+            print(
+                untagged_table.table(untagged_table.measure(clips=args.clips, device=args.device))
+            )
         else:
             train(args)
     except (OSError, ValueError, DeviceError) as error:

@@ -139,6 +139,9 @@ def _add_tables(commands: Commands) -> None:
     moving.add_argument("--frames", type=int, default=48, help="frames of each clip")
     moving.add_argument("--size", type=_size, default="640x360")
     moving.add_argument("--device", default="cpu")
+    untagged = commands.add_parser("untagged", help="what plates tell of clips without colour tags")
+    untagged.add_argument("--clips", type=int, default=200)
+    untagged.add_argument("--device", default="cpu")
 
 
 def _size(text: str) -> tuple[int, int]:
