@@ -8,7 +8,7 @@ from plate.names import is_auto
 from writers.formats import FORMATS, IMAGE_SEQUENCES, Depth
 from writers.naming import place_output
 
-from .pipes import check_pipes
+from .pipes import STDIN, check_pipes
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -46,6 +46,7 @@ def check_together(settings: "Settings") -> None:
     if settings.output_name is not None:
         _check_name(settings, settings.output_name)
     check_pipes(settings)
+    _check_workers(settings)
     if settings.resume:
         _check_resume(settings)
 
@@ -80,6 +81,26 @@ def _check_resume(settings: "Settings") -> None:
         raise UsageError("--resume keeps what --overwrite removes; give one of them")
     if settings.preview_only:
         raise UsageError("--preview-only has nothing to --resume; give one of them")
+
+
+def _check_workers(settings: "Settings") -> None:
+    asked = {
+        "--workers": settings.workers,
+        "--ray-address": settings.ray_address,
+        "--devices": settings.devices,
+    }
+    given = [flag for flag, value in asked.items() if value is not None]
+    if not given:
+        return
+    if "--devices" in given and len(given) > 1:
+        raise UsageError(f"--devices has one worker for each; leave out {given[0]}")
+    if str(settings.video_src) == STDIN:
+        raise UsageError(f"{given[0]}: workers cannot read standard input; save the clip to a file")
+    if settings.device not in ("auto", "cpu", "cuda"):
+        other = f"--devices {settings.device}" if settings.device != "mps" else "--device cpu"
+        raise UsageError(f"{given[0]} does not go with --device {settings.device}; give {other}")
+    if "--devices" in given and settings.device != "auto":
+        raise UsageError("--devices names the devices; leave out --device")
 
 
 def _holding(depth: Depth | None) -> str:

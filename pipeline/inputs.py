@@ -1,11 +1,13 @@
 """What a run works with: the clip, its plate, a new background, and the network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
+
+import numpy as np
 
 from dataset import (
     ColourSpace,
@@ -28,6 +30,7 @@ from media import UsageError, Warn
 from model import (
     MattingBase,
     MattingRefine,
+    Predictor,
     default_sample_pixels,
     default_scale,
     load_network,
@@ -35,6 +38,8 @@ from model import (
 from plate import FramePlates, open_plate
 from writers import Kind
 
+from .frames import FramePlan
+from .loader import PairLoader
 from .settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -68,13 +73,16 @@ class Inputs:
     frame_rate: Fraction
 
 
-def open_inputs(settings: Settings, kinds: Sequence[Kind], warn: Warn) -> Inputs:
+def open_inputs(
+    settings: Settings, kinds: Sequence[Kind], warn: Warn, *, plate: FrameSource | None = None
+) -> Inputs:
     """Open the clip, the plate and the target.
 
     Args:
         settings: Name them.
         kinds: The outputs, of which only a composited ``com`` shows the target.
         warn: Told of what has no effect, and more.
+        plate: The plate, if it is known already.
 
     Raises:
         UsageError: The target is neither a file nor a colour.
@@ -99,7 +107,7 @@ def open_inputs(settings: Settings, kinds: Sequence[Kind], warn: Warn) -> Inputs
         _look_for_alpha(src, warn)
     elif isinstance(src, ImageFolder):
         _warn_of_alpha(src, warn)
-    bgr = open_plate(settings.video_bgr, src, warn, space)
+    bgr = plate or open_plate(settings.video_bgr, src, warn, space)
     if src.frame_rate and settings.frame_rate:
         warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")
     for flag in settings.flags_without_effect():
@@ -189,6 +197,33 @@ def _open_target(
             "120,255,155 or teal"
         )
     return FlatColour(colour, size)
+
+
+def open_loader(
+    settings: Settings,
+    inputs: Inputs,
+    plan: FramePlan,
+    predictor: Predictor,
+    *,
+    warn: Warn,
+    waiting: Callable[[], None] = lambda: None,
+    static: np.ndarray | None,
+) -> PairLoader:
+    """The loader of a run; arguments are as of :class:`PairLoader`."""
+    return PairLoader(
+        inputs.src,
+        inputs.bgr,
+        target=inputs.target,
+        size=inputs.size if settings.video_resize else None,
+        align=settings.align,
+        match=settings.match_plate,
+        plan=plan,
+        static=static,
+        batch_size=settings.batch_size,
+        pin=predictor.device.type == "cuda",
+        waiting=waiting,
+        warn=warn,
+    )
 
 
 class Networks:

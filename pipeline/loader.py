@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -153,11 +153,15 @@ class PairLoader:
             if batch is None:
                 return
             if batch.role is Role.WRITTEN:
-                for clock in self._clocks:
-                    clock.extend(batch.times)
-                known = [time for time in batch.times if time is not None]
-                self.times += known[: MAX_TIMES - len(self.times)]
+                self.hand_out(batch.times)
             yield batch
+
+    def hand_out(self, times: Sequence[Fraction | None]) -> None:
+        """Note the times of frames to write that come next."""
+        for clock in self._clocks:
+            clock.extend(times)
+        known = [time for time in times if time is not None]
+        self.times += known[: MAX_TIMES - len(self.times)]
 
     def close(self) -> None:
         """Stop reading; a read that is stuck ends by itself. Harmless a second time."""
@@ -214,7 +218,11 @@ class PairLoader:
         bgrs = _held(self._bgr, lambda image: resize(image, self.size))
         targets = _looped(self._target, lambda image: cover(image, self.size))
         frames = self.src if self._plan.read.are_all else self.src.pick(self._plan.read)
+        is_running_up = True
         for place, frame in zip(self._plan.read, frames, strict=False):
+            if is_running_up and self._plan.role(place) is Role.WRITTEN:
+                is_running_up = False
+                self.fitter.count_anew()
             frame, bgr = resize_frame(frame, self.size), next(bgrs)
             fit = self.fitter.fit(frame.image, bgr, self._check_open)
             yield _Pair(place, self._plan.role(place), frame, bgr, next(targets), fit)

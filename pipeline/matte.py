@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from torch import nn
 
 from dataset import (
@@ -35,19 +35,21 @@ from .alpha_filters import alpha_filters
 from .bottleneck import last_words
 from .coding import settle_coding
 from .frames import FrameNumbers, FramePlan, choose_frames, numbering_of, plan_frames
-from .inputs import Inputs, Networks, open_inputs, open_network, pick_frames
+from .inputs import Inputs, Networks, open_inputs, open_loader, open_network, pick_frames
 from .loader import PairLoader
 from .outputs import open_folder, open_sinks, plan_outputs
 from .pipes import writes_to_stdout
 from .plate_repair import with_repaired_plate
 from .preflight import preflight
 from .preview import PREVIEW_FRAMES, Preview
+from .ray_pool import RayPool
 from .result import MattingResult, logger
 from .run import Progress, Run
 from .saved_plate import prepare_plate, saved_plate
 from .settings import Settings
 from .typed_call import keywords_of
 from .wide_plate import plate_files
+from .workers import can_be_shared, check_ray, matted_by, open_pool, wants_workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,8 @@ class Job(Settings):
             raise UsageError(f"writers for {', '.join(unknown)}: expected some of {expected}")
         if self.writers is not None and not self.writers:
             raise UsageError(f"writers is empty: expected some of {', '.join(KINDS)}")
+        if self.network is not None and wants_workers(self):
+            raise UsageError("--workers load the network themselves; give a checkpoint")
 
 
 @keywords_of(Job)
@@ -104,12 +108,25 @@ def matte_video(job: Job) -> MattingResult:
         DeviceError: The device is missing or too small (a ``RuntimeError``).
     """
     result = MattingResult()
+    if wants_workers(job):
+        check_ray()
     kinds: list[Kind] = list(job.output_types if job.writers is None else job.writers)
     if job.writers is None:
         for kind in kinds:
             job.format_of(kind).check()
     inputs = open_inputs(job, kinds, result.warn)
     result.coding = settle_coding(job, inputs, result.warn)
+    if not (wants_workers(job) and can_be_shared(inputs.src, result.warn)):
+        return _matte(job, kinds, inputs, result, None)
+    job, pool = open_pool(job)
+    with closing(pool):
+        return _matte(job, kinds, inputs, result, pool)
+
+
+def _matte(
+    job: Job, kinds: list[Kind], inputs: Inputs, result: MattingResult, pool: RayPool | None
+) -> MattingResult:
+    """Matte a clip that is open, here or by workers."""
     numbering = numbering_of(job, inputs.src)
     frames = choose_frames(job.frames, inputs.src, numbering, inputs.frame_rate, result.warn)
     _check_plate(job, inputs, result)
@@ -158,7 +175,7 @@ def matte_video(job: Job) -> MattingResult:
             begin=begin,
             origin=inputs.src.origin,
             frame_rate=inputs.frame_rate,
-            device=predictor.device,
+            device=str(predictor.device) if pool is None else str(pool),
         )
         hidden = {"timecodes"} if job.preview_only else {"preview", "timecodes"}
         shown = [output for output in folder.outputs if output.kind not in hidden]
@@ -168,15 +185,20 @@ def matte_video(job: Job) -> MattingResult:
         result.frames = result.resumed = len(folder.whole)
         result.repeated_frames = list(folder.repeated)
         preview = _preview_of(inputs, frames, expected and expected - result.resumed)
-    loader = _open_loader(
+    loader = open_loader(
         job,
         inputs,
         plan,
         predictor,
-        result,
-        lambda: progress(result.frames),
-        None if saved is None else saved.homography,
+        warn=result.warn,
+        waiting=lambda: progress(result.frames),
+        static=None if saved is None else saved.homography,
     )
+    workers = None
+    if pool is not None:
+        workers = matted_by(
+            pool, job, inputs, plan, loader, preview, result, lambda: progress(result.frames)
+        )
     if job.writers is not None:
         sinks: Iterator[tuple[Kind, FrameWriter]] = iter(job.writers.items())
     else:
@@ -197,6 +219,7 @@ def matte_video(job: Job) -> MattingResult:
         folder=folder,
         preview=preview,
         prepare=partial(prepare_plate, job, whole, loader, folder, result, watch),
+        workers=workers,
     ).matte()
     frames.check_end(inputs.src.name, result.frames, result.warn)
     result.bottleneck = last_words(
@@ -249,31 +272,6 @@ def _open_predictor(job: Job, inputs: Inputs, result: MattingResult) -> tuple[Jo
     is_ours = job.network is None and job.model_checkpoint is None
     fgr = job.fgr or ("estimate" if is_ours else "network")
     return replace(job, precision=predictor.precision, fgr=fgr), predictor
-
-
-def _open_loader(
-    settings: Settings,
-    inputs: Inputs,
-    plan: FramePlan,
-    predictor: Predictor,
-    result: MattingResult,
-    waiting: Callable[[], None],
-    static: np.ndarray | None,
-) -> PairLoader:
-    return PairLoader(
-        inputs.src,
-        inputs.bgr,
-        target=inputs.target,
-        size=inputs.size if settings.video_resize else None,
-        align=settings.align,
-        match=settings.match_plate,
-        plan=plan,
-        static=static,
-        batch_size=settings.batch_size,
-        pin=predictor.device.type == "cuda",
-        waiting=waiting,
-        warn=result.warn,
-    )
 
 
 def _begin_of(src: FrameSource, plan: FramePlan) -> Fraction | None:

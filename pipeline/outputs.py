@@ -73,7 +73,7 @@ def open_folder(
     begin: Fraction | None,
     origin: Fraction,
     frame_rate: Fraction,
-    device: torch.device,
+    device: str,
 ) -> RunFolder:
     """The folder of a run, with room for its outputs.
 
@@ -106,7 +106,7 @@ def open_folder(
         "frame_rate": frame_rate,
         "model_checkpoint": settings.model_checkpoint or "built-in",
     }
-    facts: dict[str, Any] = {"settings": resolved, "device": str(device), "versions": _versions()}
+    facts: dict[str, Any] = {"settings": resolved, "device": device, "versions": _versions()}
     if not frames.is_whole:
         facts |= {"range": frames.text, "clip": frames.clip, "rate": str(frame_rate)}
     if begin is not None:

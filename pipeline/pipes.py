@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 #: What users give for standard input.
-_STDIN = "-"
+STDIN = "-"
 
 
 def writes_to_stdout(settings: "Settings") -> bool:
@@ -23,7 +23,7 @@ def check_pipes(settings: "Settings") -> None:
     Raises:
         UsageError: It cannot.
     """
-    if str(settings.video_src) == _STDIN:
+    if str(settings.video_src) == STDIN:
         twice = {
             "--video-bgr auto": settings.video_bgr == "auto",
             "--mend-plate": settings.mend_plate,

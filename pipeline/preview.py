@@ -1,6 +1,6 @@
 """The contact sheet of a run: a few frames beside their mattes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -22,7 +22,16 @@ _SQUARE, _DARK, _LIGHT = 12, 90 / 255, 150 / 255
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
+    """A frame on the sheet.
+
+    Attributes:
+        place: Its place in the run.
+        number: Its number in the clip.
+        cells: (h, w, 3), uint8 each.
+    """
+
+    place: int
     number: int
     cells: list[np.ndarray]
 
@@ -37,15 +46,16 @@ class Preview:
     Args:
         expected: Frames to expect, if known.
         names: Numbers of the frames in their clip, where they do not count up from 0.
+        first: Place in the run of the first frame that comes.
     """
 
-    def __init__(self, expected: int | None, names: Sequence[int] = ()):
+    def __init__(self, expected: int | None, names: Sequence[int] = (), first: int = 0):
         self._names = names
         self._stride = max(1, (expected or 0) // PREVIEW_FRAMES)
         self._offset = self._stride // 2
-        self._seen = 0
-        self._early: list[_Row] = []
-        self._rows: list[_Row] = []
+        self._seen = first
+        self._early: list[Row] = []
+        self._rows: list[Row] = []
 
     def add(
         self,
@@ -66,17 +76,36 @@ class Preview:
         size = (-(-matte.padded_size[0] // every), -(-matte.padded_size[1] // every))
         for i in range(len(src)):
             place, self._seen = self._seen, self._seen + 1
-            is_early = place < self._offset and place & (place - 1) == 0
-            if not is_early and (place - self._offset) % self._stride:
+            if not self._wants(place):
                 continue
             frame, plate = (x[..., ::every, ::every] for x in (src[i], bgr[i % len(bgr)]))
             err = error_map(matte.err[i : i + 1], size)[0, :, : frame.shape[1], : frame.shape[2]]
             images = frame, plate, *matte.sparse(i, every), err
-            rows = self._early if is_early else self._rows
-            rows.append(_Row(numbers[i], _cells(*map(_small, images))))
-            if len(self._rows) > 2 * PREVIEW_FRAMES:
-                self._rows = self._rows[::2]
-                self._stride *= 2
+            self._keep(Row(place, numbers[i], _cells(*map(_small, images))))
+
+    @property
+    def rows(self) -> list[Row]:
+        """What was kept, for a preview that :meth:`take` gives it to."""
+        return self._early + self._rows
+
+    def take(self, count: int, rows: Iterable[Row]) -> None:
+        """Keep those of ``count`` frames, of which another preview kept some."""
+        self._seen += count
+        for row in rows:
+            if self._wants(row.place):
+                self._keep(row)
+
+    def _wants(self, place: int) -> bool:
+        return self._is_early(place) or (place - self._offset) % self._stride == 0
+
+    def _is_early(self, place: int) -> bool:
+        return place < self._offset and place & (place - 1) == 0
+
+    def _keep(self, row: Row) -> None:
+        (self._early if self._is_early(row.place) else self._rows).append(row)
+        if len(self._rows) > 2 * PREVIEW_FRAMES:
+            self._rows = self._rows[::2]
+            self._stride *= 2
 
     @property
     def numbers(self) -> list[int]:
@@ -85,7 +114,7 @@ class Preview:
         shown = [row.number for row in self._shown()]
         return [self._names[min(number, last)] for number in shown] if self._names else shown
 
-    def _shown(self) -> list[_Row]:
+    def _shown(self) -> list[Row]:
         rows = self._rows or self._early
         return [rows[i] for i in evenly_spaced(len(rows), PREVIEW_FRAMES)] if rows else []
 

@@ -1,7 +1,8 @@
 """The report of a run: where its time went, what was fitted, and how it ended."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -34,6 +35,15 @@ class Times:
     preparing: float = 0.0
     network: float = 0.0
     waited: dict[Stage, float] = field(default_factory=lambda: {"read": 0, "network": 0})
+
+    @contextmanager
+    def waiting(self, stage: Stage) -> Iterator[None]:
+        """Count the time until the end of the block."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.waited[stage] += time.perf_counter() - started
 
 
 def report(

@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import NamedTuple
@@ -15,6 +15,7 @@ from media import prefetch
 from model import DeviceError, EstimatedPrediction, Predictor, is_out_of_memory
 from writers import (
     Composer,
+    Encoded,
     FrameWriter,
     Kind,
     RunFolder,
@@ -26,7 +27,6 @@ from writers import (
 from writers.folder import folders_in_use
 
 from .alpha_filters import AlphaFilter
-from .bottleneck import Stage
 from .concurrency import Turns, batches_at_once, cores_at_hand, threads_kept
 from .frames import FrameNumbers, Role
 from .loader import FrameBatch, PairLoader
@@ -37,6 +37,25 @@ from .transfer import DeviceFeed, Moment, PendingTransfer, now, seconds_between
 
 #: Told of the frames done and the frames expected, if known.
 Progress = Callable[[int, int | None], None]
+#: Gives the frames for sinks, in order, and adds to the times where the work was done.
+Workers = Callable[[Mapping[Kind, FrameWriter], Times], Generator["Finished"]]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Frames for the sinks, or the word that there are none to write.
+
+    Attributes:
+        count: How many they are.
+        is_written: Whether they are to be written.
+        repeated: Numbers of those that could not be decoded.
+        frames: By kind: frames (B, C, H, W) on the host, or one as the content of its file.
+    """
+
+    count: int
+    is_written: bool
+    repeated: Sequence[int]
+    frames: Mapping[Kind, Tensor | Encoded]
 
 
 class _Numbered(NamedTuple):
@@ -77,6 +96,8 @@ class Run:
         folder: Where ``run.json`` goes; None where the sinks are the caller's.
         preview: Collects frames for the contact sheet, which goes to the folder.
         prepare: Called before the first frame: makes or repairs the plate.
+        workers: Mattes the frames elsewhere, in place of the loader, the predictor and the filters.
+        times: Where the run spent its time.
     """
 
     loader: PairLoader
@@ -91,10 +112,12 @@ class Run:
     folder: RunFolder | None = None
     preview: Preview | None = None
     prepare: Callable[[], None] = lambda: None
+    workers: Workers | None = None
+    times: Times = field(default_factory=Times)
 
     def matte(self) -> None:
         """Matte every frame, close everything, and report, however it ends."""
-        times = Times()
+        times = self.times
         open_sinks: dict[Kind, FrameWriter] = {}
         given: dict[Kind, int] = {}  # frames that each sink was given
         try:
@@ -134,22 +157,12 @@ class Run:
     def _loop(
         self, sinks: Mapping[Kind, FrameWriter], given: dict[Kind, int], times: Times
     ) -> None:
-        composers = {
-            kind: composer(
-                kind,
-                alpha=self.keeps_alpha,
-                depth=sink.depth,
-                linear=sink.linear,
-                premultiplied=sink.premultiplied,
-                margin=sink.margin,
-            )
-            for kind, sink in sinks.items()
-        }
+        work = self._finished if self.workers is None else self.workers
         self.progress(self.result.frames)
-        with threads_kept(), closing(self._finished(composers, times)) as finished:
+        with threads_kept(), closing(work(sinks, times)) as finished:
             while True:
-                with _waiting_for("network", times):
-                    matted, frames = next(finished, (None, {}))
+                with times.waiting("network"):
+                    matted = next(finished, None)
                 if matted is None:
                     return
                 if not matted.is_written:
@@ -163,14 +176,27 @@ class Run:
                     self.folder.claim(done - self.result.resumed)
                 for kind, sink in sinks.items():
                     given[kind] = done - self.result.resumed
-                    sink.add_batch(frames[kind])
+                    frames = matted.frames[kind]
+                    if isinstance(frames, Tensor):
+                        sink.add_batch(frames)
+                    else:
+                        sink.add_encoded(frames)
                 self.result.frames = done
                 self.progress(done)
 
-    def _finished(
-        self, composers: Mapping[Kind, Composer], times: Times
-    ) -> Generator[tuple[_Matted, dict[Kind, Tensor]]]:
-        """Batch after batch, with its frames on the host."""
+    def _finished(self, sinks: Mapping[Kind, FrameWriter], times: Times) -> Generator[Finished]:
+        """Batch after batch."""
+        composers = {
+            kind: composer(
+                kind,
+                alpha=self.keeps_alpha,
+                depth=sink.depth,
+                linear=sink.linear,
+                premultiplied=sink.premultiplied,
+                margin=sink.margin,
+            )
+            for kind, sink in sinks.items()
+        }
         device = self.predictor.device
         feed = DeviceFeed(device)
         way_back = torch.cuda.Stream(device) if device.type == "cuda" else None
@@ -186,14 +212,16 @@ class Run:
             mattes = prefetch(matte, batches, at_once, name="network", prepare=share)
         with closing(mattes):
             for matted in mattes:
-                frames = {kind: pending.wait() for kind, pending in matted.frames.items()}
+                frames: dict[Kind, Tensor | Encoded] = {
+                    kind: pending.wait() for kind, pending in matted.frames.items()
+                }
                 times.network += seconds_between(*matted.span) / at_once
-                yield matted, frames
+                yield Finished(matted.count, matted.is_written, matted.repeated, frames)
 
     def _batches(self, times: Times) -> Iterator[_Numbered]:
         batches, numbers = iter(self.loader), count()
         while True:
-            with _waiting_for("read", times):
+            with times.waiting("read"):
                 batch = next(batches, None)
             if batch is None:
                 return
@@ -272,12 +300,3 @@ def abandon_runs() -> None:
     for folder in folders_in_use():
         with suppress(OSError):
             folder.abandon()
-
-
-@contextmanager
-def _waiting_for(stage: Stage, times: Times) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        times.waited[stage] += time.perf_counter() - started

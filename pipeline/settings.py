@@ -46,6 +46,15 @@ def _parse_rate(text: str) -> Fraction:
         raise ValueError(f"{text!r} is not a number of frames per second") from error
 
 
+def _parse_workers(text: str) -> int | str:
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r}: expected 1 or more, or auto") from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """One field for each flag of the command line; a field's metadata describes it.
@@ -370,6 +379,41 @@ class Settings:
             "auto (cuda, then mps, then cpu), cpu, mps, cuda or cuda:N",
             metavar="NAME",
             rule=matching(r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:N"),
+            affects="nothing",
+        ),
+    )
+    workers: int | str | None = field(
+        default=None,
+        metadata=_machine(
+            "spread the run over so many processes, each with its share of the cores or its GPU; "
+            "auto is one for each GPU, or one for every four cores",
+            metavar="N|auto",
+            parse=_parse_workers,
+            rule=Rule(lambda x: x == "auto" or (x != str(x) and x >= 1), "1 or more, or auto"),
+            affects="nothing",
+        ),
+    )
+    ray_address: str | None = field(
+        default=None,
+        metadata=_machine(
+            "spread the run over the machines of this Ray cluster; they need the same version of "
+            "the program, and the files that it reads under the same paths",
+            metavar="HOST:PORT|auto",
+            rule=matching(
+                r"auto|[^/\s]+:\d{1,5}", "HOST:PORT, or auto for a cluster on this machine"
+            ),
+            affects="nothing",
+        ),
+    )
+    devices: str | None = field(
+        default=None,
+        metadata=_machine(
+            "spread the run over these devices of this machine, with a process for each: "
+            "cuda:0,cuda:1 or, for every CUDA device, all",
+            metavar="NAMES",
+            rule=matching(
+                r"all|(cpu|cuda:\d+)(,(cpu|cuda:\d+))*", "all, or names such as cuda:0,cuda:1"
+            ),
             affects="nothing",
         ),
     )

@@ -10,8 +10,10 @@ from .diagnosis import Fault as Fault
 from .diagnosis import PlateError as PlateError
 from .diagnosis import diagnose as diagnose
 from .diagnosis import inspect_plate as inspect_plate
+from .fitter import FitCounts as FitCounts
 from .fitter import PlateFit as PlateFit
 from .fitter import PlateFitter as PlateFitter
+from .moving import FoundPlates as FoundPlates
 from .moving import FramePlates as FramePlates
 from .moving import MovingPlate as MovingPlate
 from .moving import WidePlate as WidePlate

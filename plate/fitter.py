@@ -1,6 +1,7 @@
 """Fitting the plate to each frame: where it lies, and in which light."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
@@ -32,6 +33,35 @@ class PlateFit(NamedTuple):
     colour: np.ndarray | None
 
 
+@dataclass
+class FitCounts:
+    """What was aligned and matched.
+
+    Attributes:
+        aligned, unaligned: Frames whose plate was aligned, and those where that failed.
+        uncovered: Largest share of a frame, in [0, 1], that an aligned plate left uncovered.
+        matched, unmatched: Frames whose colours were matched, and those where that failed.
+        change: Largest change of a level of one half, in [0, 1].
+    """
+
+    aligned: int = 0
+    unaligned: int = 0
+    uncovered: float = 0.0
+    matched: int = 0
+    unmatched: int = 0
+    change: float = 0.0
+
+    def __add__(self, other: "FitCounts") -> "FitCounts":
+        return FitCounts(
+            self.aligned + other.aligned,
+            self.unaligned + other.unaligned,
+            max(self.uncovered, other.uncovered),
+            self.matched + other.matched,
+            self.unmatched + other.unmatched,
+            max(self.change, other.change),
+        )
+
+
 class PlateFitter:
     """Aligns the plate with the frames of a clip and matches its colours, if asked to.
 
@@ -47,6 +77,7 @@ class PlateFitter:
     Attributes:
         aligner: Counts the frames aligned; None unless ``align``.
         matcher: Counts the frames matched; None unless ``match``.
+        elsewhere: What others have fitted for the same run.
     """
 
     def __init__(
@@ -67,6 +98,7 @@ class PlateFitter:
         self._src, self._size, self._warn = src, size, warn
         self._is_static = align == "static"
         self._static = static
+        self.elsewhere = FitCounts()
 
     def fit(self, src: np.ndarray, bgr: np.ndarray, between: Callable[[], None]) -> PlateFit:
         """Fit a plate to the next frame.
@@ -122,19 +154,37 @@ class PlateFitter:
             return _SAME_LIGHT
         return colour
 
+    def count_anew(self) -> None:
+        """Forget the frames so far, which are only there for those after them."""
+        if self.aligner is not None and not self._is_static:
+            self.aligner.solved, self.aligner.failed, self.aligner.uncovered = 0, 0, 0.0
+        if self.matcher is not None:
+            self.matcher.matched, self.matcher.failed, self.matcher.widest = 0, 0, 0.0
+
+    @property
+    def counts(self) -> FitCounts:
+        """What was aligned and matched."""
+        found = FitCounts()
+        if (aligner := self.aligner) is not None:
+            found += FitCounts(aligner.solved, aligner.failed, aligner.uncovered)
+        if (matcher := self.matcher) is not None:
+            found += FitCounts(0, 0, 0.0, matcher.matched, matcher.failed, matcher.widest)
+        return found + self.elsewhere
+
     def report(self) -> dict[str, dict[str, float] | None]:
         """What was aligned and matched, as ``run.json`` has it."""
         found: dict[str, dict[str, float] | None] = {"alignment": None, "matching": None}
-        if (aligner := self.aligner) is not None:
+        counts = self.counts
+        if self.aligner is not None:
             found["alignment"] = {
-                "aligned": aligner.solved,
-                "unaligned": aligner.failed,
-                "largest_uncovered_share": round(aligner.uncovered, 4),
+                "aligned": counts.aligned,
+                "unaligned": counts.unaligned,
+                "largest_uncovered_share": round(counts.uncovered, 4),
             }
-        if (matcher := self.matcher) is not None:
+        if self.matcher is not None:
             found["matching"] = {
-                "matched": matcher.matched,
-                "unmatched": matcher.failed,
-                "largest_change": round(255 * matcher.widest, 1),
+                "matched": counts.matched,
+                "unmatched": counts.unmatched,
+                "largest_change": round(255 * counts.change, 1),
             }
         return found

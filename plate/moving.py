@@ -140,18 +140,25 @@ class FramePlates(FrameSource):
             yield Frame(cut_out(wide.image, wide.homographies[place], self.size))
 
 
-class GivenPlates(FramePlates):
+class FoundPlates(FramePlates):
     """Plates of a wide plate that was made before, and may have been painted over.
 
     Args:
-        image: A source of one image.
-        homographies: The file beside it.
+        name: Name in messages.
+        wide: The wide plate.
+        deep: It has more than 8 bits a level.
     """
 
-    def __init__(self, image: FrameSource, homographies: Path):
-        self._wide = WidePlate.from_json(homographies, next(iter(image)).image)
-        super().__init__(image.name, self._wide.size)
-        self.length_hint, self.deep = len(self._wide.homographies), image.deep
+    def __init__(self, name: str, wide: WidePlate, *, deep: bool):
+        self._wide = wide
+        super().__init__(name, wide.size)
+        self.length_hint, self.deep = len(wide.homographies), deep
+
+    @classmethod
+    def open(cls, image: FrameSource, homographies: Path) -> Self:
+        """Plates of a source of one image, and of the file beside it."""
+        wide = WidePlate.from_json(homographies, next(iter(image)).image)
+        return cls(image.name, wide, deep=image.deep)
 
     def find(self, watch: Watch = watch_nothing) -> WidePlate:
         return self._wide

@@ -14,7 +14,7 @@ from media import Warn, parse_time
 
 from .auto import AutoPlate
 from .diagnosis import camera_moves
-from .moving import GivenPlates, MovingPlate, homographies_beside
+from .moving import FoundPlates, MovingPlate, homographies_beside
 from .names import is_auto
 
 
@@ -44,7 +44,7 @@ def open_plate(
         plate = open_source(name, warn, space=space)
         warn_if_transparent(plate, Path(name), warn)
         beside = homographies_beside(Path(name)) if plate.still else None
-        return plate if beside is None else GivenPlates(plate, beside)
+        return plate if beside is None else FoundPlates.open(plate, beside)
     clip, at, moment = str(name).rpartition("@")
     time = parse_time(moment)
     if not at or (time is None and not Path(clip).is_file()):

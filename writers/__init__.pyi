@@ -6,6 +6,7 @@ from .compose import composer as composer
 from .compose import error_map as error_map
 from .concatenate import Segment as Segment
 from .concatenate import concatenate as concatenate
+from .encoded import Encoded as Encoded
 from .files import save_text as save_text
 from .folder import OutputsExistError as OutputsExistError
 from .folder import RunFolder as RunFolder
@@ -16,6 +17,8 @@ from .formats import Clip as Clip
 from .formats import Depth as Depth
 from .formats import Format as Format
 from .formats import Kind as Kind
+from .image_encoder import EncodedFrames as EncodedFrames
+from .image_encoder import ImageEncoder as ImageEncoder
 from .images import ImageSequenceWriter as ImageSequenceWriter
 from .images import save_png as save_png
 from .lock import FolderLock as FolderLock

@@ -5,13 +5,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from torch import Tensor
 
 from media import MattingError
 
 from .formats import Depth
+
+if TYPE_CHECKING:
+    from .encoded import Encoded
 
 logger = logging.getLogger("bgmv2")
 
@@ -59,6 +62,14 @@ class FrameWriter(ABC):
             ValueError: The writer cannot hold such frames, or is closed.
             OSError: Earlier frames could not be written.
         """
+
+    def add_encoded(self, content: "Encoded") -> None:
+        """Take one frame as the content of its file, which another process has encoded.
+
+        Raises:
+            TypeError: This writer makes no file for each frame.
+        """
+        raise TypeError(f"{type(self).__name__} takes frames, not files")
 
     @abstractmethod
     def close(self) -> None:

@@ -1,7 +1,6 @@
 """Writes frames as numbered image files."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -25,11 +24,10 @@ from .formats import (
     Depth,
     ExrCompression,
     Format,
-    encoder_of,
     in_words,
 )
+from .image_encoder import ImageEncoder
 from .outputs import Output
-from .quantize import to_host_levels
 from .threaded import ThreadedWriter, usable_cores
 
 #: Limits memory on machines with many cores, as two frames wait for each worker.
@@ -53,6 +51,9 @@ class ImageSequenceWriter(ThreadedWriter):
         frame_rate: Frames per second, for formats whose files tell it.
         exr_compression: Compression of EXR files.
         workers: Number of encoding threads; by default one per core, up to 16.
+
+    Attributes:
+        encoder: Encodes the frames; another process can do the same.
 
     Raises:
         UsageError: The extension is unknown, or the format does not hold ``bit_depth``.
@@ -87,10 +88,10 @@ class ImageSequenceWriter(ThreadedWriter):
             "bits": self.depth,
             "transfer": "linear" if self.linear else "sRGB",
         }
-        self._about = About(
+        about = About(
             frame_rate=frame_rate, premultiplied=self.premultiplied, compression=exr_compression
         )
-        self._encode: Callable[[np.ndarray, About], Encoded] = encoder_of(self._format).encode
+        self.encoder = ImageEncoder(self._format, self.depth, about)
         self.path = Path(path)
         self._folder = self.path.absolute()  # the current folder may change later
         with os_errors_as(WriteError, self.path, ValueError):  # ValueError: a NUL character
@@ -103,9 +104,7 @@ class ImageSequenceWriter(ThreadedWriter):
 
     def add_batch(self, frames: Tensor) -> None:
         self._check()
-        frames = to_host_levels(frames, self.depth)
-        if frames.shape[1] == 4 and not self._format.alpha:
-            raise UsageError(f"{self.extension} holds no alpha; use png for frames with 4 channels")
+        frames = self.encoder.levels(frames)
         self._size = self._size or frames.shape[2:]
         if frames.shape[2:] != self._size:
             sizes = [f"{width}x{height}" for height, width in (frames.shape[2:], self._size)]
@@ -113,15 +112,21 @@ class ImageSequenceWriter(ThreadedWriter):
         for frame in frames:
             self._submit(self._save, frame, next(self._numbers))
 
+    def add_encoded(self, content: Encoded) -> None:
+        self._check()
+        self._submit(self._save_content, content, next(self._numbers))
+
     def _save(self, frame: Tensor, number: int) -> None:
         """Encode and save a frame (C, H, W)."""
-        path = self._folder / self._name(number)
         try:
-            about = replace(self._about, number=number)
-            encoded = self._encode(frame.permute(1, 2, 0).numpy(), about)
+            content = self.encoder(frame, number)
         except WriteError as error:
-            raise WriteError(f"{path}: {error}") from error
-        save_whole(path, encoded)
+            raise WriteError(f"{self._folder / self._name(number)}: {error}") from error
+        self._save_content(content, number)
+
+    def _save_content(self, content: Encoded, number: int) -> None:
+        path = self._folder / self._name(number)
+        save_whole(path, content)
         logger.log(FILES, "%s", self.path / path.name)
 
     def _finalize(self, *, aborted: bool) -> None:
