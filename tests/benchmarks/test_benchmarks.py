@@ -124,3 +124,14 @@ def test_formats_are_measured_by_what_is_read_back(capsys):
     alpha = [row[2] for row in rows[2:]]
     assert alpha[1] == "0.00, 0.001" and alpha[3] == "none"
     assert 0 < float(alpha[2].partition(",")[0]) <= 0.51
+
+
+def test_another_engine_computes_the_same(capsys):
+    pytest.importorskip("openvino")
+    from benchmarks import engines
+
+    assert (
+        engines.main(["--backbones", "mobilenetv2", "--sizes", "hd and 4k", "--rounds", "1"]) == 0
+    )
+    row = capsys.readouterr().out.splitlines()[2].split("|")
+    assert float(row[-2]) < 1e-3
