@@ -20,6 +20,7 @@ from .sampled import SampledFrames as SampledFrames
 from .sampled import codings_tried as codings_tried
 from .sampled import evenly_spaced as evenly_spaced
 from .sampled import sample_evenly as sample_evenly
+from .sampled import sample_with_places as sample_with_places
 from .sampled import thumbnails as thumbnails
 from .scaling import ShapeError as ShapeError
 from .scaling import check_shape as check_shape

@@ -92,6 +92,13 @@ def sample_evenly(
     Returns:
         (N, H, W, 3), RGB, uint8; at least one frame.
     """
+    return sample_with_places(src, between, most=most)[0]
+
+
+def sample_with_places(
+    src: FrameSource, between: Callable[[], None] = lambda: None, *, most: int
+) -> tuple[np.ndarray, range]:
+    """As :func:`sample_evenly`, with the places of the frames in the clip."""
     height, width = src.size
     most = min(most, max(_MIN_KEPT_FRAMES, _MAX_KEPT_BYTES // (height * width * 3)))
     kept = np.empty((most, height, width, 3), np.uint8)
@@ -110,7 +117,7 @@ def sample_evenly(
         image = resize(frame.image, src.size)  # of a clip that changes size
         kept[count] = image if image.dtype == np.uint8 else image >> 8
         count += 1
-    return kept[:count]
+    return kept[:count], range(0, count * step, step)
 
 
 class SampledFrames(FrameSource):

@@ -9,6 +9,8 @@ from .join import join_parts as join_parts
 from .loader import FrameBatch as FrameBatch
 from .loader import PairLoader as PairLoader
 from .matte import matte_video as matte_video
+from .mattes import Mattes as Mattes
+from .mattes import open_mattes as open_mattes
 from .plate_repair import repaired_plate as repaired_plate
 from .preview import PREVIEW_FRAMES as PREVIEW_FRAMES
 from .preview import Preview as Preview

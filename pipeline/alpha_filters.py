@@ -1,8 +1,7 @@
-"""Filters of alpha after the network: garbage matte, small components, smoothing over time."""
+"""Filters of alpha after the network: small components, smoothing over time."""
 
 from collections.abc import Callable, Iterator
 from itertools import count
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,8 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from dataset import ColourSpace, ShapeError, check_shape, is_opaque, read_image, resize
-from media import Warn
 from model import to_float
 from plate import Averages
 
@@ -34,38 +31,9 @@ _COMPONENT_ALPHA = 0.02
 _RIM = 4
 
 
-def read_garbage_matte(
-    path: str | Path, size: tuple[int, int], *, stretch: bool, warn: Warn
-) -> Tensor:
-    """Read a garbage matte: what alpha is multiplied by, (1, 1, H, W) in [0, 1].
-
-    Args:
-        path: An image; black is background for certain.
-        size: (height, width) of the frames.
-        stretch: Whether the user chose that size, so that an image of any shape is stretched to it.
-        warn: Told that the image is resized.
-
-    Raises:
-        MediaError: The image cannot be read.
-        ShapeError: It has another shape than the frames, or transparent parts.
-    """
-    image = read_image(Path(path), space=ColourSpace("srgb"))  # floats are levels: it is data
-    if not is_opaque(Path(path)):
-        raise ShapeError(
-            f"{path}: the garbage matte has transparent parts, which are neither black nor white; "
-            "save it without alpha"
-        )
-    if not image.any():
-        warn(f"{path}: the garbage matte is black everywhere, so that nothing is left of any frame")
-    check_shape("the garbage matte", str(path), image.shape[:2], size, stretch=stretch, warn=warn)
-    levels = torch.from_numpy(resize(image, size))
-    return levels.float().mean(dim=2)[None, None] / torch.iinfo(levels.dtype).max
-
-
 def alpha_filters(
     settings: Settings,
     size: tuple[int, int],
-    warn: Warn,
     places: Callable[[], Iterator[int]] = count,
 ) -> list[AlphaFilter]:
     """The filters that the settings ask for, in their order.
@@ -73,34 +41,15 @@ def alpha_filters(
     Args:
         settings: Name them.
         size: (height, width) of the frames.
-        warn: Told of what is repaired or assumed.
         places: Asked for the places of the frames in the clip when the first one comes.
 
-    Raises:
-        MediaError: The garbage matte cannot be read.
-        ShapeError: It has another shape than the frames.
     """
     filters: list[AlphaFilter] = []
-    if settings.garbage_matte is not None:
-        stretch = settings.video_resize is not None
-        matte = read_garbage_matte(settings.garbage_matte, size, stretch=stretch, warn=warn)
-        filters.append(GarbageMatte(matte))
     if settings.despeckle:
         filters.append(Despeckler(settings.despeckle / 100 * size[0] * size[1]))
     if settings.smooth_alpha and not settings.preview_only:  # whose frames lie far apart
         filters.append(AlphaSmoother(places))
     return filters
-
-
-class GarbageMatte:
-    """Multiplies alpha by an image (1, 1, H, W) in [0, 1], which goes to the device once."""
-
-    def __init__(self, matte: Tensor):
-        self._matte = matte
-
-    def __call__(self, src: Tensor, pha: Tensor) -> Tensor:
-        self._matte = self._matte.to(pha.device)
-        return pha * self._matte
 
 
 class Despeckler:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,6 +40,7 @@ from writers import Kind
 
 from .frames import FramePlan
 from .loader import PairLoader
+from .mattes import Mattes, open_mattes
 from .settings import Settings
 
 S = TypeVar("S", bound=Settings)
@@ -64,6 +65,7 @@ class Inputs:
         target: What to composite over; None where the output keeps its alpha.
         size: (height, width) of every frame of the output.
         frame_rate: Frames per second of the output.
+        mattes: What an artist drew for the frames.
     """
 
     src: FrameSource
@@ -71,6 +73,7 @@ class Inputs:
     target: FrameSource | None
     size: tuple[int, int]
     frame_rate: Fraction
+    mattes: Mattes = field(default_factory=Mattes)
 
 
 def open_inputs(
@@ -107,15 +110,17 @@ def open_inputs(
         _look_for_alpha(src, warn)
     elif isinstance(src, ImageFolder):
         _warn_of_alpha(src, warn)
-    bgr = plate or open_plate(settings.video_bgr, src, warn, space)
-    if src.frame_rate and settings.frame_rate:
-        warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")
-    for flag in settings.flags_without_effect():
-        warn(f"{flag} has no effect on {settings.formats_in_words}")
     size = src.size
     if settings.video_resize:
         width, height = settings.video_resize
         size = height, width
+    mattes = open_mattes(settings, src, size, warn)
+    marks = mattes.marks if mattes else None
+    bgr = plate or open_plate(settings.video_bgr, src, warn, space, marks)
+    if src.frame_rate and settings.frame_rate:
+        warn(f"--frame-rate has no effect on {src.name}, which has a rate of its own")
+    for flag in settings.flags_without_effect():
+        warn(f"{flag} has no effect on {settings.formats_in_words}")
     rate = src.frame_rate or Fraction(settings.frame_rate or _IMAGE_RATE)
     target = _open_target(settings, kinds, size, warn)
     if target is not None and target.frame_rate:
@@ -126,7 +131,7 @@ def open_inputs(
                 f"{src.name} {float(rate):.5g}: every frame gets the next frame of the target, "
                 f"which plays at {float(rate / target.frame_rate):.2g} times its speed"
             )
-    return Inputs(src, bgr, target, size, rate)
+    return Inputs(src, bgr, target, size, rate, mattes)
 
 
 def _warn_of_alpha(folder: ImageFolder, warn: Warn) -> None:
@@ -163,14 +168,15 @@ def pick_frames(inputs: Inputs, count: int, places: Places) -> Inputs:
         src = PickedFrames(inputs.src, Places(some, None))
         src.consecutive = False
         held = HeldFrames(inputs.bgr, Places(some, None))
-        return replace(inputs, src=src, bgr=held, target=None)
+        return replace(inputs, src=src, bgr=held, target=None, mattes=inputs.mattes.at(some))
     numbers = evenly_spaced(inputs.src.length_hint, count)
     bgr = inputs.bgr
     if isinstance(bgr, FramePlates):
         bgr = HeldFrames(bgr, Places(numbers, None))
     elif not bgr.still:
         bgr = SampledFrames(bgr, numbers)
-    return replace(inputs, src=SampledFrames(inputs.src, numbers), bgr=bgr, target=None)
+    sampled, mattes = SampledFrames(inputs.src, numbers), inputs.mattes.at(numbers)
+    return replace(inputs, src=sampled, bgr=bgr, target=None, mattes=mattes)
 
 
 def _open_target(
@@ -214,6 +220,7 @@ def open_loader(
         inputs.src,
         inputs.bgr,
         target=inputs.target,
+        mattes=inputs.mattes,
         size=inputs.size if settings.video_resize else None,
         align=settings.align,
         match=settings.match_plate,

@@ -19,6 +19,7 @@ from dataset import (
     FrameSource,
     HeldFrames,
     LoopedFrames,
+    Places,
     check_shape,
     cover,
     resize,
@@ -28,6 +29,7 @@ from media import Warn, prefetch
 from plate import AlignMode, PlateFit, PlateFitter
 
 from .frames import FramePlan, Role
+from .mattes import Matte, Mattes
 
 #: Frames whose times are kept.
 MAX_TIMES = 100_000
@@ -50,6 +52,8 @@ class FrameBatch:
         colour: (B, 2, 3), gain and offset for each channel of the plate, for levels in [0, 1]; None
             unless matched.
         pha: (B, 1, H, W), the alpha that the clip holds; None without it.
+        garbage, core: (B, 1, H, W), mattes; for a still one (1, 1, H, W), the same tensor each
+            time; None without them.
     """
 
     src: Tensor
@@ -63,6 +67,8 @@ class FrameBatch:
     homography: Tensor | None = None
     colour: Tensor | None = None
     pha: Tensor | None = None
+    garbage: Tensor | None = None
+    core: Tensor | None = None
 
 
 class PairLoader:
@@ -75,6 +81,7 @@ class PairLoader:
         src: The clip.
         bgr: Its plate.
         target: A new background, fitted by cover.
+        mattes: What an artist drew for the frames.
         align: Align the plate with each frame, or once for the whole clip.
         match: Match the plate to the exposure and white balance of each frame.
         size: (height, width) to resize source and plate to, stretched if need be; without it, a
@@ -105,6 +112,7 @@ class PairLoader:
         bgr: FrameSource,
         *,
         target: FrameSource | None = None,
+        mattes: Mattes = Mattes(),  # noqa: B008
         align: AlignMode | None = None,
         match: bool = False,
         size: tuple[int, int] | None = None,
@@ -125,7 +133,7 @@ class PairLoader:
         )
         self.busy_seconds = 0.0
         self.times: list[Fraction] = []
-        self.src, self._bgr, self._target = src, bgr, target
+        self.src, self._bgr, self._target, self._mattes = src, bgr, target, mattes
         if not plan.read.are_all:
             self._bgr = HeldFrames(bgr, plan.read)
             self._target = target and LoopedFrames(target, plan.read)
@@ -217,6 +225,9 @@ class PairLoader:
     def _pairs(self) -> Iterator["_Pair"]:
         bgrs = _held(self._bgr, lambda image: resize(image, self.size))
         targets = _looped(self._target, lambda image: cover(image, self.size))
+        garbages, cores = (
+            _levels(m, self._plan.read) for m in (self._mattes.garbage, self._mattes.core)
+        )
         frames = self.src if self._plan.read.are_all else self.src.pick(self._plan.read)
         is_running_up = True
         for place, frame in zip(self._plan.read, frames, strict=False):
@@ -225,7 +236,8 @@ class PairLoader:
                 self.fitter.count_anew()
             frame, bgr = resize_frame(frame, self.size), next(bgrs)
             fit = self.fitter.fit(frame.image, bgr, self._check_open)
-            yield _Pair(place, self._plan.role(place), frame, bgr, next(targets), fit)
+            mattes = next(garbages), next(cores)
+            yield _Pair(place, self._plan.role(place), frame, bgr, next(targets), fit, *mattes)
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -245,6 +257,8 @@ class PairLoader:
             target=(
                 self._stack_or_still("target", self._target, targets) if self._target else None
             ),
+            garbage=self._stack_matte("garbage", self._mattes.garbage, [p.garbage for p in group]),
+            core=self._stack_matte("core", self._mattes.core, [p.core for p in group]),
             homography=_stacked([pair.fit.homography for pair in group]),
             colour=_stacked([pair.fit.colour for pair in group]),
         )
@@ -268,6 +282,13 @@ class PairLoader:
             self._stills[role] = self._stack(images[:1])
         return self._stills[role]
 
+    def _stack_matte(
+        self, role: str, matte: Matte | None, levels: list[np.ndarray | None]
+    ) -> Tensor | None:
+        if matte is None:
+            return None
+        return self._stack_or_still(role, matte.source, [x for x in levels if x is not None])
+
     def _stack(self, images: list[np.ndarray]) -> Tensor:
         """(B, 3, H, W), channels last in memory, as the images come."""
         if len({image.dtype for image in images}) > 1:  # bring 8 bits to the range of 16
@@ -285,6 +306,13 @@ class _Pair:
     bgr: np.ndarray
     target: np.ndarray | None
     fit: PlateFit
+    garbage: np.ndarray | None
+    core: np.ndarray | None
+
+
+def _levels(matte: Matte | None, places: Places) -> Iterator[np.ndarray | None]:
+    """The matte of one frame after the other; None for ever without one."""
+    return repeat(None) if matte is None else matte.levels(places)
 
 
 def _stacked(matrices: list[np.ndarray | None]) -> Tensor | None:

@@ -142,7 +142,7 @@ def _matte(
         kinds, frames = [], FrameNumbers(numbering, Places((), None))
     whole = inputs
     plan = plan_frames(job, frames.places)
-    filters = alpha_filters(job, inputs.size, result.warn, lambda: iter(plan.matted))
+    filters = alpha_filters(job, inputs.size, lambda: iter(plan.matted))
     if job.preview_only:
         kinds, inputs = [], pick_frames(inputs, PREVIEW_FRAMES, frames.places)
         plan = FramePlan()

@@ -1,6 +1,6 @@
 """The plate of a run, repaired from the clip if the settings ask for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import cv2
@@ -14,6 +14,7 @@ from writers import to_levels
 
 from .inputs import Inputs
 from .loader import FrameBatch, PairLoader
+from .mattes import Mattes
 from .settings import Settings
 from .transfer import DeviceFeed
 
@@ -38,6 +39,7 @@ def with_repaired_plate(
         size=inputs.size if settings.video_resize else None,
         align=settings.align,
         match=settings.match_plate,
+        mattes=inputs.mattes,
         warn=warn,
     )
     return replace(inputs, bgr=plate)
@@ -51,14 +53,17 @@ def repaired_plate(
     size: tuple[int, int] | None = None,
     align: AlignMode | None = None,
     match: bool = False,
+    mattes: Mattes = Mattes(),  # noqa: B008
     warn: Warn,
 ) -> RepairedPlate:
-    """A plate that a network repairs.
+    """A plate that a network repairs, and an artist who knows where the scene is free.
 
     Arguments are those of :class:`plate.RepairedPlate` and :class:`PairLoader`.
     """
 
-    def look(frames: np.ndarray, plate: np.ndarray, step: Step) -> tuple[np.ndarray, np.ndarray]:
+    def look(
+        frames: np.ndarray, places: Sequence[int], plate: np.ndarray, step: Step
+    ) -> tuple[np.ndarray, np.ndarray]:
         done = 0
 
         def told(number: int) -> None:
@@ -74,6 +79,7 @@ def repaired_plate(
             size=plate.shape[:2],
             align=align,
             match=match,
+            mattes=mattes.at(places),
             waiting=lambda: step(done, len(frames)),
             warn=warn,
         )
@@ -96,7 +102,12 @@ def _matte_on_plate(
         told(index)
         pair = feed(batch)
         frame = batch.src[0].permute(1, 2, 0).numpy()
-        pha = to_levels(predictor(pair.src, pair.bgr).pha)[0, 0].cpu().numpy()
+        alpha = predictor(pair.src, pair.bgr).pha
+        if pair.core is not None:  # known to be taken, all of it
+            alpha = alpha.maximum(pair.core)
+        if pair.garbage is not None:
+            alpha = alpha * pair.garbage
+        pha = to_levels(alpha)[0, 0].cpu().numpy()
         if fitter.matcher:
             pha = np.where(_clipped(frame), np.uint8(255), pha)
         alphas[index] = _onto_plate(pha, batch, beyond=255)

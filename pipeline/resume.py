@@ -18,6 +18,8 @@ from .settings import Settings, declared_settings
 
 #: Hexadecimal digits of a file's fingerprint.
 _DIGITS = 8
+#: Settings that may name a sequence of images by a pattern, and nothing but files.
+MAY_BE_PATTERNS = ("video_src", "garbage_matte", "core_matte")
 #: What earlier versions did that did not have these flags.
 _BEFORE = {"bit_depth": 8, "alpha": "straight"}
 
@@ -71,7 +73,9 @@ def facts_of_files(
     files = {
         str(path.resolve()): _fingerprint(path, besides)
         for name, path in paths.items()
-        if path is not None and path.exists() and not (name == "video_src" and path.is_dir())
+        if path is not None
+        and (path.exists() or name in MAY_BE_PATTERNS)
+        and not (name == "video_src" and not path.is_file())
     }
     images: dict[str, str] = {}
     if isinstance(src, ImageFolder):
@@ -129,8 +133,8 @@ def _checksum(facts: Iterable[str]) -> str:
 
 
 def _fingerprint(path: Path, besides: Sequence[Path]) -> str:
-    """Changes with a file's name, size or time; of a folder, with those of any image in it."""
-    return _checksum(map(_facts, frames_in(path, besides)[0] if path.is_dir() else [path]))
+    """Changes with a file's name, size or time; of a sequence, with those of any image in it."""
+    return _checksum(map(_facts, [path] if path.is_file() else frames_in(path, besides)[0]))
 
 
 def check_resumable(root: Path, planned: Sequence[Output], earlier: Sequence[Output]) -> None:

@@ -28,6 +28,7 @@ from writers.folder import folders_in_use
 
 from .alpha_filters import AlphaFilter
 from .concurrency import Turns, batches_at_once, cores_at_hand, threads_kept
+from .core_matte import with_core
 from .frames import FrameNumbers, Role
 from .loader import FrameBatch, PairLoader
 from .preview import Preview
@@ -250,6 +251,10 @@ class Run:
                 raise
         if frames.pha is not None:  # what the clip hides stays hidden
             matte = matte.with_pha(matte.pha * frames.pha.to(matte.pha.device))
+        if frames.core is not None:
+            matte = matte.with_pha(with_core(matte.pha, frames.core.to(matte.pha.device)))
+        if frames.garbage is not None:  # what is background for certain stays so
+            matte = matte.with_pha(matte.pha * frames.garbage.to(matte.pha.device))
         with turns.turn(number):
             for alpha_filter in self.filters:
                 pha = matte.pha  # on the CPU, if the device could not do it

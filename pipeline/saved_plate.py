@@ -30,7 +30,7 @@ from .wide_plate import keep_homographies, kept_plate
 
 #: Settings on which a plate depends, and those on which one that is repaired depends besides.
 _ALWAYS = (
-    *("video_src", "video_bgr", "video_resize", "mend_plate"),
+    *("video_src", "video_bgr", "video_resize", "mend_plate", "garbage_matte", "core_matte"),
     *("input_colorspace", "input_matrix", "input_range"),
 )
 _ALIGNED = "preprocess_alignment"

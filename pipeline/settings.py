@@ -164,8 +164,17 @@ class Settings:
     garbage_matte: str | Path | None = field(
         default=None,
         metadata=_input(
-            "an image that is black where there is background for certain, and white where the "
-            "network decides",
+            "black where there is background for certain, and white where the network decides: an "
+            "image, or one for each frame of the clip (a folder, a pattern or a video)",
+            metavar="PATH",
+            reads=True,
+        ),
+    )
+    core_matte: str | Path | None = field(
+        default=None,
+        metadata=_input(
+            "white where there is the subject for certain, and black where the network decides: an "
+            "image, or one for each frame; closes holes in the subject, and leaves its edge alone",
             metavar="PATH",
             reads=True,
         ),

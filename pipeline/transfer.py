@@ -20,7 +20,8 @@ class DeviceBatch(NamedTuple):
 
     ``src`` and ``bgr`` are integers, but a warped or matched plate is float32 in [0, 1], and so is
     ``target``. ``extended`` is as in a :class:`FrameBatch`. ``pha``, the alpha of the clip, is
-    (B, 1, H, W), float32 in [0, 1]. Where it is 0, ``src`` shows the plate.
+    (B, 1, H, W), float32 in [0, 1]. Where it is 0, ``src`` shows the plate. So are the mattes
+    ``garbage`` and ``core``, or (1, 1, H, W).
     """
 
     src: Tensor
@@ -28,6 +29,8 @@ class DeviceBatch(NamedTuple):
     target: Tensor | None
     extended: Tensor | None
     pha: Tensor | None
+    garbage: Tensor | None
+    core: Tensor | None
 
 
 class DeviceFeed:
@@ -60,7 +63,11 @@ class DeviceFeed:
         if batch.pha is not None:
             pha = _to_float(self._send(batch.pha))
             src = _filled(src, bgr, pha)
-        return DeviceBatch(src, bgr, target, extended, pha)
+        garbage, core = (
+            None if levels is None else self._send_once(role, levels, _to_float)
+            for role, levels in (("garbage", batch.garbage), ("core", batch.core))
+        )
+        return DeviceBatch(src, bgr, target, extended, pha, garbage, core)
 
     def _send_once(
         self, role: str, pixels: Tensor, convert: Callable[[Tensor], Tensor] = lambda x: x

@@ -22,6 +22,7 @@ from .frames import FrameNumbers, numbering_of, plan_frames
 from .inputs import Inputs, open_inputs, open_loader, open_network
 from .preview import Preview, Row
 from .result import MattingResult
+from .resume import MAY_BE_PATTERNS
 from .run import Run
 from .settings import Settings, as_dict
 from .version import __version__
@@ -128,7 +129,7 @@ def order_for(
     values = as_dict(settings)
     for name in settings.file_settings():
         path = settings.file_of(name)
-        if path is not None and (name == "video_src" or path.exists()):
+        if path is not None and (name in MAY_BE_PATTERNS or path.exists()):
             values[name] = os.path.abspath(values[name])
     absolute = Settings(**{**values, "resume": False, "overwrite": False, "workers": None})
     read = [path for path in absolute.files_read() if path.is_file()]
@@ -210,7 +211,7 @@ class Worker:
         run = Run(
             loader=loader,
             predictor=self._predictor,
-            filters=alpha_filters(order.settings, inputs.size, warn, lambda: iter(plan.matted)),
+            filters=alpha_filters(order.settings, inputs.size, lambda: iter(plan.matted)),
             sinks=iter(sinks.items()),
             frames=frames,
             keeps_alpha=order.settings.keeps_alpha,

@@ -6,9 +6,10 @@ from functools import partial
 import cv2
 import numpy as np
 
-from dataset import Frame, FrameSource, MediaError, sample_evenly
+from dataset import Frame, FrameSource, MediaError, sample_with_places
 from media import Warn
 
+from .marks import MarkedFrames, Marks
 from .stages import Watch, counted, watch_nothing
 from .temporal_mode import by_rows, temporal_mode, temporal_mode_of_frames
 
@@ -44,6 +45,7 @@ class AutoPlate(FrameSource):
     Args:
         src: The clip.
         warn: Told of what was filled, and of clips in which nothing moves.
+        marks: What an artist knows of the frames.
 
     Attributes:
         spots: (H, W), bool: what was filled; None before :meth:`find`.
@@ -55,7 +57,7 @@ class AutoPlate(FrameSource):
 
     still = True
 
-    def __init__(self, src: FrameSource, warn: Warn):
+    def __init__(self, src: FrameSource, warn: Warn, marks: Marks | None = None):
         if src.length_hint == 1:
             raise _too_short(src)
         self.name = f"the plate made from {src.name}"
@@ -63,7 +65,7 @@ class AutoPlate(FrameSource):
         self.spots: np.ndarray | None = None
         self.doubtful: np.ndarray | None = None
         self._src = src
-        self._warn = warn
+        self._warn, self._marks = warn, marks
         self._plate: np.ndarray | None = None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -84,18 +86,21 @@ class AutoPlate(FrameSource):
         """
         if self._plate is None:
             read = counted(partial(watch, "frames read for the plate"), self._src.length_hint)
-            frames = sample_evenly(self._src, read, most=_MAX_FRAMES)
+            frames, places = sample_with_places(self._src, read, most=_MAX_FRAMES)
             if len(frames) < 2:
                 raise _too_short(self._src)
-            self._plate = self._make(frames, watch)
+            marked = MarkedFrames(self._marks, places, frames.shape[1:3])
+            self._plate = self._make(frames, marked, watch)
             if tell:
                 self.tell()
         return self._plate
 
-    def _make(self, frames: np.ndarray, watch: Watch) -> np.ndarray:
+    def _make(self, frames: np.ndarray, marked: MarkedFrames, watch: Watch) -> np.ndarray:
         first, second = (partial(watch, f"rows of the plate, pass {n} of 2") for n in (1, 2))
-        plate, agreement = temporal_mode_of_frames(frames, first)
-        disputed, self.doubtful = agreement < _MIN_AGREEMENT, agreement < _MIN_CERTAIN_SHARE
+        plate, agreement = temporal_mode_of_frames(frames, first, marked.rows if marked else None)
+        known = cv2.resize(marked.known.astype(np.uint8), plate.shape[1::-1]) > 0
+        disputed = (agreement < _MIN_AGREEMENT) & ~known
+        self.doubtful = (agreement < _MIN_CERTAIN_SHARE) & ~known
         if (agreement < _UNCHANGED_SHARE).mean() < _MIN_MOVING_SHARE:
             self._warn(
                 f"{self.name}: nothing moves in the clip, so that a subject is part of the plate"
@@ -107,13 +112,14 @@ class AutoPlate(FrameSource):
             y += rows.start
             if len(y):
                 cells = y * taken.shape[1] // plate.shape[0], x * taken.shape[2] // plate.shape[1]
-                plate[y, x], agreement[y, x] = temporal_mode(
-                    frames[:, y, x], ~taken[:, cells[0], cells[1]]
-                )
+                chosen = ~taken[:, cells[0], cells[1]]
+                if marked:
+                    chosen &= marked.at(y, x)[0]
+                plate[y, x], agreement[y, x] = temporal_mode(frames[:, y, x], chosen)
 
         by_rows(frames, second_pass, second)
         enough = max(_MIN_FREE_SHARE, min(_MIN_FREE_FRAMES, len(frames) / 2) / len(frames))
-        never_free = (agreement < enough).astype(np.uint8)
+        never_free = ((agreement < enough) & ~known).astype(np.uint8)
         self.spots = cv2.dilate(never_free, np.ones((3, 3), np.uint8)) > 0
         return filled(plate, self.spots) if self.spots.any() else plate
 

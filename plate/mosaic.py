@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from .auto import filled
+from .marks import FREE, OUTSIDE, UNKNOWN, that_count
 from .stages import Step
 from .temporal_mode import temporal_mode
 
@@ -54,6 +55,7 @@ def make_mosaic(
     to_plate: np.ndarray,
     shape: Sequence[int],
     step: Step,
+    marks: np.ndarray | None = None,
 ) -> Mosaic:
     """Make a wide plate.
 
@@ -62,21 +64,26 @@ def make_mosaic(
         homographies: (3, 3) of each, from pixels of the first frame of the clip to its pixels.
         to_plate, shape: From :func:`plan`.
         step: Told of the tiles done.
+        marks: (N, H, W), what an artist knows of the frames; see :data:`plate.marks.Marks`.
     """
     back = np.linalg.inv(to_plate)
     maps = [h @ back for h in homographies]
     height, width = shape
     image = np.zeros((height, width, 3), np.uint8)
     agreement, count = np.zeros((2, height, width), np.float32)
-    inside = np.zeros(frames.shape[1:3], np.uint8)
-    inside[_BORDER:-_BORDER, _BORDER:-_BORDER] = 1
+    seen = np.zeros((height, width), bool)
+    # OUTSIDE along the border
+    inside = np.zeros((len(frames) if marks is not None else 1, *frames.shape[1:3]), np.uint8)
+    within = np.s_[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
+    inside[within] = UNKNOWN if marks is None else marks[within]
+    inside = np.broadcast_to(inside, frames.shape[:3])
 
     def first_pass(tile: tuple[slice, slice]) -> None:
-        values, chosen = _warped(frames, inside, maps, tile)
-        colour, share, seen = _mode(values, chosen)
+        values, chosen, shown = _warped(frames, inside, maps, tile)
+        colour, share, number = _mode(values, chosen)
         part = image[tile].shape[:2]
-        image[tile] = colour.reshape(*part, 3)
-        agreement[tile], count[tile] = share.reshape(part), seen.reshape(part)
+        image[tile], seen[tile] = colour.reshape(*part, 3), shown.reshape(part)
+        agreement[tile], count[tile] = share.reshape(part), number.reshape(part)
 
     _by_tiles(shape, first_pass, step)
     taken: list[np.ndarray] = []
@@ -92,7 +99,6 @@ def make_mosaic(
     for _ in range(_SECOND_PASSES):
         taken = [_occupied(frame, image, m) for frame, m in zip(frames, maps, strict=True)]
         _by_tiles(shape, second_pass, step)
-    seen = count > 0
     enough = np.maximum(
         _MIN_FREE_SHARE, np.minimum(_MIN_FREE_FRAMES, count / 2) / np.maximum(count, 1)
     )
@@ -127,27 +133,33 @@ def _warped(
     inside: np.ndarray,
     maps: Sequence[np.ndarray],
     tile: tuple[slice, slice],
-) -> tuple[np.ndarray, np.ndarray]:
-    """What frames show in a tile: values (n, P, 3), uint8, and where they count (n, P), bool."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What frames show in a tile: values (n, P, 3), uint8, and where they count (n, P), bool.
+
+    ``inside`` (N, H, W), uint8, has marks, and OUTSIDE along the border. The last result says
+    where some frame shows something (P,), bool.
+    """
     rows, columns = tile
     size = (columns.stop - columns.start, rows.stop - rows.start)
     shift = np.array([[1, 0, columns.start], [0, 1, rows.start], [0, 0, 1]], np.float64)
     values, chosen = [], []
-    for frame, to_frame in zip(frames, maps, strict=True):
+    for frame, marks, to_frame in zip(frames, inside, maps, strict=True):
         matrix = to_frame @ shift
-        if not _touches(matrix, size, inside.shape):
+        if not _touches(matrix, size, marks.shape):
             continue
         flags = cv2.WARP_INVERSE_MAP
-        shown = cv2.warpPerspective(inside, matrix, size, flags=flags | cv2.INTER_NEAREST)
+        shown = cv2.warpPerspective(marks, matrix, size, flags=flags | cv2.INTER_NEAREST)
         if shown.any():
-            chosen.append(shown.reshape(-1) > 0)
+            chosen.append(shown.reshape(-1))
             warped = cv2.warpPerspective(
                 frame, matrix, size, flags=flags | cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
             )
             values.append(warped.reshape(-1, 3))
     if not values:
-        return np.zeros((0, size[0] * size[1], 3), np.uint8), np.zeros((0, size[0] * size[1]), bool)
-    return np.stack(values), np.stack(chosen)
+        count = size[0] * size[1]
+        return np.zeros((0, count, 3), np.uint8), np.zeros((0, count), bool), np.zeros(count, bool)
+    marked = np.stack(chosen)
+    return np.stack(values), that_count(marked)[0], (marked != OUTSIDE).any(axis=0)
 
 
 def _touches(matrix: np.ndarray, tile: tuple[int, int], size: Sequence[int]) -> bool:
@@ -210,7 +222,8 @@ def _shown_at(
     points = np.stack([x, y, np.ones(len(x))])
     values = np.empty((len(frames), len(x), 3), np.uint8)
     chosen = np.empty((len(frames), len(x)), bool)
-    height, width = inside.shape
+    height, width = inside.shape[1:]
+    shown = np.zeros(chosen.shape, np.uint8)
     for n, (frame, cells, to_frame) in enumerate(zip(frames, taken, maps, strict=True)):
         found = to_frame @ points
         u, v = (found[:2] / found[2]).astype(np.float32)
@@ -221,8 +234,9 @@ def _shown_at(
         on_frame = (found[2] > 0) & (column >= 0) & (row >= 0) & (column < width) & (row < height)
         column, row = column.clip(0, width - 1), row.clip(0, height - 1)
         free = cells[row * cells.shape[0] // height, column * cells.shape[1] // width] == 0
-        chosen[n] = on_frame & free & (inside[row, column] > 0)
-    return values, chosen
+        shown[n] = np.where(on_frame, inside[n, row, column], OUTSIDE)
+        chosen[n] = free | (shown[n] == FREE)
+    return values, chosen & that_count(shown)[0]
 
 
 def _grown(image: np.ndarray, seen: np.ndarray) -> np.ndarray:

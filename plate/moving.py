@@ -16,6 +16,7 @@ from media import Warn
 
 from .camera_path import CameraPath
 from .layout import TooWideError, choose_frames, plan
+from .marks import Marks
 from .mosaic import Mosaic, cut_out, make_mosaic
 from .stages import Watch, counted, watch_nothing
 
@@ -173,6 +174,7 @@ class MovingPlate(FramePlates):
     Args:
         src: The clip.
         warn: Told of what was filled, and of frames that were not found.
+        marks: What an artist knows of the frames.
 
     Attributes:
         lost: Frames that show nothing of what others show, after :meth:`find`.
@@ -183,12 +185,12 @@ class MovingPlate(FramePlates):
         MediaError: While the plate is found: the camera turns too far for one plate.
     """
 
-    def __init__(self, src: FrameSource, warn: Warn):
+    def __init__(self, src: FrameSource, warn: Warn, marks: Marks | None = None):
         super().__init__(f"the plate made from {src.name}", src.size)
         self.length_hint = src.length_hint
         self.lost: list[int] = []
         self.unexplained = 0.0
-        self._src, self._warn = src, warn
+        self._src, self._warn, self._marks = src, warn, marks
         self._wide: WidePlate | None = None
 
     def take(self, wide: WidePlate | None) -> None:
@@ -219,12 +221,14 @@ class MovingPlate(FramePlates):
                 "parts, or give a plate for each frame"
             ) from error
         frames = self._read(numbers, counted(partial(watch, "frames read for the plate"), length))
+        numbers = numbers[: len(frames)]
         mosaic = make_mosaic(
             frames,
-            [path.homographies[n] for n in numbers[: len(frames)]],
+            [path.homographies[n] for n in numbers],
             to_plate,
             shape,
             partial(watch, "tiles of the plate"),
+            None if self._marks is None else self._marks(numbers, self.size),
         )
         self._tell(mosaic)
         back = np.linalg.inv(to_plate)

@@ -14,12 +14,17 @@ from media import Warn, parse_time
 
 from .auto import AutoPlate
 from .diagnosis import camera_moves
+from .marks import Marks
 from .moving import FoundPlates, MovingPlate, homographies_beside
 from .names import is_auto
 
 
 def open_plate(
-    name: str | Path, src: FrameSource, warn: Warn, space: ColourSpace | None = None
+    name: str | Path,
+    src: FrameSource,
+    warn: Warn,
+    space: ColourSpace | None = None,
+    marks: Marks | None = None,
 ) -> FrameSource:
     """Open a plate: a file or a folder, one frame of a clip (``CLIP@TIME``), or ``auto``.
 
@@ -34,12 +39,14 @@ def open_plate(
         src: The clip that ``auto`` looks at.
         warn: Called with one sentence for each oddity that the user should know about.
         space: The colour space of what has no profile.
+        marks: What an artist knows of the frames of the clip.
 
     Raises:
         MediaError: There is no such plate, or what stands beside it is damaged.
     """
     if is_auto(name):
-        return MovingPlate(src, warn) if camera_moves(src) else AutoPlate(src, warn)
+        kind = MovingPlate if camera_moves(src) else AutoPlate
+        return kind(src, warn, marks)
     if Path(name).exists():
         plate = open_source(name, warn, space=space)
         warn_if_transparent(plate, Path(name), warn)

@@ -1,12 +1,12 @@
 """Repairs a plate from the clip's frames where alpha is low."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import cv2
 import numpy as np
 
-from dataset import Frame, FrameSource, check_shape, resize, sample_evenly
+from dataset import Frame, FrameSource, check_shape, resize, sample_with_places
 from media import UsageError, Warn
 
 from .auto import AutoPlate
@@ -20,12 +20,12 @@ _MAX_LOOKS = 3
 #: What a repair does, to be said before it begins: it takes a while.
 REPAIR_WORK = f"matting up to {_MAX_FRAMES} frames, up to {_MAX_LOOKS} times"
 
-#: From frames (N, H, W, 3), uint8, a plate (H, W, 3), uint8 or uint16, and a function that is told
-#: of the frames done, to what each frame shows at the pixels of the plate (N, H, W, 3), uint8, in
-#: the place and the light of the plate, and alpha there (N, H, W), uint8: 255 where it cannot be
-#: known.
+#: From frames (N, H, W, 3), uint8, their places in the clip, a plate (H, W, 3), uint8 or uint16,
+#: and a function that is told of the frames done, to what each frame shows at the pixels of the
+#: plate (N, H, W, 3), uint8, in the place and the light of the plate, and alpha there (N, H, W),
+#: uint8: 255 where it cannot be known.
 Look = Callable[
-    [np.ndarray, np.ndarray, Step],
+    [np.ndarray, Sequence[int], np.ndarray, Step],
     tuple[np.ndarray, np.ndarray],
 ]
 
@@ -129,7 +129,7 @@ class RepairedPlate(FrameSource):
         """The plate, and where it shows what the frames agree on, (H, W), bool."""
         changed, settled = np.zeros(self.size, bool), np.zeros(self.size, bool)
         read = counted(partial(watch, "frames read for the repair"), self._src.length_hint)
-        frames = sample_evenly(self._src, read, most=_MAX_FRAMES)
+        frames, places = sample_with_places(self._src, read, most=_MAX_FRAMES)
         if len(frames) < MIN_FREE_FRAMES:
             self._warn(f"{self.name}: the clip is too short for --mend-plate, so it stays as it is")
             return plate, settled
@@ -140,7 +140,7 @@ class RepairedPlate(FrameSource):
         ]
         search = partial(watch, "rows searched for the empty scene")
         compare = partial(watch, "frames compared with the plate")
-        seen, pha = self._look(frames, plate, looks[0])
+        seen, pha = self._look(frames, places, plate, looks[0])
         self.before = self.after = disagreement(plate, seen, pha, compare)
         for look in looks[1:]:
             better, patched, sure = find_patches(plate, seen, pha, search)
@@ -148,7 +148,7 @@ class RepairedPlate(FrameSource):
             if not patched.any():
                 break
             del seen  # it may be as large as the frames
-            seen, after = self._look(frames, better, look)
+            seen, after = self._look(frames, places, better, look)
             stays = helpful_patches(patched, better, seen, pha, after)
             settled |= sure & stays
             if not stays.any():

@@ -68,14 +68,17 @@ def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 
 def temporal_mode_of_frames(
-    frames: np.ndarray, step: Step, chosen: np.ndarray | None = None
+    frames: np.ndarray,
+    step: Step,
+    chosen: np.ndarray | Callable[[slice], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """As :func:`temporal_mode`, for whole frames.
 
     Args:
         frames: (N, H, W, 3), RGB, uint8.
         step: Told of the rows done.
-        chosen: (N, H, W), the pixels that count; by default all.
+        chosen: (N, H, W), the pixels that count, or a function that gives rows of it; by default
+            all.
 
     Returns:
         The colours (H, W, 3), uint8, and the shares of the frames (H, W), float32 in [0, 1].
@@ -85,8 +88,10 @@ def temporal_mode_of_frames(
     agreement = np.empty((height, width), np.float32)
 
     def find(rows: slice) -> None:
-        part = None if chosen is None else chosen[:, rows].reshape(count, -1)
-        colour, share = temporal_mode(frames[:, rows].reshape(count, -1, 3), part)
+        part = chosen(rows) if callable(chosen) else None if chosen is None else chosen[:, rows]
+        colour, share = temporal_mode(
+            frames[:, rows].reshape(count, -1, 3), None if part is None else part.reshape(count, -1)
+        )
         colours[rows] = colour.reshape(colours[rows].shape)
         agreement[rows] = share.reshape(agreement[rows].shape)
 

@@ -48,6 +48,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     footage.make_clip(tmp_path / "shot.mp4", 3, sound="aac")
     footage.make_plate(tmp_path / "plate.png")
     footage.make_plate(tmp_path / "garbage.png")
+    footage.make_plate(tmp_path / "core.png")
     footage.make_checkpoint(tmp_path / "pytorch_mobilenetv2.pth")
     Image.new("RGB", (60, 40), (250, 220, 180)).save(tmp_path / "beach.jpg")
     jobs = ["video-src,output-dir", "shot.mp4,one", "frames,two"]

@@ -135,6 +135,13 @@ def test_the_command_of_the_docs(desk):
     assert json.loads(Path("farm/run.json").read_text())["device"] == "2 workers here"
 
 
+def test_mattes_that_move(desk):
+    (desk / "roto").mkdir()
+    for n in range(COUNT):
+        Image.fromarray(footage.numbered(n)[::2, ::2]).save(desk / f"roto/r.{n:04d}.png")
+    assert_same(core_matte="roto/r.####.png", garbage_matte="clip.mp4", frames="4-21")
+
+
 def test_plates_and_targets_that_are_clips(desk):
     footage.make_clip(desk / "plates.mp4", 9)
     footage.make_clip(desk / "target.mp4", 7)

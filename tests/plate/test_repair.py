@@ -193,7 +193,7 @@ def test_what_clips_in_brighter_frames_leaves_the_plate_alone():
     matter = Predictor(White(), torch.device("cpu"), warn=pytest.fail)
     clip, bgr = MemorySource(bright, "clip.mp4"), MemorySource(room()[None], "p", still=True)
     source = repaired_plate(clip, bgr, matter, match=True, warn=pytest.fail)
-    _, alphas = source._look(bright, room(), lambda done, total: None)
+    _, alphas = source._look(bright, range(len(bright)), room(), lambda done, total: None)
     clips = (bright.max(axis=3) > 250) & (bright.max(axis=3) < 255)
     assert clips.any() and (alphas[clips] == 255).all()
 
