@@ -1,5 +1,6 @@
 """What a camera adds to an image: framing, exposure, blur, noise and compression."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 import av
@@ -120,15 +121,34 @@ def film(
         (H, W, 3), uint8.
     """
     height, width = image.shape[:2]
-    even: NDArray[np.uint8] = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+    even = _even(image)
     frames = [even] if moved is None else [np.roll(even, moved, axis=(0, 1)), even]
+    options = {"crf": f"{crf:.1f}", "preset": "veryfast", "tune": "zerolatency"}
+    return encoded(frames, options)[-1][:height, :width]
+
+
+def encoded(
+    frames: Sequence[NDArray[np.uint8]], options: dict[str, str]
+) -> list[NDArray[np.uint8]]:
+    """Frames (H, W, 3), uint8, after H.264 encoding and decoding.
+
+    ``options`` are those of x264, and allow no B-frames: the frames have no times.
+    """
+    height, width = frames[0].shape[:2]
+    even = [_even(frame) for frame in frames]
     encoder = VideoCodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = even.shape[1], even.shape[0], "yuv420p"
+    encoder.width, encoder.height, encoder.pix_fmt = even[0].shape[1], even[0].shape[0], "yuv420p"
     encoder.time_base, encoder.thread_count = Fraction(1, 30), 1
-    encoder.options = {"crf": f"{crf:.1f}", "preset": "veryfast", "tune": "zerolatency"}
+    encoder.options = options
     decoder = VideoCodecContext.create("h264", "r")
     decoder.thread_count = 1
-    sent = [av.VideoFrame.from_ndarray(x.astype(np.uint8), format="rgb24") for x in frames]
+    sent = [av.VideoFrame.from_ndarray(x.astype(np.uint8), format="rgb24") for x in even]
     packets = [packet for frame in [*sent, None] for packet in encoder.encode(frame)]
     found = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
-    return found[-1].to_ndarray(format="rgb24").astype(np.uint8)[:height, :width]
+    return [frame.to_ndarray(format="rgb24").astype(np.uint8)[:height, :width] for frame in found]
+
+
+def _even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image with an even number of rows and columns."""
+    height, width = image.shape[:2]
+    return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")

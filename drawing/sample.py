@@ -8,6 +8,7 @@ from .animals import draw_animal, draw_pied_animal
 from .arrays import Array, Rng
 from .canvas import Canvas
 from .capture import Sample, photograph
+from .filmed import film
 from .scenes import scene
 from .subjects import draw_subject
 from .textures import texture
@@ -36,6 +37,7 @@ def make_sample(
     alike: float = 0,
     shaded: float = 0,
     ground: float = GROUND_SHARE,
+    filmed: float = 0,
 ) -> Sample:
     """Draw sample ``index`` of the endless set of ``seed``.
 
@@ -50,6 +52,8 @@ def make_sample(
         shaded: Share of subjects with an additional shadow close by, unless the sample is clean;
             some of these scenes are dark throughout.
         ground: Share of shaded samples that show mostly animals on pale ground.
+        filmed: Share of the other samples that are frames of a compressed clip; see
+            :mod:`drawing.filmed`. These are not clean.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
     kind = rng.random()
@@ -81,6 +85,9 @@ def make_sample(
         if similar:
             _camouflage(alike_rng, canvas, background)
     light = None if shade_rng is None else shadows.near_shadow(shade_rng, canvas.alpha)
+    film_rng = np.random.default_rng([seed, index, 6])
+    if film_rng.random() < filmed:
+        return film(film_rng, background, canvas, light=light)
     return photograph(rng, background, canvas, clean=is_clean, light=light)
 
 

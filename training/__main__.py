@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from model import DeviceError, MattingBase, MattingRefine, resolve_device
 
-from . import moving_table, plate_table, preflight_table, untagged_table
+from . import moving_table, plate_table, preflight_table, stipple_table, untagged_table
 from .flags import parse_args
 from .recipe import Recipe
 from .sample_pool import SamplePool, write_errors, write_samples, write_shrunk
@@ -40,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         elif args.command == "smoothing":
             print(flicker(args.clips))
+        elif args.command == "stipple":
+            for line in stipple_table.table(args.weights, frames=args.frames, clips=args.clip):
+                print(line, flush=True)
         elif args.command in ("samples", "windows"):
             write_ahead(args)
         elif args.command == "shrink":
@@ -76,6 +79,7 @@ def write_ahead(args: argparse.Namespace) -> None:
     shares = {"alike": args.alike, "shaded": args.shaded}
     if args.command == "samples":
         shares |= {"plain": args.plain, "clean": args.clean, "ground": args.ground}
+        shares["filmed"] = args.filmed
         done = write_samples(args.folder, size=args.size, shrink=args.shrink, **which, **shares)
     else:
         torch.set_num_threads(args.threads)
@@ -116,6 +120,7 @@ def train(args: argparse.Namespace) -> None:
         shaded=args.shaded,
         windows=sum(map(len, windows)),
         spots=args.spots if args.command == "refine" else 0,
+        dots=args.dots if args.command == "refine" else 0,
         ahead=sum(map(len, ahead)),
         hard=args.hard,
         precision=args.precision,

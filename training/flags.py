@@ -6,6 +6,7 @@ from pathlib import Path
 
 from drawing.sample import CLEAN_SHARE, GROUND_SHARE, PLAIN_SHARE
 from model import BACKBONES
+from model.weights import BUILTIN
 
 from .network import PRECISIONS
 from .preflight_table import PUBLISHED_SEED
@@ -64,6 +65,7 @@ def _add_stage(commands: Commands, stage: str) -> None:
         add("--windows", type=Path, nargs="+", default=(), help="train on folders of windows")
         add("--base-rate", type=float, default=0.1, help="see Recipe.base_rate")
         add("--spots", type=int, default=0, help="see Recipe.spots")
+        add("--dots", type=float, default=0, help="see Recipe.dots")
 
 
 def _add_drawn(commands: Commands) -> None:
@@ -76,6 +78,9 @@ def _add_drawn(commands: Commands) -> None:
     )
     samples.add_argument(
         "--ground", type=float, default=GROUND_SHARE, help="share of the shaded ones on pale ground"
+    )
+    samples.add_argument(
+        "--filmed", type=float, default=0, help="share of the others from a compressed clip"
     )
     windows = commands.add_parser("windows", help="cut windows out of samples, for refine")
     windows.add_argument(
@@ -129,6 +134,13 @@ def _add_tables(commands: Commands) -> None:
     preflight.add_argument("--workers", type=int, default=2, help="processes")
     smoothing = commands.add_parser("smoothing", help="what --smooth-alpha does, as a table")
     smoothing.add_argument("--clips", type=int, default=4, help="drawn clips of each kind")
+    dots = commands.add_parser("stipple", help="dots in the edges of mattes, as a table")
+    dots.add_argument("weights", type=Path, nargs="?", default=BUILTIN)
+    dots.add_argument("--frames", type=int, default=12, help="frames of each kind")
+    dots.add_argument(
+        "--clip", type=Path, nargs=2, action="append", default=[], metavar=("SRC", "PLATE"),
+        help="also measure on a clip",
+    )  # fmt: skip
     plates = commands.add_parser("plates", help="the error that wrong plates cause, as a table")
     plates.add_argument("--clips", type=int, default=24)
     plates.add_argument("--frames", type=int, default=9, help="frames of each clip")

@@ -36,6 +36,8 @@ class Recipe:
         spots: In stage ``refine``, the number of windows of each sample that the refiner trains on,
             cut where the base errs, while the base trains on whole samples; 0: both train on whole
             samples.
+        dots: In stage ``refine``, the weight of single pixels that differ from those around them
+            more than in the truth; see :func:`training.losses.excess_detail`.
         ahead: Number of samples that were drawn ahead and are shown repeatedly; 0: each step draws
             its own. ``plain``, ``alike`` and ``shaded`` then apply when they are drawn.
         hard: Show samples more often that a network found hard; for samples drawn ahead.
@@ -66,6 +68,7 @@ class Recipe:
     shaded: float = 0
     windows: int = 0
     spots: int = 0
+    dots: float = 0
     ahead: int = 0
     hard: bool = False
     precision: Precision = "bf16"

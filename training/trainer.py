@@ -19,7 +19,7 @@ from model import MattingBase, MattingRefine
 
 from .cpu_gradients import speed_up_gradients
 from .data import Batch, Samples, batches, resized
-from .losses import matting_loss
+from .losses import excess_detail, matting_loss
 from .network import Prediction, Trainee, run
 from .optimizers import build_optimizers
 from .recipe import Recipe
@@ -211,13 +211,12 @@ class Trainer:
     def _loss_in_windows(self, windows: Batch) -> Tensor:
         assert isinstance(self.network, MattingRefine)
         refined = nn.functional.interpolate(windows["ref"], scale_factor=4.0, mode="nearest")
-        return matting_loss(
-            refine_windows(self.network, windows),
-            windows["pha"],
-            windows["fgr"],
-            with_err=False,
-            weight=0.2 + 0.8 * refined,  # other settings refine more of the frame
-        )
+        weight = 0.2 + 0.8 * refined  # other settings refine more of the frame
+        found, pha = refine_windows(self.network, windows), windows["pha"]
+        loss = matting_loss(found, pha, windows["fgr"], with_err=False, weight=weight)
+        if self.recipe.dots:
+            loss = loss + self.recipe.dots * (weight * excess_detail(found.pha, pha)).mean()
+        return loss
 
     def save(self) -> None:
         """Write the checkpoint atomically: a killed process leaves the old or the new one."""

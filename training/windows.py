@@ -34,7 +34,7 @@ MIN_SAMPLE_SIDE = 4 * (2 * PATCHES - 1 + _FEATURE_MARGIN)
 #: Height and width of samples. Hair is as thin in the small ones, which are drawn faster.
 SAMPLE_SIZES = ((360, 640), (432, 576), (320, 512), (480, 640), (576, 1024), (720, 1280))
 #: Backbone scales that windows can be cut at.
-SCALES = (0.25, 0.5)
+SCALES = (0.25, 0.375, 0.5)
 #: Share of a sample that is refined: 80,000 pixels of 1024x576.
 _REFINED_SHARE = 80_000 / (1024 * 576)
 
@@ -52,8 +52,9 @@ def cut_windows(
 
     Returns:
         Of each window: ``src`` and ``bgr`` (3, 76, 76), ``fgr`` (3, 64, 64), ``pha`` (1, 64, 64)
-        and ``ref`` (1, 16, 16), 1 where the network refines, uint8; ``features`` (C, 24, 24),
-        float16, the input of the base's last layer, or (C, 40, 40) at a backbone scale of 1/2.
+        and ``ref`` (1, 16, 16), 1 where the network refines, uint8; ``features``, float16, the
+        input of the base's last layer: (C, 24, 24) at a backbone scale of 1/4, (C, 32, 32) at 3/8,
+        (C, 40, 40) at 1/2.
     """
     src, bgr = (sample[name][None].float() / 255 for name in ("src", "bgr"))
     with features_of(network) as seen, torch.inference_mode():
@@ -92,7 +93,7 @@ def choose_windows(
     height, width = sample["src"].shape[1:]
     err = resize(err, height // 4, width // 4)
     ref = sample_patches(err, round(_REFINED_SHARE * height * width) // 16)[0].byte()
-    top, left = rng.integers(_FEATURE_MARGIN, PATCHES, 2).tolist()
+    top, left = (2 * rng.integers(_FEATURE_MARGIN // 2, PATCHES // 2, 2)).tolist()
     ends = (length // 4 - PATCHES - _FEATURE_MARGIN + 1 for length in (height, width))
     rows, columns = map(range, (top, left), ends, (PATCHES, PATCHES))
     places = [(y, x) for y in rows for x in columns]
@@ -115,22 +116,22 @@ def choose_windows(
 def cut_features(
     features: Tensor, places: list[tuple[int, int, int]], scale: float = 0.25
 ) -> Tensor:
-    """The part of ``features`` for each window: (N, C, 24, 24), or (N, C, 40, 40) at 1/2.
+    """The part of ``features`` for each window: (N, C, 24, 24) at 1/4; see :func:`cut_windows`.
 
     Args:
         features: (B, C, h, w), from :func:`features_of`.
         places: (N, 3), the sample, row and column at 1/4 of each window.
-        scale: Backbone scale: 0.25 or 0.5.
+        scale: Backbone scale: one of ``SCALES``.
 
     Raises:
         ValueError: Another scale.
     """
     if scale not in SCALES:
-        raise ValueError(f"backbone scale {scale}: windows are cut at 0.25 or 0.5")
-    finer = round(4 * scale)
-    around = torch.arange(-_FEATURE_MARGIN, finer * PATCHES + _FEATURE_MARGIN)
+        raise ValueError(f"backbone scale {scale}: windows are cut at {SCALES}")
+    side = round(4 * scale * PATCHES)
+    around = torch.arange(-_FEATURE_MARGIN, side + _FEATURE_MARGIN)
     sample, row, column = torch.tensor(places)[..., None, None].unbind(1)
-    row, column = finer * row, finer * column
+    row, column = (place * side // PATCHES for place in (row, column))
     # One index for all: the gradient of a slice is as large as the tensor it is cut from.
     cut = features.permute(0, 2, 3, 1)[sample, row + around[:, None], column + around]
     return cut.permute(0, 3, 1, 2)
@@ -222,8 +223,11 @@ def refine_windows(network: MattingRefine, windows: Batch) -> Prediction:
     pha, res, _, hid = decoded.split([1, 3, 1, 32], dim=1)
     coarse = torch.cat([hid.relu(), clamp(pha), res], dim=1)
     pair = torch.cat([windows["src"], windows["bgr"]], dim=1)
-    if coarse.shape[3] < pair.shape[3] // 2:  # backbone scale 1/4
-        coarse = F.interpolate(coarse, scale_factor=2.0, mode="bilinear")[..., 3:-3, 3:-3]
+    half, have = pair.shape[3] // 2, coarse.shape[3]
+    if have < half:  # what is left of a window's margin is cut off
+        large = SIDE // 2 * have // (have - 2 * _FEATURE_MARGIN + 2)
+        spare = (large - half) // 2
+        coarse = resize(coarse, large, large)[..., spare:-spare, spare:-spare]
     context = torch.cat([coarse, F.avg_pool2d(pair, 2)], dim=1)
     x = F.interpolate(refiner._first_half(context), scale_factor=2.0, mode="nearest")
     y = refiner._second_half(torch.cat([x, pair[..., 4:-4, 4:-4]], dim=1))

@@ -239,3 +239,24 @@ def test_film_damages_an_image_a_little(moved: tuple[int, int] | None) -> None:
         np.abs(film(image, crf=crf, moved=moved).astype(float) - image).mean() for crf in (15, 40)
     )
     assert 0 < good < bad < 20 and good < 6
+
+
+def test_filmed_samples_carry_what_the_encoder_leaves_near_the_subject() -> None:
+    near, far = [], []
+    for index in range(12):
+        sample = make_sample(7, index, 96, 128, plain=0, filmed=1)
+        again = make_sample(7, index, 96, 128, plain=0, filmed=1)
+        np.testing.assert_array_equal(sample.src, again.src)
+        np.testing.assert_array_equal(sample.bgr, again.bgr)
+        assert not sample.clean
+        for image in (sample.src, sample.bgr, sample.fgr, sample.pha):
+            assert image.dtype == np.float32 and 0 <= image.min() <= image.max() <= 1
+        pha = sample.pha[..., None]
+        if 0.05 < pha.mean() < 0.8:
+            wrong = np.abs(pha * sample.fgr + (1 - pha) * sample.bgr - sample.src).mean(axis=2)
+            edge = (sample.pha > 0.1) & (sample.pha < 0.9)
+            near.append(wrong[edge].mean())
+            far.append(wrong[sample.pha == 0].mean())
+    assert len(near) > 4 and np.mean(near) > 1.2 * np.mean(far)
+    plain = make_sample(7, 0, 96, 128, plain=0)
+    np.testing.assert_array_equal(make_sample(7, 0, 96, 128, plain=0, filmed=0).src, plain.src)

@@ -17,7 +17,7 @@ from model import MattingBase, MattingRefine, load_network
 from model.weights import BUILTIN
 from training.__main__ import main
 from training.data import VALIDATION_SEED, to_tensors
-from training.losses import matting_loss
+from training.losses import excess_detail, matting_loss
 from training.muon import ConvolutionMuon
 from training.network import Prediction, Trainee, clamp, run
 from training.recipe import Recipe, Stage
@@ -130,6 +130,19 @@ def test_muon_updates_all_directions_of_a_kernel_equally() -> None:
     assert (along - along.diag().diag()).abs().max() < 0.05
     with pytest.raises(ValueError, match=r"kernel \(8, 4, 3, 3\) is not in channels-last"):
         ConvolutionMuon([{"params": [torch.nn.Parameter(torch.rand(8, 4, 3, 3))]}], lr=0.1)
+
+
+def test_detail_that_the_truth_has_is_free() -> None:
+    true = torch.zeros(1, 1, 5, 9)
+    true[..., 2, 2] = 0.8
+    pha = true.clone()
+    assert excess_detail(pha, true).sum() == 0
+    pha[..., 2, 6] = 0.4  # a dot, and a quarter of it in the four pixels around
+    assert excess_detail(pha, true).sum().item() == pytest.approx(0.8)
+    assert excess_detail(pha, true)[0, 0, 2, 6].item() == pytest.approx(0.4)
+    assert excess_detail(torch.zeros_like(pha), true).sum() == 0, "none is asked for"
+    step = torch.linspace(0, 1, 9).expand(1, 1, 5, 9)
+    assert excess_detail(step, true)[..., 1:-1].abs().max() < 1e-6, "a ramp has no detail"
 
 
 @pytest.mark.parametrize("stage", ["base", "refine"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.baselines import best_threshold, difference, key
-from training.metrics import conn, dtssd, grad, mad, mse, sad
+from training.metrics import conn, dtssd, grad, mad, mse, sad, stipple
 
 
 def test_absolute_and_squared_errors() -> None:
@@ -58,6 +58,27 @@ def test_dtssd() -> None:
     assert dtssd(true + 0.3, true) == 0
     with pytest.raises(ValueError, match="1 frames"):
         dtssd(true[:1], true[:1])
+
+
+def test_stipple_counts_single_pixels_near_edges() -> None:
+    true = np.zeros((60, 60), np.float32)
+    true[:, 30:] = 1
+    assert stipple(true) == 0, "an edge does not stand out"
+    pha = true.copy()
+    pha[10:50:10, 25] = 0.5  # four of 60 rows of 20 pixels
+    pha[30, 5] = 0.5  # far from the edge
+    assert stipple(pha) == stipple(pha, true) == pytest.approx(100 * 4 / (60 * 20))
+    pha[20, 25] = 0.19
+    assert stipple(pha) == pytest.approx(100 * 3 / (60 * 20))
+    assert stipple(np.full((20, 20), 0.3)) == 0, "there is no edge"
+
+
+def test_what_truly_stands_out_is_no_stipple() -> None:
+    true = np.zeros((60, 60), np.float32)
+    true[:, 30:] = 1
+    true[10:50:10, 25] = 1
+    assert stipple(true) > 0 and stipple(true, true) == 0
+    assert stipple(1 - true, true) == pytest.approx(2 * stipple(true) / 2)
 
 
 def test_difference_key_at_its_best_threshold() -> None:
