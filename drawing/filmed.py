@@ -78,10 +78,11 @@ def _rough(rng: Rng, image: Array) -> Array:
     """The image with the grain of cloth, bark or asphalt on its surfaces, in most cases."""
     if rng.random() < 0.25:
         return image
-    grain = rng.standard_normal(image.shape[:2], dtype=np.float32)
-    grain = cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.5, 1.6))
-    depth = np.exp(rng.uniform(np.log(0.01), np.log(0.2)))
-    return image * np.float32(1 + depth * (grain / grain.std()))[..., None].clip(0, 2)
+    white = rng.standard_normal(image.shape[:2], dtype=np.float32)
+    grain: Array = cv2.GaussianBlur(white, (0, 0), rng.uniform(0.5, 1.6))
+    depth = float(np.exp(rng.uniform(np.log(0.01), np.log(0.2))))
+    light: Array = (1 + depth * grain / grain.std()).clip(0, 2)
+    return image * light[..., None]
 
 
 def _soft(image: Array, sigma: float) -> Array:

@@ -135,7 +135,7 @@ def stipple(pha: Array, true: Array | None = None, *, width: int = 10) -> float:
     apart = _apart_from_median(pha)
     dots = np.abs(apart) > 0.2
     if true is not None:
-        dots &= np.abs(apart - _apart_from_median(true)) > 0.2
+        dots &= np.sign(apart) * (apart - _apart_from_median(true)) > 0.2
     return float(100 * dots[near].mean()) if near.any() else 0.0
 
 
