@@ -215,14 +215,17 @@ def open_loader(
     waiting: Callable[[], None] = lambda: None,
     static: np.ndarray | None,
 ) -> PairLoader:
-    """The loader of a run; arguments are as of :class:`PairLoader`."""
+    """The loader of a run; arguments are as of :class:`PairLoader`.
+
+    Plates that are cut out of a wide one for each frame lie where they should.
+    """
     return PairLoader(
         inputs.src,
         inputs.bgr,
         target=inputs.target,
         mattes=inputs.mattes,
         size=inputs.size if settings.video_resize else None,
-        align=settings.align,
+        align=None if isinstance(inputs.bgr, FramePlates) else settings.align,
         match=settings.match_plate,
         plan=plan,
         static=static,

@@ -48,7 +48,7 @@ from .run import Progress, Run
 from .saved_plate import prepare_plate, saved_plate
 from .settings import Settings
 from .typed_call import keywords_of
-from .wide_plate import plate_files
+from .wide_plate import plate_files, with_completed_plate
 from .workers import can_be_shared, check_ray, matted_by, open_pool, wants_workers
 
 
@@ -138,6 +138,7 @@ def _matte(
         inputs = replace(inputs, bgr=saved.plate)
     else:
         inputs = with_repaired_plate(job, inputs, predictor, result.warn)
+        inputs = with_completed_plate(job, inputs, result.warn)
     if job.plate_only:
         kinds, frames = [], FrameNumbers(numbering, Places((), None))
     whole = inputs

@@ -11,6 +11,7 @@ from zlib import crc32
 from dataset import FrameSource, ImageFolder, Places, frames_in
 from media import FrameRange, UsageError, range_text
 from model.weights import SHA256
+from plate.names import auto_clip, is_auto
 from writers import FORMATS, Output
 
 from .frames import FrameNumbers
@@ -96,12 +97,14 @@ def _as_json(value: Any) -> Any:
 
 def _resolved(value: str | Path) -> str:
     """A path as it is called from any folder; other values stay."""
+    if clip := auto_clip(value):
+        return f"auto:{clip.resolve()}"
     return str(Path(value).resolve() if Path(value).exists() else value)
 
 
 def _is_made_from_all(settings: Settings) -> bool:
     """Whether each frame depends on all frames of the clip."""
-    return bool(settings.video_bgr == "auto" or settings.align == "static" or settings.mend_plate)
+    return bool(is_auto(settings.video_bgr) or settings.align == "static" or settings.mend_plate)
 
 
 def _of_images(

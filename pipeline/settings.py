@@ -78,8 +78,9 @@ class Settings:
             "images with one plate a frame, of which the last one holds; CLIP@TIME, as in "
             "shot.mp4@00:00:02.5, is one frame of a clip; auto makes a plate from a clip in which "
             "the subject moves about, while the camera stands still, turns or zooms, and saves it "
-            "as plate.png",
-            metavar="PATH|CLIP@TIME|auto",
+            "as plate.png; auto:CLIP makes it from another clip of the same place, such as the "
+            "whole of which this one is a cut",
+            metavar="PATH|CLIP@TIME|auto|auto:CLIP",
             reads=True,
         )
     )

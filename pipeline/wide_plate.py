@@ -1,10 +1,29 @@
 """The wide plate of a camera that moves, kept in the folder of a run."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from dataset import FrameSource, MediaError, open_source
-from plate import AutoPlate, MovingPlate, RepairedPlate, WidePlate
+from dataset import ClipFrame, FrameSource, MediaError, StillImage, open_source, resize
+from media import Warn
+from plate import AutoPlate, MovingPlate, RepairedPlate, WidePlate, covers_a_part
 from writers import HOMOGRAPHIES_NAME, PLATE_NAME, SideKind, save_text
+
+from .inputs import Inputs
+from .settings import Settings
+
+
+def with_completed_plate(settings: Settings, inputs: Inputs, warn: Warn) -> Inputs:
+    """The inputs, with a plate for each frame if the one given covers only a part of them.
+
+    The rest is taken from the clip. It is for plates that are aligned with each frame.
+    """
+    src, bgr = inputs.src, inputs.bgr
+    is_given = isinstance(bgr, StillImage | ClipFrame) and not settings.mend_plate
+    if settings.align != "frame" or not is_given or src.once or not covers_a_part(src, bgr):
+        return inputs
+    part = resize(next(iter(bgr)).image, src.size), bgr.name
+    marks = inputs.mattes.marks if inputs.mattes else None
+    return replace(inputs, bgr=MovingPlate(src, warn, marks, part=part))
 
 
 def plate_files(bgr: FrameSource) -> dict[SideKind, str]:

@@ -5,6 +5,7 @@ from .carry import Averages as Averages
 from .carry import alignment_begins as alignment_begins
 from .carry import average_begins as average_begins
 from .colour_match import PlateMatcher as PlateMatcher
+from .coverage import covers_a_part as covers_a_part
 from .diagnosis import Diagnosis as Diagnosis
 from .diagnosis import Fault as Fault
 from .diagnosis import PlateError as PlateError
@@ -13,10 +14,7 @@ from .diagnosis import inspect_plate as inspect_plate
 from .fitter import FitCounts as FitCounts
 from .fitter import PlateFit as PlateFit
 from .fitter import PlateFitter as PlateFitter
-from .moving import FoundPlates as FoundPlates
-from .moving import FramePlates as FramePlates
 from .moving import MovingPlate as MovingPlate
-from .moving import WidePlate as WidePlate
 from .names import AlignMode as AlignMode
 from .names import is_auto as is_auto
 from .names import plate_file as plate_file
@@ -29,3 +27,6 @@ from .stages import Step as Step
 from .stages import Watch as Watch
 from .untagged import best_coding as best_coding
 from .untagged import coding_by_plate as coding_by_plate
+from .wide import FoundPlates as FoundPlates
+from .wide import FramePlates as FramePlates
+from .wide import WidePlate as WidePlate

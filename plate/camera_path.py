@@ -5,11 +5,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .align import PlateAligner
+from .colour_match import scaled
 from .registration import grey_copies
 from .track import MotionTracker, Target
 
 #: Longer sides, in pixels, at which frames are compared, as in :mod:`plate.registration`.
 _SIZES = (320, 960)
+#: Longer side, in pixels, of copies in which an image is looked for that follows no other one.
+_SMALL_SIZE = 640
 #: Share of a frame that its keyframe has to cover, and that another one has to cover to take over.
 _MIN_COVERED, _MIN_OTHER = 0.7, 0.8
 #: Keyframes that are kept in memory, some megabytes each.
@@ -24,10 +28,12 @@ class _Keyframe:
 
     Attributes:
         target: The frame.
+        small: A small copy, (h, w, 3), uint8.
         homography: (3, 3), maps pixels of the first frame to pixels of this one.
     """
 
     target: Target
+    small: np.ndarray
     homography: np.ndarray
 
 
@@ -59,7 +65,7 @@ class CameraPath:
         frame = grey_copies(image, _SIZES)
         moves = self._tracker.step(frame[-1])
         if self._key is None:
-            self._add_keyframe(image, np.eye(3))
+            self._begin(image)
             return
         last = self.homographies[-1]
         before = self.homographies[-2] if len(self.homographies) > 1 else last
@@ -77,8 +83,46 @@ class CameraPath:
                 found = self._locate(frame, other, [found])
         self.homographies.append(found)
 
+    def branch(self) -> "CameraPath":
+        """The path of another clip of the same place, whose first frame may lie anywhere in it."""
+        other = CameraPath(self._size)
+        other._keys = self._keys
+        return other
+
+    def place(self, image: np.ndarray) -> np.ndarray | None:
+        """Find an image that follows no other one.
+
+        Args:
+            image: (H, W, 3), uint8 or uint16, of the size of the frames.
+
+        Returns:
+            (3, 3), maps pixels of the first frame to its pixels; None if no keyframe shows it.
+        """
+        frame, small = grey_copies(image, _SIZES), _small(image)
+        best, least = None, _MIN_AGREEMENT
+        for key in self._keys:
+            found = PlateAligner().solve(small, key.small)
+            if found is None:
+                continue
+            start = scaled(found, small.shape[:2], self._size)
+            placed, agreed = key.target.locate(frame, [start], 0)
+            placed = placed @ key.homography
+            agreed *= self._covered(key, placed)
+            if agreed > least:
+                best, least, self._key = placed / placed[2, 2], agreed, key
+        return best
+
+    def _begin(self, image: np.ndarray) -> None:
+        found = self.place(image) if self._keys else None
+        if found is not None:
+            self.homographies.append(found)
+            return
+        if self._keys:
+            self.lost.append(0)
+        self._add_keyframe(image, np.eye(3))
+
     def _add_keyframe(self, image: np.ndarray, homography: np.ndarray) -> None:
-        self._key = _Keyframe(Target(image), homography)
+        self._key = _Keyframe(Target(image), _small(image), homography)
         self._keys.append(self._key)
         self.homographies.append(homography)
         self._agreed = 1.0
@@ -98,3 +142,11 @@ class CameraPath:
         to_frame = np.linalg.inv(shrink) @ homography @ np.linalg.inv(key.homography) @ shrink
         inside = np.ones((height, width), np.float32)
         return float(cv2.warpPerspective(inside, to_frame, (width, height)).mean())
+
+
+def _small(image: np.ndarray) -> np.ndarray:
+    """A small copy of an image (H, W, 3), uint8."""
+    levels = image if image.dtype == np.uint8 else (image >> 8).astype(np.uint8)
+    scale = min(1.0, _SMALL_SIZE / max(image.shape))
+    size = max(2, round(image.shape[1] * scale)), max(2, round(image.shape[0] * scale))
+    return cv2.resize(levels, size, interpolation=cv2.INTER_AREA)

@@ -14,8 +14,9 @@ from media import MattingError
 from .auto import AutoPlate
 from .compare import Likeness, compare, find_moves
 from .ghost import Ghost, find_ghost
-from .moving import FramePlates, MovingPlate
+from .moving import MovingPlate
 from .steadiness import camera_move
+from .wide import FramePlates
 
 #: What can be wrong with a plate, in the order of importance.
 Fault = Literal["scene", "size", "moving", "camera", "exposure", "subject"]

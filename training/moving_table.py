@@ -19,7 +19,7 @@ from .metrics import mad
 SEED = 2_000_000_087
 #: How far near things move against far ones, as a share of the width: none, and slightly.
 PARALLAXES = (0.0, 0.01)
-PLATES = ("true plates", "auto", "one true plate, aligned")
+PLATES = ("true plates", "auto", "one true plate, aligned", "one true plate, completed")
 #: Frames of a clip that are matted.
 _MATTED = 6
 
@@ -42,12 +42,14 @@ def _alphas(
 def errors(predictor: Predictor, clip: Travel) -> dict[str, float]:
     """MAD x1000 of a clip with each kind of plate."""
     places = np.linspace(0, len(clip.frames) - 1, _MATTED).round().astype(int).tolist()
-    auto = MovingPlate(MemorySource(clip.frames, "clip"), _ignore)
-    cut = np.stack([frame.image for frame in auto.pick(Places())])
+    src = MemorySource(clip.frames, "clip")
+    auto = MovingPlate(src, _ignore)
+    completed = MovingPlate(src, _ignore, part=(clip.plates[0], "one"))
     plates: dict[str, FrameSource] = {
         "true plates": MemorySource(clip.plates, "true"),
-        "auto": MemorySource(cut, "auto"),
+        "auto": MemorySource(_images(auto), "auto"),
         "one true plate, aligned": MemorySource(clip.plates[:1], "one", still=True),
+        "one true plate, completed": MemorySource(_images(completed), "completed"),
     }
     found = {}
     for name, bgr in plates.items():
@@ -55,6 +57,10 @@ def errors(predictor: Predictor, clip: Travel) -> dict[str, float]:
         pairs = zip(alphas, clip.pha[places] / 255, strict=True)
         found[name] = float(np.mean([mad(pha, true) for pha, true in pairs]))
     return found
+
+
+def _images(plates: MovingPlate) -> Array:
+    return np.stack([frame.image for frame in plates.pick(Places())])
 
 
 def _ignore(message: str) -> None:

@@ -46,6 +46,7 @@ MAX_LINES, MAX_WORDS = 80, 700
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with everything that the commands name, and the current one."""
     footage.make_clip(tmp_path / "shot.mp4", 3, sound="aac")
+    footage.make_clip(tmp_path / "whole.mp4", 4)
     footage.make_plate(tmp_path / "plate.png")
     footage.make_plate(tmp_path / "garbage.png")
     footage.make_plate(tmp_path / "core.png")
