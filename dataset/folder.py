@@ -17,6 +17,7 @@ from .images import is_frame_name, is_image_name, read_frame
 from .names import Numbers, copies_in, in_order, only_numbers, overlap, sequences_in
 from .patterns import is_pattern, matching, numbers_of
 from .places import Places
+from .plain import PathsIn, plain_sequence
 from .sources import Frame, FrameSource, MediaError
 from .threads import spare_threads
 
@@ -28,7 +29,7 @@ _MAX_NAMED = 5
 class _Chosen:
     """The frames of a folder, the images that the run uses otherwise, and what to tell the user."""
 
-    paths: list[Path]
+    paths: Sequence[Path]
     excluded: list[Path]
     told: list[str] = field(default_factory=list)
     numbers: Sequence[int] = ()
@@ -58,7 +59,7 @@ def _images_in(folder: Path) -> tuple[list[Path], set[Path]]:
         return [path for path, entry in named if entry.is_file()], links
 
 
-def frames_in(folder: Path, besides: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+def frames_in(folder: Path, besides: Sequence[Path]) -> tuple[Sequence[Path], list[Path]]:
     """The images of a folder that are frames, in order, and those that are used otherwise.
 
     Args:
@@ -77,6 +78,9 @@ def frames_in(folder: Path, besides: Sequence[Path]) -> tuple[list[Path], list[P
 def _choose(folder: Path, besides: Sequence[Path]) -> _Chosen:
     with os_errors_as(MediaError, folder, ValueError):
         as_pattern = is_pattern(folder) and not folder.exists()
+        plain = None if as_pattern else plain_sequence(folder, besides)
+    if plain is not None:
+        return _Chosen(plain.paths, [], numbers=plain.numbers, digits=plain.digits)
     if not as_pattern:
         paths, links = _images_in(folder)
         excluded = _excluded(folder, paths, links, besides)
@@ -264,7 +268,7 @@ class ImageFolder(FrameSource):
     ):
         self._space, self._alpha = space or ColourSpace(), alpha
         self._warn = _once_a_kind(warn)
-        self.paths = list(paths)
+        self.paths = paths
         self._threads = spare_threads()  # now: a run changes PyTorch's number
         self.name = name
         self.length_hint = len(self.paths)
@@ -305,7 +309,7 @@ class ImageFolder(FrameSource):
             warn(f"{path}: is used for something else, and is not read as a frame of {folder}")
         for text in chosen.told:
             warn(text)
-        if pair := _same_stem(paths):
+        if not isinstance(paths, PathsIn) and (pair := _same_stem(paths)):
             warn(
                 f"{folder}: {pair[0].name} and {pair[1].name} are two frames; if they are one "
                 "image in two formats, move one of the formats to another folder"

@@ -23,8 +23,6 @@ from writers import (
     write_report,
 )
 
-from .resume import images_by_number
-
 #: Frames of a clip at most, two days of it; more are a damaged report.
 _MAX_FRAMES = 5 * 10**6
 
@@ -278,19 +276,10 @@ def _clip_of(output: Output, warn: Warn) -> Path | None:
     return None
 
 
-def _images_of(outputs: Sequence[Output]) -> dict[str, str]:
+def _images_of(outputs: Sequence[Output]) -> list[Any]:
     """What tells whether the images of a clip have changed, of all parts."""
-    known = [(o.made_from or {}).get("images") for o in outputs]
-    found = sorted(
-        (number, digits)
-        for images in known
-        if isinstance(images, dict)
-        for number, digits in images_by_number(images).items()
-    )
-    return {
-        "numbers": range_text(number for number, _ in found),
-        "digits": "".join(digits for _, digits in found),
-    }
+    known = [(output.made_from or {}).get("images") for output in outputs]
+    return [part for images in known if isinstance(images, list) for part in images]
 
 
 def _fraction(value: object) -> Fraction | None:

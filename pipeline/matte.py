@@ -171,10 +171,9 @@ def _matte(
             job,
             outputs,
             frames,
+            inputs.src,
             plate_files=plate_files(whole.bgr),
-            has_times=isinstance(inputs.src, VideoSource),
             begin=begin,
-            origin=inputs.src.origin,
             frame_rate=inputs.frame_rate,
             device=str(predictor.device) if pool is None else str(pool),
         )

@@ -10,6 +10,7 @@ import av
 import cv2
 import torch
 
+from dataset import FrameSource, VideoSource
 from model.weights import SHA256
 from writers import (
     Clip,
@@ -67,11 +68,10 @@ def open_folder(
     settings: Settings,
     outputs: Mapping[Kind, Output],
     frames: FrameNumbers,
+    src: FrameSource,
     *,
     plate_files: Mapping[SideKind, str],
-    has_times: bool,
     begin: Fraction | None,
-    origin: Fraction,
     frame_rate: Fraction,
     device: str,
 ) -> RunFolder:
@@ -81,10 +81,9 @@ def open_folder(
         settings: With what the checkpoint, the clip and the device decided.
         outputs: What the run writes.
         frames: The frames of the run.
+        src: The clip.
         plate_files: Names of the files that it keeps of the plate.
-        has_times: Whether the frames of the clip have times, which images do not hold.
-        begin, origin: Times at which its frames and the clip begin, in seconds; no begin without a
-            clock.
+        begin: Time at which its frames begin, in seconds; None without a clock.
         frame_rate: Frames per second of the outputs.
         device: Where the network runs.
 
@@ -96,10 +95,11 @@ def open_folder(
     planned = list(outputs.values())
     if settings.resume:
         reports = read_reports(root).values()
-        check_resumable(root, planned, [o for one in reports for o in listed_outputs(one)])
+        earlier = [output for report in reports for output in listed_outputs(report)]
+        check_resumable(root, planned, earlier, src, frames)
     side = [] if settings.plate_only else [Output("preview", preview_name(frames.label))]
     side += [Output(kind, name) for kind, name in plate_files.items()]
-    if has_times and any(output.extension for output in planned):
+    if isinstance(src, VideoSource) and any(output.extension for output in planned):
         side.append(Output("timecodes", timecodes_name(frames.label)))
     resolved = {
         **as_dict(settings),
@@ -110,7 +110,7 @@ def open_folder(
     if not frames.is_whole:
         facts |= {"range": frames.text, "clip": frames.clip, "rate": str(frame_rate)}
     if begin is not None:
-        facts |= {"begin": str(begin), "origin": str(origin)}
+        facts |= {"begin": str(begin), "origin": str(src.origin)}
     return RunFolder(
         root,
         [*planned, *side],

@@ -1,24 +1,20 @@
 """Continuing a run that was stopped or killed: are its frames those that this run would make?"""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
-from dataset import FrameSource, ImageFolder, Places, frames_in
-from media import FrameRange, UsageError, range_text
+from dataset import FrameSource, ImageFolder, frames_in
+from media import UsageError
 from model.weights import SHA256
 from plate.names import auto_clip, is_auto
 from writers import FORMATS, Output
 
 from .frames import FrameNumbers
+from .image_blocks import checksum, have_changed, image_blocks
 from .settings import Settings, declared_settings
 
-#: Hexadecimal digits of a file's fingerprint.
-_DIGITS = 8
 #: Settings that may name a sequence of images by a pattern, and nothing but files.
 MAY_BE_PATTERNS = ("video_src", "garbage_matte", "core_matte")
 #: What earlier versions did that did not have these flags.
@@ -78,10 +74,14 @@ def facts_of_files(
         and (path.exists() or name in MAY_BE_PATTERNS)
         and not (name == "video_src" and not path.is_file())
     }
-    images: dict[str, str] = {}
+    images: list[dict[str, str]] = []
     if isinstance(src, ImageFolder):
-        each_from_all = frames is None or _is_made_from_all(settings)
-        images, clip = _of_images(src, frames or FrameNumbers(), each_from_all)
+        clip = ""
+        if frames is None or _is_made_from_all(settings):
+            clip = checksum(src.paths)
+        else:
+            places = range(src.length()) if frames.is_whole else frames.places.some
+            images = image_blocks(src, places, frames.numbering)
         files[str(Path(settings.video_src).resolve())] = clip
     weights = None
     if "model_checkpoint" in flags:
@@ -107,40 +107,18 @@ def _is_made_from_all(settings: Settings) -> bool:
     return bool(is_auto(settings.video_bgr) or settings.align == "static" or settings.mend_plate)
 
 
-def _of_images(
-    src: ImageFolder, frames: FrameNumbers, made_from_all: bool
-) -> tuple[dict[str, str], str]:
-    """What tells whether the images of a clip have changed.
-
-    Returns:
-        The numbers of the run's frames and eight digits for each of them, if each frame depends on
-        few others; and what all have in common.
-    """
-    if made_from_all:
-        return {}, _checksum(map(_facts, src.paths))
-    places = [place for place, _ in zip(range(src.length()), src.paths, strict=True)]
-    if not frames.is_whole:
-        places = list(frames.places.some)
-    digits = "".join(_checksum([_facts(src.paths[place])]) for place in places)
-    text = range_text(frames.numbers(Places(places, None)))
-    return {"numbers": text, "digits": digits}, ""
-
-
-def _facts(file: Path) -> str:
-    status = file.stat()
-    return f"{file.name}/{status.st_size}/{status.st_mtime_ns}"
-
-
-def _checksum(facts: Iterable[str]) -> str:
-    return f"{crc32(os.fsencode(chr(10).join(facts))):0{_DIGITS}x}"
-
-
 def _fingerprint(path: Path, besides: Sequence[Path]) -> str:
     """Changes with a file's name, size or time; of a sequence, with those of any image in it."""
-    return _checksum(map(_facts, [path] if path.is_file() else frames_in(path, besides)[0]))
+    return checksum([path] if path.is_file() else frames_in(path, besides)[0])
 
 
-def check_resumable(root: Path, planned: Sequence[Output], earlier: Sequence[Output]) -> None:
+def check_resumable(
+    root: Path,
+    planned: Sequence[Output],
+    earlier: Sequence[Output],
+    src: FrameSource,
+    frames: FrameNumbers,
+) -> None:
     """Refuse to continue with frames that were made from something else.
 
     Images after those frames may have changed, as one that could not be read may be mended, unless
@@ -150,6 +128,8 @@ def check_resumable(root: Path, planned: Sequence[Output], earlier: Sequence[Out
         root: The folder that holds the frames.
         planned: The outputs of this run.
         earlier: Those of the earlier run.
+        src: The clip.
+        frames: The frames of this run.
 
     Raises:
         UsageError: An input or a setting that the frames depend on has changed.
@@ -160,7 +140,12 @@ def check_resumable(root: Path, planned: Sequence[Output], earlier: Sequence[Out
             if before.kind == output.kind and is_alike and output.made_from:
                 then = before.made_from or {}
                 _compare(then, output.made_from)
-                if output.is_at(before) and _differ(root, before, output):
+                if not (output.is_at(before) and isinstance(src, ImageFolder)):
+                    continue
+                if "images" not in output.made_from:  # each frame is made from all of them
+                    continue
+                made = _made(root, before, output, frames)
+                if have_changed(then.get("images"), src, frames.numbering, made):
                     path = output.made_from["flags"]["video_src"]
                     raise UsageError(
                         f"--resume: {path} has changed since the earlier run; --overwrite?"
@@ -183,8 +168,8 @@ def _compare(before: dict[str, Any], now: dict[str, Any]) -> None:
                 f"--resume: --{name.replace('_', '-')} is {_in_words(value)}, and was "
                 f"{_in_words(earlier)} in the earlier run; give that again, or --overwrite"
             )
-    for path, checksum in now["files"].items():
-        if files.get(path) != checksum:
+    for path, digest in now["files"].items():
+        if files.get(path) != digest:
             raise UsageError(f"--resume: {path} has changed since the earlier run; --overwrite?")
     if before.get("weights") != now["weights"]:
         raise UsageError("--resume: the built-in weights have changed since then; --overwrite?")
@@ -194,25 +179,9 @@ def _in_words(value: object) -> str:
     return {"None": "not given", "True": "on", "False": "off"}.get(str(value), str(value))
 
 
-def _differ(root: Path, before: Output, output: Output) -> bool:
-    """Whether an image has changed from which an existing frame was made."""
-    then, now = ((one.made_from or {}).get("images") for one in (before, output))
-    if not isinstance(now, dict):
-        return False
-    earlier, held = images_by_number(then) if isinstance(then, dict) else {}, before.held
-    return any(
-        earlier.get(number) != digits
-        and number in held
-        and (root / output.path / output.file_name(number)).exists()
-        for number, digits in images_by_number(now).items()
-    )
-
-
-def images_by_number(images: dict[str, Any]) -> dict[int, str]:
-    """The digits of each image."""
-    digits, numbers = images.get("digits"), images.get("numbers")
-    if not isinstance(digits, str) or not isinstance(numbers, str) or not numbers:
-        return {}
-    count = len(digits) // _DIGITS
-    found = islice(FrameRange.parse(numbers), count)
-    return {n: digits[i * _DIGITS : (i + 1) * _DIGITS] for i, n in enumerate(found)}
+def _made(root: Path, before: Output, output: Output, frames: FrameNumbers) -> dict[int, Path]:
+    """The frames of this run that an earlier one has made and that are there, by number."""
+    there = before.held.among(output.existing(root))
+    if not frames.is_whole:
+        there &= set(frames.numbers())
+    return {number: root / output.path / output.file_name(number) for number in sorted(there)}

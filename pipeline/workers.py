@@ -167,7 +167,7 @@ def matted_by(
         order = order_for(settings, inputs, sinks, static=static, expected=len(places))
         count = len(pool.seats)
         least, most = _chunk_sizes(settings, inputs.size, sinks)
-        schedule = Schedule(len(places), count, least=least, most=most, ahead=2 * count + 2)
+        schedule = Schedule(len(places), count, least=least, most=most, ahead=chunks_ahead(count))
         with closing(pool.parts(order, places, schedule, waiting)) as parts:
             for part in parts:
                 _note(part, loader, preview, result, times, count)
@@ -176,6 +176,11 @@ def matted_by(
                     raise part.error
 
     return work
+
+
+def chunks_ahead(workers: int) -> int:
+    """Chunks that may be handed out beyond the oldest one that is missing."""
+    return 2 * workers + 2
 
 
 def _listed(places: Places, src: FrameSource) -> Sequence[int]:

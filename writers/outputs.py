@@ -2,9 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -83,10 +84,11 @@ class Output:
 
     def number_of(self, name: str) -> int | None:
         """The number of a file, complete or partial; None if it is not one of a frame."""
-        before, _, after = self.pattern.rpartition("#")
-        start, end = before.rstrip("#"), f"{after}.{self.extension}"
+        start, width, end = _around(self.pattern, self.extension)
         name = name.removesuffix(PARTIAL)
         digits = name[len(start) : len(name) - len(end)]
+        if len(digits) == width and digits.isascii() and digits.isdecimal():  # nearly all, fast
+            return int(digits) if name.startswith(start) and name.endswith(end) else None
         if not re.fullmatch(r"-?[0-9]{1,12}", digits):
             return None
         return int(digits) if self.file_name(int(digits)) == name else None
@@ -106,13 +108,13 @@ class Output:
 
     def existing(self, root: Path) -> set[int]:
         """Numbers of a sequence's existing files, partial ones included, whoever wrote them."""
-        found = (self.number_of(path.name) for path in _files_in(root / self.path))
+        found = map(self.number_of, _names_in(root / self.path))
         return {number for number in found if number is not None}
 
     def whole(self, root: Path, numbers: Iterable[int]) -> set[int]:
         """Those numbers whose files are complete."""
-        folder = root / self.path
-        return {number for number in numbers if _is_whole(folder / self.file_name(number))}
+        folder, form = str(root / self.path), FORMATS[self.extension or ""]
+        return {n for n in numbers if _is_whole(os.path.join(folder, self.file_name(n)), form)}
 
     def is_at(self, other: "Output") -> bool:
         """Whether both have the same file names, apart from their numbers."""
@@ -120,26 +122,34 @@ class Output:
             *(other.kind, other.path, other.extension, other.pattern),
         )
 
-    def conflicts(self, root: Path, numbers: Iterable[int] | None = None) -> Iterator[Path]:
+    def conflicts(
+        self,
+        root: Path,
+        numbers: Iterable[int] | None = None,
+        known: Container[int | None] = (),
+    ) -> Iterator[Path]:
         """Existing files with names of this output, whether or not this program wrote them.
 
         Args:
             root: The run's folder.
             numbers: Of a sequence, only files with these numbers.
+            known: Numbers of files that are not asked for.
         """
         with os_errors_as(WriteError, root / self.path):
             if self.extension is None:
                 existing = [path for path in self.files(root) if path.exists()]
             elif numbers is not None:
-                named = (root / self.path / self.file_name(number) for number in numbers)
+                asked = (number for number in numbers if number not in known)
+                named = (root / self.path / self.file_name(number) for number in asked)
                 existing = [path for path in named if path.exists()]
             else:
                 usual = re.compile(r"-?[0-9]+\.\w+")
                 existing = [
-                    path
-                    for path in _files_in(root / self.path)
-                    if path.suffix != PARTIAL
-                    and (self.number_of(path.name) is not None or usual.fullmatch(path.name))
+                    root / self.path / name
+                    for name in sorted(_names_in(root / self.path))
+                    if not name.endswith(PARTIAL)
+                    and (number := self.number_of(name)) not in known
+                    and (number is not None or usual.fullmatch(name))
                 ]
         yield from existing
 
@@ -218,19 +228,36 @@ def plan_output(
     return Output(kind, path, form.extension if form.is_images else None, pattern)
 
 
-def _is_whole(path: Path) -> bool:
+@lru_cache(maxsize=8)
+def _around(pattern: str, extension: str | None) -> tuple[str, int, str]:
+    """What stands before the number in the name of a file, its digits, and what stands behind."""
+    before, _, after = pattern.rpartition("#")
+    start = before.rstrip("#")
+    return start, len(before) + 1 - len(start), f"{after}.{extension}"
+
+
+def _is_whole(path: str, form: Format) -> bool:
     """Whether an image is whole; after a power cut, its file may hold zeros."""
-    form = FORMATS[path.suffix[1:]]
     try:
-        with open(path, "rb") as file:
-            if form.ending is None:
+        if form.ending is None:
+            with open(path, "rb") as file:
                 whole: bool = encoder_of(form).is_whole(file.read())
                 return whole
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - len(form.ending)))
-            return size > 0 and file.read() == form.ending
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            size = os.lseek(descriptor, 0, os.SEEK_END)
+            os.lseek(descriptor, max(0, size - len(form.ending)), os.SEEK_SET)
+            return size > 0 and os.read(descriptor, len(form.ending)) == form.ending
+        finally:
+            os.close(descriptor)
     except OSError:
         return False
+
+
+def _names_in(folder: Path) -> list[str]:
+    """The names of the entries of a folder; empty if it is not a folder."""
+    with os_errors_as(WriteError, folder):
+        return os.listdir(folder) if folder.is_dir() else []
 
 
 def _files_in(folder: Path) -> list[Path]:

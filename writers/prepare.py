@@ -34,9 +34,15 @@ class Earlier:
     begun: list[Output] = field(default_factory=list)
     numbers: Sequence[int] | None = None
     repeated: frozenset[int] = frozenset()
+    _existing: dict[int, set[int]] = field(default_factory=dict, repr=False)
 
     def existing(self, root: Path, output: Output) -> set[int]:
         """Numbers of the files of an output that are there, complete or not."""
+        if id(output) not in self._existing:
+            self._existing[id(output)] = self._look(root, output)
+        return self._existing[id(output)]
+
+    def _look(self, root: Path, output: Output) -> set[int]:
         begun = [other for other in self.begun if other.is_at(output)]
         if output.extension is None:
             return set(self.numbers or ()) if begun else set()
@@ -203,11 +209,11 @@ def _refuse_conflicts(
     """Refuse to mix with files that are there, except those that ``listed`` outputs hold."""
     if output.extension is None and listed:
         return
-    found = [path for path in output.conflicts(root, numbers) if path not in removable]
-    there = {path: output.number_of(path.name) for path in found if output.extension is not None}
-    known = listed_in(listed, {number for number in there.values() if number is not None})
-    for path in found:
-        if there.get(path) in known:
+    known: set[int] = set()
+    if output.extension is not None and listed:
+        known = listed_in(listed, output.existing(root) if numbers is None else set(numbers))
+    for path in output.conflicts(root, numbers, known):
+        if path in removable:
             continue
         name = path.relative_to(root)
         if overwrite or resume:

@@ -1,5 +1,6 @@
 """Folders of numbered images: the order, several sequences, patterns, and one image of many."""
 
+import random
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from footage import make_clip, numbered, read_number
 from PIL import Image
 
 from dataset import ImageFolder, MediaError, frames_in, open_source
+from dataset.folder import _choose
 
 
 def save(folder: Path, *names: str) -> Path:
@@ -196,3 +198,38 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path):
         open_source(tmp_path, pytest.fail)
     with pytest.raises(MediaError, match="the folder is empty"):
         open_source(tmp_path / "more", pytest.fail)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_plain_folder_is_read_as_any_other(tmp_path, monkeypatch, seed):
+    """Names of which most are plain, read fast and read with care, are the same."""
+    chance = random.Random(seed)
+    before = chance.choice(["", "shot.", "A_v2-b", "t1.", "x", "shot 1 ", "s-", "copy of "])
+    width, after = chance.choice([1, 3, 5]), chance.choice([".png", ".PNG", ".exr", ".gif"])
+    last = min(10**width, 30)
+    numbers = sorted(chance.sample(range(last), chance.randint(2, min(last, 12))))
+    names = [f"{before}{number:0{width}d}{after}" for number in numbers]
+    if chance.random() < 0.4:
+        more = [
+            f"{before}07 (1){after}",
+            "other.png",
+            f"{before}123456{after}",
+            ".hidden",
+            "note.txt",
+        ]
+        names.append(chance.choice(more))
+    for name in names:
+        (tmp_path / name).touch()
+    besides = [tmp_path / names[0]] if chance.random() < 0.2 else []
+
+    def chosen() -> tuple[object, ...]:
+        try:
+            found = _choose(tmp_path, besides)
+        except MediaError as error:
+            return (str(error),)
+        numbers = list(found.numbers), found.digits
+        return list(found.paths), found.excluded, found.told, *numbers
+
+    fast = chosen()
+    monkeypatch.setattr("dataset.folder.plain_sequence", lambda *_: None)
+    assert fast == chosen()

@@ -254,6 +254,56 @@ def test_an_image_that_ended_the_run_may_be_mended(folder):
         assert files(folder / out) == files(folder / f"whole {out}")
 
 
+def test_an_image_may_change_if_its_frame_goes(folder):
+    source = folder / "shot"
+    source.mkdir()
+    for number in range(FRAMES):
+        Image.fromarray(footage.numbered(number, SIZE)).save(source / f"{number:04d}.png")
+    flags = dict(video_src=source, output_types=["com"])
+    matte(folder, **flags)
+    frames = folder / "out/com"
+    for number in (4, 6):
+        (source / f"{number:04d}.png").write_bytes((source / "0002.png").read_bytes())
+        (frames / f"{number:04d}.png").unlink()
+    assert matte(folder, resume=True, **flags).resumed == FRAMES - 2
+    assert (frames / "0004.png").read_bytes() == (frames / "0002.png").read_bytes()
+    (frames / "0006.png").unlink()
+    for number in (6, 8):
+        os.utime(source / f"{number:04d}.png", (1, 1))
+    with pytest.raises(UsageError, match="shot has changed"):
+        matte(folder, resume=True, **flags)
+
+
+def test_an_older_image_in_place_of_another_is_told(folder):
+    """Its times do not say that it was it."""
+    source = folder / "shot"
+    source.mkdir()
+    for number in range(FRAMES):
+        Image.fromarray(footage.numbered(number, SIZE)).save(source / f"{number:04d}.png")
+    flags = dict(video_src=source, output_types=["com"])
+    os.utime(source / "0003.png", (1, 1))
+    stopped(folder, 7, **flags)
+    os.utime(source / "0003.png", (2, 2))
+    for path in (folder / "out/com").iterdir():  # copied since, as it were
+        os.utime(path, (time.time() + 99, time.time() + 99))
+    with pytest.raises(UsageError, match="shot has changed"):
+        matte(folder, resume=True, **flags)
+
+
+def test_the_report_on_many_images_is_small(folder):
+    sizes = []
+    for count in (100, 2100):
+        source = folder / f"shot{count}"
+        source.mkdir()
+        Image.fromarray(footage.numbered(0, SIZE)).save(source / "0000.png")
+        for number in range(1, count):
+            (source / f"{number:04d}.png").hardlink_to(source / "0000.png")
+        out = folder / f"out {count}"
+        stopped(folder, 1, video_src=source, output_types=["com"], output_dir=out)
+        sizes.append((out / "run.json").stat().st_size)
+    assert sizes[1] - sizes[0] < 2000 / 4
+
+
 @pytest.mark.parametrize(
     "flags",
     [{"video_bgr": "auto"}, {"preprocess_alignment": "static"}, {"mend_plate": True}, {}],
