@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,20 +28,36 @@ if TYPE_CHECKING:
 _Sought = tuple[int, av.VideoFrame, int]
 
 
-def seek_frames(source: "VideoSource", index: FrameIndex, places: Places) -> Iterator[Frame]:
+@dataclass
+class Reading:
+    """A video that is being decoded, from one frame to the next.
+
+    Attributes:
+        decoding: Gives its frames; None before the first one.
+        position: Place of the next frame that it gives.
+    """
+
+    decoding: Iterator[_Sought] | None = None
+    position: int = 0
+
+
+def seek_frames(
+    source: "VideoSource", index: FrameIndex, places: Places, reading: Reading
+) -> Iterator[Frame]:
     """The frames at some places of an intact video.
 
     Args:
         source: The video.
         index: Its frames.
         places: Those to read.
+        reading: Goes on from where it is, if that is nearer than a keyframe.
 
     Raises:
         DamagedError: The video is damaged on the way, or is not what its index says; all frames
             before that were given.
     """
     convert = partial(_converted, source, index)
-    with closing(_sought(source, index, places)) as sought:
+    with closing(_sought(source, index, places, reading)) as sought:
         yield from prefetch(convert, sought, source.threads, name="convert")
 
 
@@ -50,19 +67,22 @@ def _converted(source: "VideoSource", index: FrameIndex, sought: _Sought) -> Fra
     return source.frame_at(place, decoded, pts, before)
 
 
-def _sought(source: "VideoSource", index: FrameIndex, places: Places) -> Generator[_Sought]:
-    decoding: Iterator[_Sought] | None = None
-    position = 0  # of the next frame that decoding gives
+def _sought(
+    source: "VideoSource", index: FrameIndex, places: Places, reading: Reading
+) -> Generator[_Sought]:
     for place in places:
         if place >= len(index.times):
             return
-        if decoding is None or index.key_before(place)[0] > position:
+        goes_on = index.key_before(place)[0] <= reading.position <= place
+        decoding = reading.decoding if goes_on else None
+        reading.decoding = None  # until the frame is there
+        if decoding is None:
             decoding = _decode_from(source, index, place)
         found = next((item for item in decoding if item[0] == place), None)
         if found is None:
             raise DamagedError
+        reading.decoding, reading.position = decoding, place + 1
         yield found
-        position = place + 1
 
 
 def _decode_from(source: "VideoSource", index: FrameIndex, place: int) -> Iterator[_Sought]:

@@ -27,7 +27,7 @@ from .index import FrameIndex, list_frames
 from .orientation import turn
 from .places import Places
 from .rgb import MATRICES, ToRgb, untagged
-from .seek import seek_frames
+from .seek import Reading, seek_frames
 from .sources import Frame, FrameSource, MediaError, to_levels
 from .threads import spare_threads
 
@@ -66,6 +66,8 @@ class VideoSource(FrameSource):
             error.
         on_card, threads: Where frames are decoded, and threads that convert them.
         alpha: Alpha is read, too.
+        goes_on: :meth:`pick` leaves the file open and goes on from there the next time, for one
+            reader after another.
         starts_whole: The first frame can be decoded, and is no pair of fields.
         matrix, range: Those that its frames are read with, by name; no matrix for RGB and grey.
         lacks_matrix, lacks_range: No tag says which it is.
@@ -86,6 +88,7 @@ class VideoSource(FrameSource):
         alpha: bool = False,
     ):
         self._space, self.alpha = space or ColourSpace(), alpha
+        self.goes_on, self._reading = False, Reading()
         self.path = path
         self.name = str(path)
         self.any_size = False
@@ -222,7 +225,8 @@ class VideoSource(FrameSource):
             yield from super().pick(places)
             return
         given = -1
-        frames = zip(places, seek_frames(self, self.index, places), strict=False)
+        reading = self._reading if self.goes_on else Reading()
+        frames = zip(places, seek_frames(self, self.index, places, reading), strict=False)
         try:
             for place, frame in frames:
                 given = place

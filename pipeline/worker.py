@@ -180,8 +180,9 @@ class Worker:
         settings = order.settings
         warn = self._warnings.append
         self._inputs = open_inputs(settings, list(order.sinks), warn, plate=order.plate)
-        if isinstance(self._inputs.src, VideoSource) and order.coding is not None:
-            self._inputs.src.read_as(order.coding)
+        if isinstance(src := self._inputs.src, VideoSource) and order.coding is not None:
+            src.read_as(order.coding)
+            src.goes_on = True
         _, network = open_network(settings, longer_side=max(self._inputs.size))
         on = resolve_device(device)
         self._predictor = Predictor(network, on, precision=settings.precision, warn=warn)

@@ -159,3 +159,20 @@ def test_the_last_plate_is_held_and_a_target_loops():
     assert places_of(HeldFrames(Numbered(), Places([2], 9))) == [2, 4]
     assert places_of(LoopedFrames(Numbered(), Places([3, 4, 5, 11, 12], None))) == [3, 4, 0, 1, 2]
     assert PickedFrames(Numbered(), Places([1], None)).frame_rate == 25
+
+
+def test_a_reader_that_goes_on_reads_the_same(tmp_path):
+    src = VideoSource(
+        footage.make_clip(tmp_path / "clip.mp4", COUNT, options=OPEN_GOP), pytest.fail
+    )
+    src.goes_on = True
+    chance = random.Random(5)
+    for _ in range(40):
+        first = chance.randrange(COUNT)
+        some = Places(range(first, min(COUNT, first + chance.randint(1, 9))), None)
+        assert [footage.read_number(frame.image) for frame in src.pick(some)] == list(some)
+    decodings = set()
+    for first in range(0, COUNT, 8):  # every other part, as two workers do
+        list(src.pick(Places(range(first, first + 4), None)))
+        decodings.add(id(src._reading.decoding))
+    assert len(decodings) <= 1 + COUNT // 15, "keyframes alone are sought"
