@@ -13,12 +13,12 @@ from typing import Any, get_args
 
 from model import BACKBONES, DeviceError, Precision, resolve_device
 
-from . import memory, precision, scaling, tables
+from . import memory, precision, scaling, tables, workers
 from .machine import describe
 from .network import time_networks
 from .whole import OUTPUTS, ROOT, Case, compare
 
-PARTS = ("network", "whole", "precision", "memory", "scaling")
+PARTS = ("network", "whole", "precision", "memory", "scaling", "workers")
 SIZES = {"hd": (1080, 1920), "4k": (2160, 3840)}
 
 
@@ -117,6 +117,9 @@ def _measure(args: argparse.Namespace, argv: Sequence[str]) -> int:
         if "scaling" in args.parts:
             longest = args.frames or 3000
             report["scaling"] = scaling.measure(folder, str(device), _say, longest=longest)
+        if "workers" in args.parts:
+            frames = args.frames or 360
+            report["workers"] = workers.measure(folder, _say, frames=frames, repeats=args.pairs)
     text = tables.markdown(report)
     print(text)
     if args.json:

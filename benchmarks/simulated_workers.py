@@ -89,7 +89,7 @@ def simulate(
             idle.append(worker)
         for one in list(idle):
             if (new := schedule.take(one, now)) is None:
-                continue
+                break
             idle.remove(one)
             chunks += costs.chunk
             last_new = now

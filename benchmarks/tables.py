@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from . import workers
 from .goals import goals
 from .machine import sentence
 
@@ -17,6 +18,7 @@ def markdown(report: dict[str, Any]) -> str:
         ("precision", _precision),
         ("memory", _memory),
         ("scaling", _scaling),
+        ("workers", workers.table),
     ):
         if name in report:
             parts.append(table(report[name]))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .clip import make_clip, make_plate
 from .simulated_workers import Costs, simulate
@@ -22,15 +22,34 @@ _SIMULATED = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _CLIPS = (1440, 144_000)
 #: What is compared: flags, threads, and the parts of the clip that each process mattes.
 _WAYS: dict[str, tuple[dict[str, Any], int, int]] = {
-    "1 process": ({}, 1, 1),
     "2 processes": ({}, 1, 2),
     "1 worker": ({"workers": 1}, 1, 1),
     "2 workers": ({"workers": 2}, 2, 1),
 }
 
 
-def measure(folder: Path, say: Callable[[str], None], *, frames: int, repeats: int) -> dict:
+class Run(NamedTuple):
+    """Seconds until the last frame is there, and seconds of CPU.
+
+    Attributes:
+        wall: By the clock.
+        cpu: Of the run and its workers.
+        own: Of the run alone.
+        ray: Of Ray's other processes, which is nearly the same in each second.
+    """
+
+    wall: float
+    cpu: float
+    own: float
+    ray: float
+
+
+def measure(
+    folder: Path, say: Callable[[str], None], *, frames: int, repeats: int
+) -> dict[str, Any]:
     """Time whole runs of a short and a long clip: what they differ by is free of their starts.
+
+    On a machine that others use, too, only the seconds of CPU mean something.
 
     Args:
         folder: For clips and outputs.
@@ -42,7 +61,7 @@ def measure(folder: Path, say: Callable[[str], None], *, frames: int, repeats: i
         By way: seconds and seconds of CPU for a frame, and of the start; and the simulation.
     """
     lengths = (frames // 3, frames)
-    taken: dict[str, dict[int, list[tuple[float, float]]]] = {
+    taken: dict[str, dict[int, list[Run]]] = {
         way: {length: [] for length in lengths} for way in _WAYS
     }
     for _ in range(repeats):
@@ -50,9 +69,9 @@ def measure(folder: Path, say: Callable[[str], None], *, frames: int, repeats: i
             for way in _WAYS:
                 run = _run(folder, way, length)
                 taken[way][length].append(run)
-                say(f"  {way}, {length} frames: {run[0]:.1f} s, {run[1]:.1f} s of CPU")
+                say(f"  {way}, {length} frames: {run.wall:.1f} s, {run.cpu:.1f} s of CPU")
     ways = {way: _per_frame(runs, *lengths) for way, runs in taken.items()}
-    costs = _costs(folder, ways, lengths[0])
+    costs = _costs(folder, ways, frames)
     return {
         "ways": ways,
         "costs": asdict(costs),
@@ -63,20 +82,18 @@ def measure(folder: Path, say: Callable[[str], None], *, frames: int, repeats: i
     }
 
 
-def _per_frame(
-    runs: dict[int, list[tuple[float, float]]], short: int, long: int
-) -> dict[str, float]:
+def _per_frame(runs: dict[int, list[Run]], short: int, long: int) -> dict[str, float]:
     """The line through the least times of both lengths: other programs only add to them."""
     found = {}
-    for n, name in enumerate(("wall", "cpu")):
-        few, many = (min(run[n] for run in runs[length]) for length in (short, long))
+    for name in Run._fields:
+        few, many = (min(getattr(run, name) for run in runs[length]) for length in (short, long))
         found[f"{name}_s_a_frame"] = (many - few) / (long - short)
         found[f"{name}_s_to_start"] = few - short * found[f"{name}_s_a_frame"]
+    found["ray_s_a_second"] = min(run.ray / run.wall for run in runs[long])
     return found
 
 
-def _run(folder: Path, way: str, frames: int) -> tuple[float, float]:
-    """Seconds, and seconds of CPU of all processes, until the last frame is there."""
+def _run(folder: Path, way: str, frames: int) -> Run:
     flags, threads, processes = _WAYS[way]
     size = frames // processes
     started = time.perf_counter()
@@ -99,25 +116,25 @@ def _run(folder: Path, way: str, frames: int) -> tuple[float, float]:
         children.append(
             subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         )
-    cpu = sum(json.loads(child.communicate()[0])["cpu_s"] for child in children)
+    told = [child.communicate()[0] for child in children]
     if any(child.returncode for child in children):
         raise OSError(f"a run of {way} failed")
-    return time.perf_counter() - started, cpu
+    cpu, own, ray = (sum(json.loads(text)[n] for text in told) for n in range(3))
+    return Run(time.perf_counter() - started, cpu, own, ray)
 
 
 def _costs(folder: Path, ways: dict[str, dict[str, float]], frames: int) -> Costs:
     """What the simulation is told, from the runs and from chunks of one worker."""
     seconds = _chunks_of_a_worker(folder, frames)
-    few, many = (statistics.median(seconds[size]) for size in sorted(seconds))
-    sizes = sorted(seconds)
-    frame = (many - few) / (sizes[1] - sizes[0])
-    one, two = ways["1 worker"], ways["2 workers"]
+    small, large = sorted(seconds)
+    few, many = statistics.median(seconds[small]), statistics.median(seconds[large])
+    frame = (many - few) / (large - small)
     return Costs(
-        start=one["wall_s_to_start"],
-        chunk=max(0.0, few - sizes[0] * frame),
+        start=ways["1 worker"]["cpu_s_to_start"],
+        chunk=max(0.0, few - small * frame),
         frame=frame,
-        spread=statistics.pstdev(seconds[sizes[1]]) / many,
-        own=max(0.0, two["cpu_s_a_frame"] - ways["2 processes"]["cpu_s_a_frame"]) if one else 0.0,
+        spread=statistics.pstdev(seconds[large]) / many,
+        own=max(0.0, ways["2 workers"]["own_s_a_frame"]),
     )
 
 
@@ -171,15 +188,13 @@ def table(report: dict[str, Any]) -> str:
     """The figures as Markdown."""
     ways = report["ways"]
     lines = [
-        "| | s a frame | CPU-s a frame | s to start | CPU-s to start |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        "| | s a frame | CPU-s a frame | CPU-s of the run's own | CPU-s to start | Ray besides |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
+    names = ("wall_s_a_frame", "cpu_s_a_frame", "own_s_a_frame", "cpu_s_to_start")
     for way, figures in ways.items():
-        shown = " | ".join(
-            f"{figures[f'{name}']:.3f}" if "frame" in name else f"{figures[name]:.1f}"
-            for name in ("wall_s_a_frame", "cpu_s_a_frame", "wall_s_to_start", "cpu_s_to_start")
-        )
-        lines.append(f"| {way} | {shown} |")
+        shown = " | ".join(f"{figures[name]:.{1 if 'start' in name else 4}f}" for name in names)
+        lines.append(f"| {way} | {shown} | {100 * figures['ray_s_a_second']:.1f} % of a core |")
     costs = ", ".join(f"{name} {value:.3f}" for name, value in report["costs"].items())
     parts = ["### Workers", "\n".join(lines), f"Costs: {costs} (seconds)."]
     for count, rows in report["simulated"].items():
@@ -201,35 +216,37 @@ def _child(settings: dict[str, Any]) -> None:
     """Matte, and print the CPU time of this process and of those that it started."""
     from inference_video import matte_video
 
-    seconds = [0.0]
+    seconds = [0.0, 0.0, 0.0]
 
     def note(done: int, expected: int | None) -> None:
         if done == expected:  # the workers are still there
-            seconds[0] = _cpu_of_family(os.getpid())
+            workers, others = _cpu_of_family(os.getpid())
+            own = time.process_time()
+            seconds[:] = own + workers, own, others
 
     matte_video(**settings, progress=note)
-    print(json.dumps({"cpu_s": seconds[0]}))
+    print(json.dumps(seconds))
 
 
-def _cpu_of_family(root: int) -> float:
-    """Seconds of CPU of a process and its descendants, living or waited for, on Linux."""
-    parents: dict[int, tuple[int, float]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
+def _cpu_of_family(root: int) -> tuple[float, float]:
+    """Seconds of CPU of the workers that a process has, and of its other descendants, on Linux."""
+    found: dict[int, tuple[int, float, bool]] = {}  # parent, seconds, whether it is a worker
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            fields = path.read_text().rpartition(")")[2].split()
+            fields = (path / "stat").read_text().rpartition(")")[2].split()
+            is_worker = (path / "cmdline").read_bytes().startswith(b"ray::Worker")
         except OSError:
             continue
-        ticks = sum(map(int, fields[11:15]))
-        parents[int(path.parent.name)] = int(fields[1]), ticks / os.sysconf("SC_CLK_TCK")
-    family, total = {root}, 0.0
-    while True:
-        more = {pid for pid, (parent, _) in parents.items() if parent in family} - family
-        if not more:
-            break
+        seconds = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+        found[int(path.name)] = int(fields[1]), seconds, is_worker
+    family = {root}
+    while more := {pid for pid, (parent, *_) in found.items() if parent in family} - family:
         family |= more
-    for pid in family:
-        total += parents.get(pid, (0, 0.0))[1]
-    return total
+    sums = [0.0, 0.0]
+    for pid in family - {root}:
+        _, seconds, is_worker = found[pid]
+        sums[not is_worker] += seconds
+    return sums[0], sums[1]
 
 
 if __name__ == "__main__":

@@ -171,10 +171,11 @@ class RayPool:
         while not schedule.is_complete:
             for worker in list(idle):
                 chunk = schedule.take(worker, time.monotonic())
-                if chunk is not None:
-                    idle.remove(worker)
-                    some = places[chunk.start : chunk.stop]
-                    busy[worker.actor.matte.remote(some, chunk.start)] = worker, chunk
+                if chunk is None:  # nor is there one for the others
+                    break
+                idle.remove(worker)
+                some = places[chunk.start : chunk.stop]
+                busy[worker.actor.matte.remote(some, chunk.start)] = worker, chunk
             done, _ = self._ray.wait(list(busy), timeout=_POLL_SECONDS)
             now = time.monotonic()
             for ref in done:
