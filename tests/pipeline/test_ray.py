@@ -111,8 +111,9 @@ def test_the_command_line_stops_at_ctrl_c(cluster, desk):
     program.send_signal(signal.SIGINT)
     finished = program.wait()
     assert finished.returncode == 130, finished.stderr
-    first, last = finished.stderr.splitlines()
-    assert "Ctrl-C again" in first and last == "stopped; what was written until now is kept"
+    lines = [x for x in finished.stderr.splitlines() if " frames" not in x or "Ctrl" in x]
+    assert len(lines) == 2 and "Ctrl-C again" in lines[0], "besides progress, on a slow machine"
+    assert lines[1] == "stopped; what was written until now is kept"
     assert json.loads(Path("farm/run.json").read_text())["status"] == "stopped"
     (node,) = cluster.worker_nodes
     deadline = time.monotonic() + 30
