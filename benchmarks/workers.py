@@ -34,7 +34,7 @@ class Run(NamedTuple):
     Attributes:
         wall: By the clock.
         cpu: Of the run and its workers.
-        own: Of the run alone.
+        own: Of the run alone, for the last two thirds of the frames.
         ray: Of Ray's other processes, which is nearly the same in each second.
     """
 
@@ -89,6 +89,7 @@ def _per_frame(runs: dict[int, list[Run]], short: int, long: int) -> dict[str, f
         few, many = (min(getattr(run, name) for run in runs[length]) for length in (short, long))
         found[f"{name}_s_a_frame"] = (many - few) / (long - short)
         found[f"{name}_s_to_start"] = few - short * found[f"{name}_s_a_frame"]
+    found["own_s_a_frame"] = min(run.own for run in runs[long]) / (long - long // 3)
     found["ray_s_a_second"] = min(run.ray / run.wall for run in runs[long])
     return found
 
@@ -219,10 +220,12 @@ def _child(settings: dict[str, Any]) -> None:
     seconds = [0.0, 0.0, 0.0]
 
     def note(done: int, expected: int | None) -> None:
-        if done == expected:  # the workers are still there
+        if expected and done == expected // 3:
+            seconds[1] = -time.process_time()
+        elif done == expected:  # the workers are still there
             workers, others = _cpu_of_family(os.getpid())
             own = time.process_time()
-            seconds[:] = own + workers, own, others
+            seconds[:] = own + workers, own + seconds[1], others
 
     matte_video(**settings, progress=note)
     print(json.dumps(seconds))
