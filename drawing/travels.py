@@ -15,6 +15,8 @@ from .things import draw_thing
 #: How a camera moves during a clip.
 Motion = Literal["pan", "tilt", "zoom", "hand-held", "hand-held pan"]
 MOTIONS: tuple[Motion, ...] = get_args(Motion)
+#: The same, or not at all.
+AnyMotion = Motion | Literal["still"]
 Kind = Literal["person", "object"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -48,7 +50,7 @@ class Travel:
 def make_travel(
     seed: int,
     index: int,
-    motion: Motion,
+    motion: AnyMotion,
     kind: Kind,
     *,
     size: tuple[int, int],
@@ -77,7 +79,7 @@ def make_travel(
     raise AssertionError("100 subjects in a row that hide the scene")
 
 
-def _views(rng: Rng, motion: Motion, size: tuple[int, int], frames: int) -> Array:
+def _views(rng: Rng, motion: AnyMotion, size: tuple[int, int], frames: int) -> Array:
     """Homographies (T, 3, 3) from pixels of a camera at rest to those of each frame."""
     t = np.linspace(-0.5, 0.5, frames)
     yaw, pitch, roll, zoom = np.zeros((4, frames))

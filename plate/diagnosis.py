@@ -12,7 +12,7 @@ from dataset import FrameSource, MediaError, Places, evenly_spaced, resize, thum
 from media import MattingError
 
 from .auto import AutoPlate
-from .compare import Likeness, compare, find_moves
+from .compare import Likeness, Move, compare, find_moves, mean_distance
 from .ghost import Ghost, find_ghost
 from .moving import MovingPlate
 from .steadiness import camera_move
@@ -35,6 +35,9 @@ _MIN_ALIKE, _MIN_SAME_COLOURS = 0.25, 0.25
 #: Distance in pixels, at working size, from which a camera moved, and by how much more the edges of
 #: the moved plate have to agree.
 _MIN_DISTANCE, _MIN_EDGE_GAIN = 0.5, 0.12
+#: How far a plate lies from its place in another frame, in pixels at working size, if the camera
+#: moves in the clip.
+_MIN_SPREAD = 1.0
 #: Change of a channel, relative and in levels, from which the exposure differs.
 _MIN_EXPOSURE_CHANGE, _MIN_LEVEL_CHANGE = 0.05, 2.0
 #: Share of a plate that needs structure. With less, its colours alone decide: this share of a frame
@@ -149,7 +152,8 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
         return Diagnosis()
     if bgr.still:
         diagnosis = diagnose([frame for _, frame in frames], [plates[0]])
-        if "scene" not in diagnosis.faults and "camera" in _inspect_camera(src, small).faults:
+        is_told = bool({"scene", "moving"} & {*diagnosis.faults})
+        if not is_told and "camera" in _inspect_camera(src, small).faults:
             others = [f for f in diagnosis.faults if f not in ("camera", "subject")]
             diagnosis.faults = ["moving", *others]
         return diagnosis
@@ -223,7 +227,7 @@ def diagnose(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Diag
         found.faults.append("scene")
         return found
     if moved:
-        found.faults.append("camera")
+        found.faults.append("moving" if is_still and _differ(moves, frames[0]) else "camera")
     levels = np.abs(gain - 1) * mean
     if np.abs(np.log(gain)).max() > _MIN_EXPOSURE_CHANGE and levels.max() > _MIN_LEVEL_CHANGE:
         found.faults.append("exposure")
@@ -232,6 +236,16 @@ def diagnose(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Diag
         if found.ghost.share >= _MIN_GHOST_SHARE:
             found.faults.append("subject")
     return found
+
+
+def _differ(moves: Sequence[Move], frame: np.ndarray) -> bool:
+    """Whether a plate lies elsewhere in each frame: half of the frames are off the middle one."""
+    size = frame.shape[:2]
+    apart = [
+        [mean_distance(np.linalg.inv(one.homography) @ other.homography, size) for other in moves]
+        for one in moves
+    ]
+    return bool(np.median(apart, axis=1).min() >= _MIN_SPREAD)
 
 
 def _is_relit_wall(likenesses: Sequence[Likeness], gain: np.ndarray) -> bool:

@@ -11,7 +11,8 @@ import numpy as np
 from .auto import filled
 from .marks import FREE, OUTSIDE, UNKNOWN, that_count
 from .stages import Step
-from .temporal_mode import temporal_mode
+from .standing import Standing
+from .temporal_mode import temporal_mode, total
 
 #: Height and width of the tiles that are made one at a time; OpenCV looks up at most 32766 pixels.
 _TILE = (128, 192)
@@ -25,9 +26,8 @@ _MAX_SPREAD = 16
 _MIN_AGREEMENT, _SECOND_PASSES = 0.7, 2
 #: A pixel was free if it showed the plate in this share of the frames, and in this many.
 _MIN_FREE_SHARE, _MIN_FREE_FRAMES = 0.03, 3
-#: Cells along the longer side of a frame in which something before the plate is looked for, and the
-#: difference in levels that shows it.
-_CELLS, _MIN_DIFFERENCE = 160, 10
+#: Points that are looked up together.
+_ROW = 256
 
 
 @dataclass
@@ -93,11 +93,13 @@ def make_mosaic(
         if len(y):
             y, x = y + tile[0].start, x + tile[1].start
             values, chosen = _shown_at(frames, inside, taken, maps, x, y)
-            image[y, x], share = temporal_mode(values, chosen)
-            agreement[y, x] = share * len(frames) / count[y, x]
+            if len(values):
+                image[y, x], share = temporal_mode(values, chosen)
+                agreement[y, x] = share * len(values) / count[y, x]
 
+    standing = Standing(frames)
     for _ in range(_SECOND_PASSES):
-        taken = [_occupied(frame, image, m) for frame, m in zip(frames, maps, strict=True)]
+        taken = standing.before(image, maps)
         _by_tiles(shape, second_pass, step)
     enough = np.maximum(
         _MIN_FREE_SHARE, np.minimum(_MIN_FREE_FRAMES, count / 2) / np.maximum(count, 1)
@@ -143,9 +145,10 @@ def _warped(
     size = (columns.stop - columns.start, rows.stop - rows.start)
     shift = np.array([[1, 0, columns.start], [0, 1, rows.start], [0, 0, 1]], np.float64)
     values, chosen = [], []
-    for frame, marks, to_frame in zip(frames, inside, maps, strict=True):
+    near = _touches(maps, (columns.start, rows.start), size, inside.shape[1:])
+    for frame, marks, to_frame, is_near in zip(frames, inside, maps, near, strict=True):
         matrix = to_frame @ shift
-        if not _touches(matrix, size, marks.shape):
+        if not is_near:
             continue
         flags = cv2.WARP_INVERSE_MAP
         shown = cv2.warpPerspective(marks, matrix, size, flags=flags | cv2.INTER_NEAREST)
@@ -162,14 +165,21 @@ def _warped(
     return np.stack(values), that_count(marked)[0], (marked != OUTSIDE).any(axis=0)
 
 
-def _touches(matrix: np.ndarray, tile: tuple[int, int], size: Sequence[int]) -> bool:
-    """Whether a tile (width, height) may lie in a frame (height, width)."""
-    corners = np.array([[0, 0, 1], [tile[0], 0, 1], [tile[0], tile[1], 1], [0, tile[1], 1]])
-    found = corners @ matrix.T
-    if (found[:, 2] <= 0).any():
-        return bool((found[:, 2] > 0).any())
-    x, y = (found[:, :2] / found[:, 2:]).T
-    return bool(x.max() > 0 and y.max() > 0 and x.min() < size[1] and y.min() < size[0])
+def _touches(
+    maps: Sequence[np.ndarray], at: tuple[int, int], tile: tuple[int, int], size: Sequence[int]
+) -> np.ndarray:
+    """In which frames (height, width) a tile (width, height) at (x, y) may lie: (N,), bool."""
+    (x, y), (width, height) = at, tile
+    corners = np.array(
+        [[x, y, 1], [x + width, y, 1], [x + width, y + height, 1], [x, y + height, 1]]
+    )
+    found = np.stack(maps) @ corners.T  # (N, 3, 4)
+    behind = found[:, 2] <= 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u, v = found[:, 0] / found[:, 2], found[:, 1] / found[:, 2]
+    over = (u.max(axis=1) > 0) & (v.max(axis=1) > 0) & (u.min(axis=1) < size[1])
+    over &= v.min(axis=1) < size[0]
+    return np.asarray(np.where(behind.any(axis=1), ~behind.all(axis=1), over))
 
 
 def _mode(values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -178,36 +188,20 @@ def _mode(values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarra
     colour, share = np.zeros(values.shape[1:], np.uint8), np.zeros_like(count)
     if not len(values):
         return colour, share, count
-    counts = chosen[..., None]
-    spread = np.where(counts, values, 0).max(axis=0) - np.where(counts, values, 255).min(axis=0)
+    counted = values
+    if not chosen.all():
+        known = np.take_along_axis(values, chosen.argmax(axis=0)[None, :, None], axis=0)
+        counted = np.where(chosen[..., None], values, known)
+    spread = counted.max(axis=0) - counted.min(axis=0)
     agrees = (spread.max(axis=1) <= _MAX_SPREAD) & (count > 0)
-    total = (values[:, agrees] * counts[:, agrees]).sum(axis=0, dtype=np.uint32)
-    colour[agrees], share[agrees] = np.rint(total / count[agrees, None]), 1
+    mean = total(values, chosen) / np.maximum(count, 1)[:, None]
+    colour[agrees], share[agrees] = np.rint(mean[agrees]), 1
     left = ~agrees & (count > 0)
     if left.any():
-        colour[left], found = temporal_mode(values[:, left], chosen[:, left])
+        some = np.flatnonzero(left)
+        colour[left], found = temporal_mode(values.take(some, axis=1), chosen.take(some, axis=1))
         share[left] = found * len(values) / count[left]
     return colour, share, count
-
-
-def _occupied(frame: np.ndarray, plate: np.ndarray, to_frame: np.ndarray) -> np.ndarray:
-    """Where something stands before the plate in a frame: (h, w), uint8, in cells of the frame."""
-    height, width = frame.shape[:2]
-    every = max(1, round(max(height, width) / _CELLS))
-    size = (-(-width // every), -(-height // every))
-    # both at half the detail of a cell: what was sampled coarsely must not differ by that alone
-    shown = cv2.warpPerspective(
-        plate, to_frame, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    cells = [
-        cv2.GaussianBlur(cv2.resize(x, size, interpolation=cv2.INTER_AREA), (3, 3), 0)
-        for x in (frame, shown)
-    ]
-    apart = (cv2.absdiff(*cells).max(axis=2) > _MIN_DIFFERENCE).astype(np.uint8)
-    wide = cv2.dilate(apart, np.ones((3, 3), np.uint8))
-    # what is inside is occupied, too: there, somebody may be in the plate as in the frame
-    outlines, _ = cv2.findContours(wide, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(cv2.drawContours(wide, outlines, -1, 1, cv2.FILLED))
 
 
 def _shown_at(
@@ -220,23 +214,35 @@ def _shown_at(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What frames show at pixels of the plate (P,): (N, P, 3), and where nothing stands (N, P)."""
     points = np.stack([x, y, np.ones(len(x))])
-    values = np.empty((len(frames), len(x), 3), np.uint8)
-    chosen = np.empty((len(frames), len(x)), bool)
-    height, width = inside.shape[1:]
+    tile, (height, width) = (int(np.ptp(x)) + 1, int(np.ptp(y)) + 1), inside.shape[1:]
+    near = np.flatnonzero(
+        _touches(maps, (int(x.min()), int(y.min())), tile, (height, width))
+    ).tolist()
+    values = np.empty((len(near), len(x), 3), np.uint8)
+    chosen = np.empty((len(near), len(x)), bool)
     shown = np.zeros(chosen.shape, np.uint8)
-    for n, (frame, cells, to_frame) in enumerate(zip(frames, taken, maps, strict=True)):
-        found = to_frame @ points
+    for n, number in enumerate(near):
+        frame, cells = frames[number], taken[number]
+        found = maps[number] @ points
         u, v = (found[:2] / found[2]).astype(np.float32)
-        values[n] = cv2.remap(
-            frame, u[:, None], v[:, None], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )[:, 0]
+        values[n] = _sampled(frame, u, v)
         column, row = np.rint(u).astype(int), np.rint(v).astype(int)
         on_frame = (found[2] > 0) & (column >= 0) & (row >= 0) & (column < width) & (row < height)
         column, row = column.clip(0, width - 1), row.clip(0, height - 1)
         free = cells[row * cells.shape[0] // height, column * cells.shape[1] // width] == 0
-        shown[n] = np.where(on_frame, inside[n, row, column], OUTSIDE)
+        shown[n] = np.where(on_frame, inside[number, row, column], OUTSIDE)
         chosen[n] = free | (shown[n] == FREE)
     return values, chosen & that_count(shown)[0]
+
+
+def _sampled(frame: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """What a frame shows at points (P,): (P, 3), uint8."""
+    count = len(u)
+    maps = np.zeros((2, -(-count // _ROW) * _ROW), np.float32)  # a long column would be slow
+    maps[:, :count] = u, v
+    u, v = maps.reshape(2, -1, _ROW)
+    found = cv2.remap(frame, u, v, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found.reshape(-1, 3)[:count])
 
 
 def _grown(image: np.ndarray, seen: np.ndarray) -> np.ndarray:

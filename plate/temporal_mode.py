@@ -63,8 +63,17 @@ def _in_densest_window(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
 
 def _mean(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Mean (P, 3), uint8, of those of ``values`` (N, P, 3) that are ``chosen`` (N, P)."""
-    total = (values * chosen[..., None]).sum(axis=0, dtype=np.uint32)
-    return np.rint(total / np.maximum(chosen.sum(axis=0), 1)[:, None]).astype(np.uint8)
+    number = chosen.sum(axis=0, dtype=np.int32)
+    return np.rint(total(values, chosen) / np.maximum(number, 1)[:, None]).astype(np.uint8)
+
+
+def total(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Sum (P, 3), float32, of those of ``values`` (N, P, 3), uint8, that are ``chosen`` (N, P)."""
+    found = np.zeros((1, *values.shape[1:]), np.float32)  # sums of whole numbers, so exact
+    if found.size:
+        for one, mask in zip(values, chosen.view(np.uint8), strict=True):
+            cv2.accumulate(np.ascontiguousarray(one[None]), found, mask[None])
+    return found[0]
 
 
 def temporal_mode_of_frames(

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 from footage import make_checkpoint
-from runs import report, run
+from runs import assert_error, report, run
 
 from dataset import MediaError, MemorySource, open_source
 from drawing.arrays import to_uint8
 from drawing.travels import Travel, make_travel
-from plate import AutoPlate, MovingPlate, WidePlate, inspect_plate, open_plate
+from plate import AutoPlate, MovingPlate, WidePlate, diagnose, inspect_plate, open_plate
 from plate.camera_path import CameraPath
 from plate.diagnosis import camera_moves
 from plate.layout import TooWideError, choose_frames, plan
@@ -147,3 +147,23 @@ def test_damaged_homographies_are_told(tmp_path, change, told):
     (tmp_path / "plate.json").write_text("{}")
     assert open_plate(tmp_path / "plate.png", src, print).still
     assert open_source(tmp_path / "plate.png", print).still
+
+
+@pytest.mark.parametrize("motion", ["pan", "tilt", "hand-held"])
+def test_a_look_at_a_plate_tells_a_camera_that_moves_from_one_that_was_moved(motion):
+    clip = make_travel(11, 4, motion, "object", size=SIZE, frames=24)
+    middle = clip.plates[12]
+    some = [*clip.frames[::5]]
+    assert diagnose(some, [middle]).verdict == "moving"
+    still = make_travel(11, 4, "still", "object", size=SIZE, frames=24)
+    bumped = cv2.warpAffine(still.plates[0], np.array([[1, 0, 4.0], [0, 1, 3.0]]), SIZE[::-1])
+    assert diagnose([*still.frames[::5]], [bumped]).verdict == "camera"
+    assert diagnose([*still.frames[::5]], [still.plates[0]]).verdict == "good"
+
+
+def test_strict_stops_where_the_camera_moves(tmp_path, travel):
+    save(tmp_path, travel)
+    cv2.imwrite(str(tmp_path / "plate.png"), travel.plates[0][..., ::-1])
+    done = run(tmp_path, "--strict", video_src="clip")
+    assert_error(done, 1, "the camera moves in clip", "--video-bgr auto")
+    assert not (tmp_path / "out").exists()
