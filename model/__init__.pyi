@@ -1,3 +1,5 @@
+from .boxes import Box as Box
+from .boxes import boxes_around as boxes_around
 from .checkpoint import CheckpointError as CheckpointError
 from .checkpoint import load_network as load_network
 from .device import DeviceError as DeviceError
@@ -19,6 +21,8 @@ from .names import Precision as Precision
 from .names import RefineMode as RefineMode
 from .names import default_sample_pixels as default_sample_pixels
 from .names import default_scale as default_scale
+from .placed import place as place
 from .prediction import DetailPrediction as DetailPrediction
 from .prediction import Prediction as Prediction
+from .prediction import concatenate as concatenate
 from .predictor import Predictor as Predictor

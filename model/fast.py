@@ -72,6 +72,12 @@ class FastMattingBase(nn.Module):
         hid, res, pha = coarse.float().split([32, 3, 1], dim=1)
         return BaseOutput(pha, (res + src).clamp(0, 1), err, hid)
 
+    @torch.inference_mode()
+    def look(self, src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`MattingBase.look`."""
+        coarse, err = self._decode(src, bgr)
+        return coarse[:, 35:].float(), err
+
     def _decode(self, src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden features, residual and alpha as one (B, 36, H, W); the error (B, 1, H, W)."""
         pair = torch.cat([src - bgr, bgr.expand_as(src)], dim=1).to(self.dtype)
@@ -114,11 +120,13 @@ class FastMattingRefine(FastMattingBase):
         self.first_half = nn.Sequential(conv1, nn.ReLU(), conv2, nn.ReLU())
         self.second_half = nn.Sequential(conv3, nn.ReLU(), conv4)
         self.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # The last plate, its small copy and its padded copy.
-        self._plate: tuple[Tensor, Tensor, Tensor] | None = None
+        # The last plate and its scale, its small copy and its padded copy.
+        self._plate: tuple[Tensor, float, Tensor, Tensor] | None = None
 
     @torch.inference_mode()
-    def forward(self, src: Tensor, bgr: Tensor) -> FastOutput:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, src: Tensor, bgr: Tensor, scale: float | None = None
+    ) -> FastOutput:
         """Matte frames.
 
         Args:
@@ -126,13 +134,15 @@ class FastMattingRefine(FastMattingBase):
                 of 4. Channels-last memory is the fastest.
             bgr: (B or 1, 3, H, W), their plates, of the same types. Copies of a plate are kept for
                 the next call with the same tensor.
+            scale: Used in place of the network's ``backbone_scale``.
         """
         height, width = src.shape[2:]
-        small = int(height * self.backbone_scale), int(width * self.backbone_scale)
+        scale = scale or self.backbone_scale
+        small = int(height * scale), int(width * scale)
         plate = self._plate
-        if plate is None or plate[0] is not bgr:
-            plate = self._plate = bgr, _shrink(bgr, *small), self._padded(bgr)
-        _, bgr_sm, bgr_padded = plate
+        if plate is None or plate[0] is not bgr or plate[1] != scale:
+            plate = self._plate = bgr, scale, _shrink(bgr, *small), self._padded(bgr)
+        _, _, bgr_sm, bgr_padded = plate
         coarse, err = self._decode(_shrink(src, *small), bgr_sm)
         chosen = self.choose(err, height, width)
         detail = _enlarge(coarse[:, 32:].float() * 255 - self._opaque, height, width)

@@ -65,6 +65,11 @@ class MattingBase(nn.Module):
         pha, res, err, hid = self._decode(src, bgr)
         return BaseOutput(pha, (res + src).clamp(0, 1), err, hid)
 
+    def look(self, src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor]:
+        """Alpha and its predicted error alone, each (B, 1, H, W) in [0, 1], as :meth:`forward`."""
+        pha, _, err, _ = self._decode(src, bgr)
+        return pha, err
+
     def _decode(self, src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         deep, *skips = self.backbone(torch.cat([src, bgr], dim=1))
         pha, res, err, hid = self.decoder([self.aspp(deep), *skips]).split([1, 3, 1, 32], dim=1)
@@ -106,16 +111,18 @@ class MattingRefine(MattingBase):
             refine_prevent_oversampling,
         )
 
-    def forward(self, src: Tensor, bgr: Tensor) -> RefineOutput:  # type: ignore[override]
+    def forward(  # type: ignore[override]
+        self, src: Tensor, bgr: Tensor, scale: float | None = None
+    ) -> RefineOutput:
         """Matte ``src`` (B, 3, H, W) before the plate ``bgr`` (B, 3, H, W), both in [0, 1].
 
-        H and W must be multiples of 4.
+        H and W must be multiples of 4. A ``scale`` is used in place of ``backbone_scale``.
         """
         height, width = src.shape[2:]
         if height % 4 or width % 4:
             raise ValueError(f"size {width}x{height} is not a multiple of 4")
-        src_sm = self._shrink(src)
-        pha_sm, res_sm, err_sm, hid = self._decode(src_sm, self._shrink(bgr))
+        src_sm, bgr_sm = (self._shrink(x, scale) for x in (src, bgr))
+        pha_sm, res_sm, err_sm, hid = self._decode(src_sm, bgr_sm)
         pha, res, ref_sm = self.refiner(src, bgr, pha_sm, res_sm, err_sm, hid)
         return RefineOutput(
             pha=pha.clamp(0, 1),
@@ -126,10 +133,10 @@ class MattingRefine(MattingBase):
             ref_sm=ref_sm,
         )
 
-    def _shrink(self, x: Tensor) -> Tensor:
+    def _shrink(self, x: Tensor, scale: float | None = None) -> Tensor:
         return F.interpolate(
             x,
-            scale_factor=self.backbone_scale,
+            scale_factor=scale or self.backbone_scale,
             mode="bilinear",
             align_corners=False,
             recompute_scale_factor=True,

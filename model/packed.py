@@ -2,13 +2,15 @@
 
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 Activation = Literal["none", "relu", "relu6"]
+#: Shapes whose order of weights is remembered.
+_MAX_SHAPES = 256
 _ACTIVATIONS: dict[type[nn.Module], Activation] = {nn.ReLU: "relu", nn.ReLU6: "relu6"}
 
 
@@ -29,17 +31,32 @@ class PackedConv(nn.Module):
         self.out_channels = conv.out_channels
         self._attr = {"none": "none", "relu": "relu", "relu6": "hardtanh"}[activation]
         self._bounds = [0.0, 6.0] if activation == "relu6" else []
-        self._packed: Tensor | None = None
+        # The order of the weights that inputs of a shape need, and the weights in each order.
+        self._orders: dict[torch.Size, bytes] = {}
+        self._packed: dict[bytes, Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         conv = self.conv
         where = [list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups]  # type: ignore[arg-type]
-        ops = torch.ops.mkldnn
-        if self._packed is None:
-            self._packed = ops._reorder_convolution_weight(conv.weight, *where, list(x.shape))
-        return ops._convolution_pointwise(
-            x, self._packed, conv.bias, *where, self._attr, self._bounds, ""
+        packed = self._weights_for(x.shape, where)
+        return torch.ops.mkldnn._convolution_pointwise(
+            x, packed, conv.bias, *where, self._attr, self._bounds, ""
         )
+
+    def _weights_for(self, shape: torch.Size, where: list[Any]) -> Tensor:
+        """The weights in the order for a shape: another one costs many times the convolution."""
+        order = self._orders.get(shape)
+        if order is None:
+            if len(self._orders) >= _MAX_SHAPES:
+                self._orders.clear()
+            ops = torch.ops.mkldnn
+            packed = ops._reorder_convolution_weight(self.conv.weight, *where, list(shape))
+            described = ops._get_mkldnn_serialized_md(packed).view(torch.int32)
+            # For some kernels the width stands in there, though the weights are the same.
+            order = bytes(described.masked_fill(described == shape[-1], 0).numpy())
+            self._packed.setdefault(order, packed)
+            self._orders[shape] = order
+        return self._packed[order]
 
 
 @lru_cache

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .refiner import resize
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -129,10 +131,11 @@ class DetailPrediction:
 def concatenate(parts: Sequence[Prediction | DetailPrediction]) -> Prediction:
     """Concatenate the predictions of consecutive batches."""
     refs = [part.ref for part in parts if part.ref is not None]
+    size = max(part.err.shape[2:] for part in parts)  # those of whole frames may be coarser
     return Prediction(
         pha=torch.cat([part.pha for part in parts]),
         fgr=torch.cat([part.fgr for part in parts]),
-        err=torch.cat([part.err for part in parts]),
+        err=torch.cat([resize(part.err, *size) for part in parts]),
         ref=torch.cat(refs) if refs else None,
         padded_size=parts[0].padded_size,
     )

@@ -1,8 +1,9 @@
 """Runs the network on batches of frames: padding, precision, and fallbacks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from threading import Lock
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,8 @@ from .matting import MattingBase, MattingRefine
 from .names import Precision
 from .packed import can_pack, pack
 from .prediction import DetailPrediction, Prediction, concatenate
+
+Result = TypeVar("Result")
 
 _DTYPES = {
     "fp32": torch.float32,
@@ -78,12 +81,15 @@ class Predictor:
     def _dtype(self) -> torch.dtype:
         return _DTYPES[self.precision]
 
-    def __call__(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction:
+    def __call__(
+        self, src: Tensor, bgr: Tensor, scale: float | None = None
+    ) -> Prediction | DetailPrediction:
         """Matte a batch.
 
         Args:
             src: (B, 3, H, W): uint8, uint16, or float in [0, 1].
             bgr: (B or 1, 3, H, W), of the same types. Calls with the same tensor are faster.
+            scale: Used in place of the backbone scale of a :class:`MattingRefine`.
 
         Raises:
             DeviceError: One frame alone does not fit into memory.
@@ -92,17 +98,34 @@ class Predictor:
         done = 0
         while done < len(src):
             end = min(len(src), done + (self._largest_batch or len(src)))
-            part = self._try(src[done:end], bgr if len(bgr) == 1 else bgr[done:end])
+            plates = bgr if len(bgr) == 1 else bgr[done:end]
+            part = self._try(self._predict, src[done:end], plates, scale)
             if part is not None:
                 parts.append(part)
                 done = end
         return parts[0] if len(parts) == 1 else concatenate(parts)
 
-    def _try(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction | None:
+    def look(self, src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor]:
+        """The coarse alpha and its predicted error, of frames at the size of the base's input.
+
+        Args:
+            src: (B, 3, h, w): uint8, or float in [0, 1].
+            bgr: (B, 3, h, w), likewise.
+
+        Returns:
+            Each (B, 1, h, w), float32 in [0, 1].
+        """
+        while (found := self._try(self._look, src, bgr)) is None:
+            pass
+        return found
+
+    def _try(
+        self, predict: Callable[..., Result], src: Tensor, bgr: Tensor, *more: Any
+    ) -> Result | None:
         """Predict; None after a fallback, with which to try again."""
         network = self.network
         try:
-            return self._predict(network, src.to(self.device), bgr)
+            return predict(network, src.to(self.device), bgr, *more)
         except NotImplementedError as error:
             with self._fallback_lock:
                 if self.network is network:  # no other thread has fallen back in the meantime
@@ -143,8 +166,15 @@ class Predictor:
         )
 
     @torch.inference_mode()
+    def _look(self, network: nn.Module, src: Tensor, bgr: Tensor) -> tuple[Tensor, Tensor]:
+        assert isinstance(network, MattingBase | FastMattingBase)
+        with self._precision_set(network is self.plain):
+            pha, err = network.look(to_float(src), to_float(bgr.to(self.device)))
+        return pha.float(), err.float()
+
+    @torch.inference_mode()
     def _predict(
-        self, network: nn.Module, src: Tensor, bgr: Tensor
+        self, network: nn.Module, src: Tensor, bgr: Tensor, scale: float | None
     ) -> Prediction | DetailPrediction:
         plain = network is self.plain
         height, width = src.shape[2:]
@@ -156,7 +186,7 @@ class Predictor:
         if plain:
             plates = plates.expand_as(frames)
         with self._precision_set(plain):
-            output = network(frames, plates)
+            output = network(frames, plates, *([] if scale is None else [scale]))
         if isinstance(output, FastOutput):
             frames, detail = frames[..., :height, :width], output.detail[:, :height, :width]
             return DetailPrediction(frames, detail, output.err_sm, output.ref_sm, size)

@@ -14,6 +14,7 @@ from .mattes import open_mattes as open_mattes
 from .plate_repair import repaired_plate as repaired_plate
 from .preview import PREVIEW_FRAMES as PREVIEW_FRAMES
 from .preview import Preview as Preview
+from .region import RegionPredictor as RegionPredictor
 from .result import MattingResult as MattingResult
 from .run import Run as Run
 from .settings import Settings as Settings

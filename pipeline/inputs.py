@@ -267,13 +267,15 @@ def open_network(
         CheckpointError: The checkpoint does not fit; the message says why.
     """
     scale, pixels = settings.model_backbone_scale, settings.model_refine_sample_pixels
-    scale = default_scale(longer_side) if scale is None else scale
+    usual = default_scale(longer_side)
+    if scale is None:
+        scale = "auto" if settings.region == "auto" else usual
     pixels = default_sample_pixels(longer_side) if pixels is None else pixels
     network = (networks or Networks()).load(
         settings.model_checkpoint,
         model_type=settings.model_type,
         backbone=settings.model_backbone,
-        backbone_scale=scale,
+        backbone_scale=usual if scale == "auto" else scale,
         refine_mode=settings.model_refine_mode,
         refine_sample_pixels=pixels,
         refine_threshold=settings.model_refine_threshold,

@@ -43,6 +43,7 @@ from .plate_repair import with_repaired_plate
 from .preflight import preflight
 from .preview import PREVIEW_FRAMES, Preview
 from .ray_pool import RayPool
+from .region import region_of
 from .result import MattingResult, logger
 from .run import Progress, Run
 from .saved_plate import prepare_plate, saved_plate
@@ -133,6 +134,7 @@ def _matte(
     job, predictor = _open_predictor(job, inputs, result)
     if "ref" in kinds and type(predictor.plain) is MattingBase:
         raise UsageError("--output-types ref needs a network with a refiner (mattingrefine)")
+    region = region_of(job, predictor)
     saved = None if job.plate_only or job.writers else saved_plate(job, inputs.src, result.warn)
     if saved is not None and saved.plate is not None:
         inputs = replace(inputs, bgr=saved.plate)
@@ -209,6 +211,7 @@ def _matte(
     Run(
         loader=loader,
         predictor=predictor,
+        region=region,
         filters=filters,
         sinks=sinks,
         frames=FrameNumbers() if job.preview_only else frames,

@@ -168,6 +168,7 @@ def _facts(result: MattingResult, status: str) -> dict[str, object]:
         "preflight": result.preflight,
         "alignment": result.alignment,
         "matching": result.matching,
+        "region": result.region,
         "mending": result.mending,
         "repeated_frames": result.repeated_frames,
         **times,

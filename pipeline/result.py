@@ -43,6 +43,8 @@ class MattingResult:
             of a frame that its plate left uncovered.
         matching: With matched colours, the frames fitted, those that were not, and the largest
             change of a medium grey, in levels of 255.
+        region: With a region of interest, the mean share of a frame that was looked at, and how
+            many frames had which backbone scale.
         mending: With a repaired plate, the share of it, in [0, 1], that the clip replaced.
     """
 
@@ -61,6 +63,7 @@ class MattingResult:
     preflight: dict[str, Any] | None = None
     alignment: dict[str, float] | None = None
     matching: dict[str, float] | None = None
+    region: dict[str, Any] | None = None
     mending: dict[str, float] | None = None
 
     @property

@@ -18,7 +18,7 @@ from .settings import Settings, declared_settings
 #: Settings that may name a sequence of images by a pattern, and nothing but files.
 MAY_BE_PATTERNS = ("video_src", "garbage_matte", "core_matte")
 #: What earlier versions did that did not have these flags.
-_BEFORE = {"bit_depth": 8, "alpha": "straight"}
+_BEFORE = {"bit_depth": 8, "alpha": "straight", "region": "full"}
 
 
 def made_from(

@@ -32,6 +32,7 @@ from .core_matte import with_core
 from .frames import FrameNumbers, Role
 from .loader import FrameBatch, PairLoader
 from .preview import Preview
+from .region import RegionPredictor
 from .report import Times, report
 from .result import MattingResult
 from .transfer import DeviceFeed, Moment, PendingTransfer, now, seconds_between
@@ -87,6 +88,7 @@ class Run:
     Attributes:
         loader: Gives batches of frames with their plates.
         predictor: Mattes them.
+        region: Mattes them by means of the predictor, where they show more than their plates.
         filters: Applied to alpha, batch by batch.
         sinks: Pairs of kind and sink; taking a pair opens its sink.
         frames: Their numbers.
@@ -108,6 +110,7 @@ class Run:
     keeps_alpha: bool
     result: MattingResult
     progress: Callable[[int], None]
+    region: RegionPredictor | None = None
     estimates: bool = False
     frames: FrameNumbers = FrameNumbers()  # noqa: RUF009
     folder: RunFolder | None = None
@@ -245,7 +248,7 @@ class Run:
         try:
             start = now(feed.device)
             frames = feed(batch)
-            matte = self.predictor(frames.src, frames.bgr)
+            matte = (self.region or self.predictor)(frames.src, frames.bgr)
         except BaseException:
             with turns.turn(number):  # those after it wait for it
                 raise
@@ -282,6 +285,8 @@ class Run:
         sinks: Mapping[Kind, FrameWriter],
         given: Mapping[Kind, int],
     ) -> None:
+        if self.region is not None:
+            self.result.region = self.region.report()
         report(
             self.result,
             status,

@@ -55,6 +55,14 @@ def _parse_workers(text: str) -> int | str:
         raise ValueError(f"{text!r}: expected 1 or more, or auto") from error
 
 
+def _parse_scale(text: str) -> float | str:
+    return text if text == "auto" else float(text)
+
+
+def _is_scale(value: float | str) -> bool:
+    return value == "auto" if isinstance(value, str) else 0 < value <= 0.5
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """One field for each flag of the command line; a field's metadata describes it.
@@ -219,13 +227,24 @@ class Settings:
     model_backbone: Backbone | None = field(
         default=None, metadata=_network("checked against the checkpoint, if given")
     )
-    model_backbone_scale: float | None = field(
+    region: Literal["full", "auto"] = field(
+        default="full",
+        metadata=_network(
+            "where the network looks: at the full frame, or, with auto, only at boxes around what "
+            "a first look finds in it and not in the plate; elsewhere alpha is 0"
+        ),
+    )
+    model_backbone_scale: float | str | None = field(
         default=None,
         metadata=_network(
-            "size at which the base network sees the frame, relative to it",
-            metavar="SCALE",
-            default=f"0.25 up to a longer side of {HD_LIMIT} px, 0.125 above",
-            rule=Rule(lambda x: 0 < x <= 0.5, "more than 0, up to 0.5"),
+            "size at which the base network sees the frame, relative to it; auto takes, in each "
+            "frame, the largest at which the boxes of --region auto cost about as much as a full "
+            "frame",
+            metavar="SCALE|auto",
+            default=f"0.25 up to a longer side of {HD_LIMIT} px, 0.125 above; auto with --region "
+            "auto",
+            parse=_parse_scale,
+            rule=Rule(_is_scale, "auto, or more than 0, up to 0.5"),
         ),
     )
     model_refine_mode: RefineMode = field(

@@ -4,6 +4,7 @@ from .auto import AutoPlate as AutoPlate
 from .carry import Averages as Averages
 from .carry import alignment_begins as alignment_begins
 from .carry import average_begins as average_begins
+from .changes import find_changes as find_changes
 from .colour_match import PlateMatcher as PlateMatcher
 from .coverage import covers_a_part as covers_a_part
 from .diagnosis import Diagnosis as Diagnosis

@@ -11,7 +11,14 @@ from tqdm import tqdm
 
 from model import DeviceError, MattingBase, MattingRefine, resolve_device
 
-from . import moving_table, plate_table, preflight_table, stipple_table, untagged_table
+from . import (
+    moving_table,
+    plate_table,
+    preflight_table,
+    region_table,
+    stipple_table,
+    untagged_table,
+)
 from .flags import parse_args
 from .recipe import Recipe
 from .sample_pool import SamplePool, write_errors, write_samples, write_shrunk
@@ -65,6 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(
                 untagged_table.table(untagged_table.measure(clips=args.clips, device=args.device))
             )
+        elif args.command == "region":
+            kinds = region_table.clips_by_kind(
+                samples=args.samples,
+                size=args.size,
+                clips=args.clips,
+                events=args.events,
+                frames=args.frames,
+            )
+            print(region_table.table(region_table.measure(kinds)))
         else:
             train(args)
     except (OSError, ValueError, DeviceError) as error:

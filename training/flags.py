@@ -154,6 +154,12 @@ def _add_tables(commands: Commands) -> None:
     untagged = commands.add_parser("untagged", help="what plates tell of clips without colour tags")
     untagged.add_argument("--clips", type=int, default=200)
     untagged.add_argument("--device", default="cpu")
+    region = commands.add_parser("region", help="what --region auto costs and gains, as a table")
+    region.add_argument("--samples", type=int, default=500, help="validation samples")
+    region.add_argument("--size", type=_size, default="1024x576", help="of the samples")
+    region.add_argument("--clips", type=int, default=24, help="drawn clips with each plate")
+    region.add_argument("--events", type=int, default=2, help="drawn clips of each event")
+    region.add_argument("--frames", type=int, default=9, help="frames of each drawn clip")
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -1,0 +1,181 @@
+"""The region of interest: the network runs only where a frame shows more than its plate."""
+
+from collections import Counter
+from threading import Lock
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from media import UsageError
+from model import (
+    Box,
+    DetailPrediction,
+    MattingRefine,
+    Prediction,
+    Predictor,
+    boxes_around,
+    concatenate,
+    place,
+    to_float,
+)
+from plate import find_changes
+
+from .settings import Settings
+
+#: The first look: its longer side in pixels, at most, and relative to the input of the base.
+_LOOK_SIDE, _LOOK_SHARE = 128, 0.4
+#: Coarse alpha and predicted error from which something may be there.
+_LOOK_ALPHA, _LOOK_ERROR = 0.02, 0.1
+#: Share of a frame that may differ from the plate, in one piece, where the look sees nothing.
+_DOUBTFUL_SHARE = 0.05
+#: Edges of boxes lie on a grid of this many pixels, and frames of this side have one; larger ones
+#: have a coarser one, in multiples of it.
+_CELL, _CELL_SIDE = 32, 1280
+#: Cells around what was found: for hair, and for what the network sees around it.
+_MARGIN = 1
+#: Scales to choose from, relative to that of a whole frame.
+_STEPS = (2.0, 1.75, 1.5)
+#: How many times the pixels of a whole frame the base may see, at the scale that is chosen.
+_MAX_PRICE = 1.4
+
+
+def region_of(settings: Settings, predictor: Predictor) -> "RegionPredictor | None":
+    """What mattes a region of each frame, if the settings ask for it.
+
+    Raises:
+        UsageError: The network cannot do it.
+    """
+    if settings.region == "full":
+        return None
+    network = predictor.plain
+    if type(network) is not MattingRefine:
+        raise UsageError("--region auto needs a network with a refiner (mattingrefine)")
+    is_fixed = settings.model_backbone_scale not in (None, "auto")
+    return RegionPredictor(predictor, scale=network.backbone_scale, fixed=is_fixed)
+
+
+class RegionPredictor:
+    """Mattes the parts of frames that show more than their plates.
+
+    A first look finds them: the base network on a frame of a hundred or two pixels, and the
+    difference of frame and plate, for what is small or for what the network does not see. Boxes
+    around them are matted like frames; elsewhere alpha is 0. Where a box would cover most of the
+    frame, or where the look and the difference contradict each other, the whole frame is matted.
+
+    Each frame is looked at alone, so that it comes out the same in every run. Several threads may
+    call it at once.
+
+    Args:
+        predictor: Mattes the boxes; its network is ours.
+        scale: Backbone scale of a whole frame.
+        fixed: Whether boxes have the same; else they have the largest at which the base sees about
+            as many pixels as in a whole frame.
+    """
+
+    def __init__(self, predictor: Predictor, *, scale: float, fixed: bool):
+        self._predictor, self._scale, self._fixed = predictor, scale, fixed
+        self._lock = Lock()
+        self._plate: tuple[Tensor, np.ndarray] | None = None  # the last one, and its small copy
+        self._frames, self._share = 0, 0.0
+        self._scales: Counter[float] = Counter()
+
+    def __call__(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction:
+        """Matte a batch, as :meth:`model.Predictor.__call__`."""
+        parts = [
+            self._matte(src[i : i + 1], bgr if len(bgr) == 1 else bgr[i : i + 1])
+            for i in range(len(src))
+        ]
+        return parts[0] if len(parts) == 1 else concatenate(parts)
+
+    def report(self) -> dict[str, Any]:
+        """The mean share of a frame that was looked at, and how many frames had which scale."""
+        scales = {f"{scale:g}": count for scale, count in sorted(self._scales.items())}
+        return {"share": round(self._share / max(1, self._frames), 4), "scales": scales}
+
+    def _matte(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction:
+        boxes = self.boxes(src, bgr)
+        share = sum(box.area for box in boxes) / (src.shape[2] * src.shape[3])
+        scale = self._scale_for(share)
+        if scale is None:
+            share = 1.0
+        with self._lock:
+            self._frames += 1
+            self._share += share
+            if share:
+                self._scales[scale or self._scale] += 1
+        if scale is None:
+            return self._predictor(src, bgr)
+        cut = [(box, self._predictor(box.cut(src), box.cut(bgr), scale)) for box in boxes]
+        return place(cut, src)
+
+    def _scale_for(self, share: float) -> float | None:
+        """The scale for boxes that cover a share of the frame; None where a whole one is better."""
+        if self._fixed:
+            return self._scale if share < 1 else None
+        steps = (step for step in _STEPS if share * step**2 <= _MAX_PRICE)
+        step = next(steps, None)
+        return None if step is None else min(0.5, step * self._scale)
+
+    def boxes(self, src: Tensor, bgr: Tensor) -> list[Box]:
+        """Boxes around all that a frame (1, 3, H, W) shows before its plate (1, 3, H, W)."""
+        size = src.shape[2], src.shape[3]
+        longer = max(size)
+        small = max(32, min(_LOOK_SIDE, round(longer * self._scale * _LOOK_SHARE))) / longer
+        look = max(1, round(size[0] * small)), max(1, round(size[1] * small))
+        frame, plate = _shrunk(src, look), self._small_plate(bgr, look)
+        pair = (torch.from_numpy(x / 255).permute(2, 0, 1)[None] for x in (frame, plate))
+        pha, err = (x[0, 0].cpu().numpy() for x in self._predictor.look(*pair))
+        seen = (pha > _LOOK_ALPHA) | (err > _LOOK_ERROR)
+        cell = _CELL * max(1, round(longer / _CELL_SIDE))
+        boxes = boxes_around(seen, size, cell=cell, margin=_MARGIN)
+        missed = self._missed(frame, plate, boxes, size)
+        if missed is None:
+            return [Box(0, size[0], 0, size[1])]
+        if missed.any():
+            boxes = boxes_around(seen | missed, size, cell=cell, margin=_MARGIN)
+        return boxes
+
+    def _missed(
+        self, frame: np.ndarray, plate: np.ndarray, boxes: list[Box], size: tuple[int, int]
+    ) -> np.ndarray | None:
+        """What differs strongly outside of the boxes, (h, w); None where so much does that the
+        look cannot be right.
+        """
+        changes = find_changes(frame, plate)
+        outside = changes.some.astype(np.uint8)
+        for box in boxes:
+            rows = _within(box.top, box.bottom, size[0], outside.shape[0])
+            outside[rows, _within(box.left, box.right, size[1], outside.shape[1])] = 0
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(outside)
+        if stats[1:, cv2.CC_STAT_AREA].max(initial=0) >= _DOUBTFUL_SHARE * outside.size:
+            return None
+        is_strong = np.zeros(count, bool)
+        is_strong[labels[changes.strong]] = True
+        is_strong[0] = False  # what is inside, or hardly differs
+        return is_strong[labels]
+
+    def _small_plate(self, bgr: Tensor, size: tuple[int, int]) -> np.ndarray:
+        kept = self._plate
+        if kept is None or kept[0] is not bgr:
+            kept = self._plate = bgr, _shrunk(bgr, size)
+        return kept[1]
+
+
+def _within(start: int, end: int, given: int, length: int) -> slice:
+    """Pixels ``start`` to ``end`` of ``given`` in an image of ``length``."""
+    return slice(start * length // given, -(-end * length // given))
+
+
+def _shrunk(frames: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """The first of frames (B, 3, H, W) at (height, width), as levels (h, w, 3), float32."""
+    if frames.device.type == "cpu":
+        image = frames[0].permute(1, 2, 0).numpy()
+        levels = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
+        white = 1 if frames.is_floating_point() else torch.iinfo(frames.dtype).max
+        return np.asarray(levels * np.float32(255 / white))
+    small = F.interpolate(to_float(frames[:1]), size, mode="area")[0]
+    return (255 * small).permute(1, 2, 0).cpu().numpy()
