@@ -9,6 +9,8 @@ from torch import Tensor
 
 #: Boxes in a frame, at most.
 _MAX_BOXES = 4
+#: Cells along the side of a box, at least.
+_MIN_CELLS = 4
 #: Share of a frame by which the box around two boxes may be larger than both: each box costs time
 #: of its own, and the network sees less around it.
 _MERGE_SHARE = 0.02
@@ -54,19 +56,22 @@ def boxes_around(mask: np.ndarray, size: tuple[int, int], *, cell: int, margin: 
         mask: (h, w), bool, at any size.
         size: (height, width) of the frame, in pixels.
         cell: Edges of boxes are multiples of this, in pixels, or edges of the frame.
-        margin: Cells around what is marked that are covered too.
+        margin: Pixels of the mask around what is marked that are covered too.
     """
-    shape = rows, columns = -(-size[0] // cell), -(-size[1] // cell)
-    marked = np.zeros(shape, np.uint8)
-    y, x = np.nonzero(mask)
+    rows, columns = -(-size[0] // cell), -(-size[1] // cell)
+    around = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
+    y, x = np.nonzero(cv2.dilate(mask.astype(np.uint8), around))
+    marked = np.zeros((rows, columns), np.uint8)
     for top in _cells(y, mask.shape[0], size[0], cell):
         for left in _cells(x, mask.shape[1], size[1], cell):
             marked[top, left] = 1
-    around = cv2.dilate(marked, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
-    if around.mean() > _MOST:
+    if marked.mean() > _MOST:
         return [Box(0, size[0], 0, size[1])]
-    _, _, stats, _ = cv2.connectedComponentsWithStats(around)
-    boxes = [Box(y, y + high, x, x + wide) for x, y, wide, high, _ in stats[1:].tolist()]
+    _, _, stats, _ = cv2.connectedComponentsWithStats(marked)
+    boxes = [
+        Box(*_widened(y, y + high, rows), *_widened(x, x + wide, columns))
+        for x, y, wide, high, _ in stats[1:].tolist()
+    ]
     return [
         Box(
             box.top * cell,
@@ -81,6 +86,13 @@ def boxes_around(mask: np.ndarray, size: tuple[int, int], *, cell: int, margin: 
 def _cells(places: np.ndarray, given: int, side: int, cell: int) -> tuple[np.ndarray, np.ndarray]:
     """The cells along a ``side`` in which some places of ``given`` begin and end."""
     return places * side // given // cell, ((places + 1) * side - 1) // given // cell
+
+
+def _widened(start: int, end: int, count: int) -> tuple[int, int]:
+    """A range of ``count`` cells, of a few at least: the network needs to see what is around."""
+    missing = max(0, min(_MIN_CELLS, count) - (end - start))
+    start = max(0, min(start - missing // 2, count - (end - start) - missing))
+    return start, max(end, start + min(_MIN_CELLS, count))
 
 
 def _merged(boxes: list[Box], allowance: float) -> list[Box]:

@@ -26,21 +26,21 @@ from plate import find_changes
 
 from .settings import Settings
 
-#: The first look: its longer side in pixels, at most, and relative to the input of the base.
-_LOOK_SIDE, _LOOK_SHARE = 128, 0.4
+#: The first look: its longer side in pixels, relative to the input of the base, and its bounds.
+_LOOK_SHARE, _MIN_LOOK, _MAX_LOOK = 0.4, 96, 128
 #: Coarse alpha and predicted error from which something may be there.
 _LOOK_ALPHA, _LOOK_ERROR = 0.02, 0.1
 #: Share of a frame that may differ from the plate, in one piece, where the look sees nothing.
 _DOUBTFUL_SHARE = 0.05
-#: Edges of boxes lie on a grid of this many pixels, and frames of this side have one; larger ones
-#: have a coarser one, in multiples of it.
-_CELL, _CELL_SIDE = 32, 1280
-#: Cells around what was found: for hair, and for what the network sees around it.
+#: Edges of boxes lie on a grid of so many pixels for each so many of the longer side: a coarse one
+#: has boxes that stay the same for many frames, and few shapes.
+_CELL, _CELL_SIDE = 32, 640
+#: Pixels of the look around what was found: for hair, and for what the network sees around it.
 _MARGIN = 1
 #: Scales to choose from, relative to that of a whole frame.
 _STEPS = (2.0, 1.75, 1.5)
 #: How many times the pixels of a whole frame the base may see, at the scale that is chosen.
-_MAX_PRICE = 1.4
+_MAX_PRICE = 1.5
 
 
 def region_of(settings: Settings, predictor: Predictor) -> "RegionPredictor | None":
@@ -124,7 +124,8 @@ class RegionPredictor:
         """Boxes around all that a frame (1, 3, H, W) shows before its plate (1, 3, H, W)."""
         size = src.shape[2], src.shape[3]
         longer = max(size)
-        small = max(32, min(_LOOK_SIDE, round(longer * self._scale * _LOOK_SHARE))) / longer
+        side = round(longer * self._scale * _LOOK_SHARE)
+        small = min(longer, _MAX_LOOK, max(_MIN_LOOK, side)) / longer
         look = max(1, round(size[0] * small)), max(1, round(size[1] * small))
         frame, plate = _shrunk(src, look), self._small_plate(bgr, look)
         pair = (torch.from_numpy(x / 255).permute(2, 0, 1)[None] for x in (frame, plate))
