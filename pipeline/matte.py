@@ -199,7 +199,15 @@ def _matte(
     workers = None
     if pool is not None:
         workers = matted_by(
-            pool, job, inputs, plan, loader, preview, result, lambda: progress(result.frames)
+            pool,
+            job,
+            inputs,
+            plan,
+            loader,
+            preview,
+            region,
+            result,
+            lambda: progress(result.frames),
         )
     if job.writers is not None:
         sinks: Iterator[tuple[Kind, FrameWriter]] = iter(job.writers.items())

@@ -1,6 +1,7 @@
 """The region of interest: the network runs only where a frame shows more than its plate."""
 
 from collections import Counter
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
@@ -26,8 +27,9 @@ from plate import find_changes
 
 from .settings import Settings
 
-#: The first look: its longer side in pixels, relative to the input of the base, and its bounds.
-_LOOK_SHARE, _MIN_LOOK, _MAX_LOOK = 0.4, 96, 128
+#: Longer side of the first look in pixels, and that of the base's input from which it is the
+#: larger one. With sides that are no multiples of 32 it finds less.
+_SMALL_LOOK, _LARGE_LOOK, _LARGE_FROM = 96, 128, 320
 #: Coarse alpha and predicted error from which something may be there.
 _LOOK_ALPHA, _LOOK_ERROR = 0.02, 0.1
 #: Share of a frame that may differ from the plate, in one piece, where the look sees nothing.
@@ -41,6 +43,30 @@ _MARGIN = 1
 _STEPS = (2.0, 1.75, 1.5)
 #: How many times the pixels of a whole frame the base may see, at the scale that is chosen.
 _MAX_PRICE = 1.5
+
+
+@dataclass(frozen=True)
+class RegionCounts:
+    """What was looked at.
+
+    Attributes:
+        frames: How many frames.
+        share: Sum of the shares of them, each in [0, 1], that were looked at closely.
+        scales: How many of those with a share had which backbone scale.
+    """
+
+    frames: int = 0
+    share: float = 0.0
+    scales: Counter[float] = field(default_factory=Counter)
+
+    def __add__(self, other: "RegionCounts") -> "RegionCounts":
+        scales = self.scales + other.scales
+        return RegionCounts(self.frames + other.frames, self.share + other.share, scales)
+
+    def report(self) -> dict[str, Any]:
+        """The mean share, and the frames by their scale."""
+        scales = {f"{scale:g}": count for scale, count in sorted(self.scales.items())}
+        return {"share": round(self.share / max(1, self.frames), 4), "scales": scales}
 
 
 def region_of(settings: Settings, predictor: Predictor) -> "RegionPredictor | None":
@@ -74,14 +100,16 @@ class RegionPredictor:
         scale: Backbone scale of a whole frame.
         fixed: Whether boxes have the same; else they have the largest at which the base sees about
             as many pixels as in a whole frame.
+
+    Attributes:
+        counts: What was looked at.
     """
 
     def __init__(self, predictor: Predictor, *, scale: float, fixed: bool):
         self._predictor, self._scale, self._fixed = predictor, scale, fixed
         self._lock = Lock()
         self._plate: tuple[Tensor, np.ndarray] | None = None  # the last one, and its small copy
-        self._frames, self._share = 0, 0.0
-        self._scales: Counter[float] = Counter()
+        self.counts = RegionCounts()
 
     def __call__(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction:
         """Matte a batch, as :meth:`model.Predictor.__call__`."""
@@ -91,22 +119,15 @@ class RegionPredictor:
         ]
         return parts[0] if len(parts) == 1 else concatenate(parts)
 
-    def report(self) -> dict[str, Any]:
-        """The mean share of a frame that was looked at, and how many frames had which scale."""
-        scales = {f"{scale:g}": count for scale, count in sorted(self._scales.items())}
-        return {"share": round(self._share / max(1, self._frames), 4), "scales": scales}
-
     def _matte(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction:
         boxes = self.boxes(src, bgr)
         share = sum(box.area for box in boxes) / (src.shape[2] * src.shape[3])
         scale = self._scale_for(share)
         if scale is None:
             share = 1.0
+        scales = Counter([scale or self._scale] if share else [])
         with self._lock:
-            self._frames += 1
-            self._share += share
-            if share:
-                self._scales[scale or self._scale] += 1
+            self.counts += RegionCounts(1, share, scales)
         if scale is None:
             return self._predictor(src, bgr)
         cut = [(box, self._predictor(box.cut(src), box.cut(bgr), scale)) for box in boxes]
@@ -124,8 +145,8 @@ class RegionPredictor:
         """Boxes around all that a frame (1, 3, H, W) shows before its plate (1, 3, H, W)."""
         size = src.shape[2], src.shape[3]
         longer = max(size)
-        side = round(longer * self._scale * _LOOK_SHARE)
-        small = min(longer, _MAX_LOOK, max(_MIN_LOOK, side)) / longer
+        side = _SMALL_LOOK if longer * self._scale < _LARGE_FROM else _LARGE_LOOK
+        small = min(1.0, side / longer)
         look = max(1, round(size[0] * small)), max(1, round(size[1] * small))
         frame, plate = _shrunk(src, look), self._small_plate(bgr, look)
         pair = (torch.from_numpy(x / 255).permute(2, 0, 1)[None] for x in (frame, plate))

@@ -286,7 +286,7 @@ class Run:
         given: Mapping[Kind, int],
     ) -> None:
         if self.region is not None:
-            self.result.region = self.region.report()
+            self.result.region = self.region.counts.report()
         report(
             self.result,
             status,

@@ -237,12 +237,11 @@ class Settings:
     model_backbone_scale: float | str | None = field(
         default=None,
         metadata=_network(
-            "size at which the base network sees the frame, relative to it; auto takes, in each "
-            "frame, the largest at which the boxes of --region auto cost about as much as a full "
-            "frame",
+            "size at which the base network sees the frame, relative to it; auto, the default of "
+            "--region auto, takes the largest at which the boxes of a frame cost about as much as "
+            "a full frame",
             metavar="SCALE|auto",
-            default=f"0.25 up to a longer side of {HD_LIMIT} px, 0.125 above; auto with --region "
-            "auto",
+            default=f"0.25 up to a longer side of {HD_LIMIT} px, 0.125 above",
             parse=_parse_scale,
             rule=Rule(_is_scale, "auto, or more than 0, up to 0.5"),
         ),

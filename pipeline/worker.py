@@ -21,6 +21,7 @@ from .alpha_filters import alpha_filters
 from .frames import FrameNumbers, numbering_of, plan_frames
 from .inputs import Inputs, open_inputs, open_loader, open_network
 from .preview import Preview, Row
+from .region import RegionCounts, region_of
 from .result import MattingResult
 from .resume import MAY_BE_PATTERNS
 from .run import Run
@@ -95,6 +96,7 @@ class Part:
         rows: Those of the contact sheet.
         warnings: What it was told.
         fits: How plates were fitted.
+        region: What was looked at, with a region of interest.
         seconds: How long it read, and how long the network worked.
         error: Why there are no more frames; None if nothing is wrong.
     """
@@ -106,6 +108,7 @@ class Part:
     rows: list[Row]
     warnings: list[str]
     fits: FitCounts
+    region: RegionCounts
     seconds: tuple[float, float]
     error: MattingError | None = None
 
@@ -209,9 +212,11 @@ class Worker:
             order.settings, inputs, plan, self._predictor, warn=warn, static=order.static
         )
         shown = loader.timestamps()
+        region = region_of(order.settings, self._predictor)
         run = Run(
             loader=loader,
             predictor=self._predictor,
+            region=region,
             filters=alpha_filters(order.settings, inputs.size, lambda: iter(plan.matted)),
             sinks=iter(sinks.items()),
             frames=frames,
@@ -236,6 +241,7 @@ class Worker:
             rows=preview.rows,
             warnings=told,
             fits=loader.fitter.counts,
+            region=RegionCounts() if region is None else region.counts,
             seconds=(loader.busy_seconds, run.times.network),
             error=error,
         )

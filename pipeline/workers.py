@@ -22,6 +22,7 @@ from .inputs import Inputs
 from .loader import PairLoader
 from .preview import Preview
 from .ray_pool import RayPool, Seat, connect
+from .region import RegionPredictor
 from .report import Times
 from .result import MattingResult
 from .run import Finished, Workers
@@ -142,6 +143,7 @@ def matted_by(
     plan: FramePlan,
     loader: PairLoader,
     preview: Preview | None,
+    region: RegionPredictor | None,
     result: MattingResult,
     waiting: Callable[[], None],
 ) -> Workers:
@@ -154,6 +156,7 @@ def matted_by(
         plan: Which frames to write.
         loader: Is told what the workers have read and fitted.
         preview: Gets the rows of the contact sheet.
+        region: Is told what the workers have looked at.
         result: Gets warnings.
         waiting: Called now and then while nothing comes; what it raises stops the run.
     """
@@ -170,7 +173,7 @@ def matted_by(
         schedule = Schedule(len(places), count, least=least, most=most, ahead=chunks_ahead(count))
         with closing(pool.parts(order, places, schedule, waiting)) as parts:
             for part in parts:
-                _note(part, loader, preview, result, times, count)
+                _note(part, loader, preview, region, result, times, count)
                 yield from _frames(part)
                 if part.error is not None:
                     raise part.error
@@ -213,6 +216,7 @@ def _note(
     part: Part,
     loader: PairLoader,
     preview: Preview | None,
+    region: RegionPredictor | None,
     result: MattingResult,
     times: Times,
     workers: int,
@@ -222,6 +226,8 @@ def _note(
     loader.fitter.elsewhere += part.fits
     if preview is not None:
         preview.take(part.count, part.rows)
+    if region is not None:
+        region.counts += part.region
     for warning in part.warnings:
         result.warn(warning)
     read, network = part.seconds

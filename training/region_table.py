@@ -109,9 +109,10 @@ def measure(kinds: Iterable[tuple[str, bool, Iterable[Clip]]]) -> Table:
         figures = table[name] = {way: Figures() for way in WAYS}
         for clip in tqdm(clips, name, disable=None):
             _measure_clip(clip, ways, figures, moves=moves)
-        told = region.report()
+        told = region.counts.report()
         figures["region auto"].share = told["share"]
-        figures["region auto"].scales = told["scales"]
+        times = 1 if moves else 2  # that each frame was matted
+        figures["region auto"].scales = {k: n // times for k, n in told["scales"].items()}
     return table
 
 

@@ -51,7 +51,7 @@ def test_no_part_is_lost(full, events, event):
         src, bgr, true = tensor(frame.src), tensor(frame.bgr), frame.pha / np.float32(255)
         reference, found = (x(src, bgr).pha[0, 0].numpy() for x in (full, part))
         assert lost_parts(true, reference, found) == 0
-    assert part.report()["share"] < 0.7
+    assert part.counts.report()["share"] < 0.7
 
 
 def test_a_thing_that_the_network_does_not_see_at_first_is_looked_at(full, two):
@@ -66,7 +66,7 @@ def test_the_empty_scene_is_empty_at_no_further_cost(full, two):
     part = region(full)
     found = part(tensor(two.bgr), tensor(two.bgr))
     assert not found.pha.any()
-    assert part.report() == {"share": 0.0, "scales": {}}
+    assert part.counts.report() == {"share": 0.0, "scales": {}}
 
 
 def test_doubt_means_the_full_frame(full, two):
@@ -106,7 +106,7 @@ def test_where_the_box_is_the_frame_the_matte_is_the_full_one(full, two, kind):
     src, bgr = (tensor((x / 255 * white).astype(kind)) for x in (255 - two.bgr, two.bgr))
     part = region(full)
     got, wanted = part(src, bgr), full(src, bgr)
-    assert part.report() == {"share": 1.0, "scales": {"0.25": 1}}
+    assert part.counts.report() == {"share": 1.0, "scales": {"0.25": 1}}
     for name in ("pha", "fgr", "err", "ref"):
         assert torch.equal(getattr(got, name), getattr(wanted, name)), name
     assert torch.equal(got.cut_out(), wanted.cut_out())
@@ -126,7 +126,7 @@ def test_the_scale_is_the_largest_at_the_price_of_a_full_frame(full, events):
     for box in boxes:
         wanted = sharp(box.cut(src), box.cut(bgr)).pha
         torch.testing.assert_close(box.cut(found), wanted, rtol=0, atol=1e-4)
-    assert boxes and part.report()["scales"] == {"0.5": 1}
+    assert boxes and part.counts.report()["scales"] == {"0.5": 1}
 
 
 def test_a_batch_has_a_region_for_each_frame(full, events):
