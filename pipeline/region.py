@@ -27,8 +27,8 @@ from plate import find_changes
 
 from .settings import Settings
 
-#: Longer side of the first look in pixels, and that of the base's input from which it is the
-#: larger one. With sides that are no multiples of 32 it finds less.
+#: Longer side in pixels of the first look, and of that in large frames and of the difference; and
+#: of the base's input, from which frames are large. Other sides find less: 32 divides these.
 _SMALL_LOOK, _LARGE_LOOK, _LARGE_FROM = 96, 128, 320
 #: Coarse alpha and predicted error from which something may be there.
 _LOOK_ALPHA, _LOOK_ERROR = 0.02, 0.1
@@ -108,7 +108,8 @@ class RegionPredictor:
     def __init__(self, predictor: Predictor, *, scale: float, fixed: bool):
         self._predictor, self._scale, self._fixed = predictor, scale, fixed
         self._lock = Lock()
-        self._plate: tuple[Tensor, np.ndarray] | None = None  # the last one, and its small copy
+        # The last plate, and its small copy, by the longer side of that.
+        self._plates: dict[int, tuple[Tensor, np.ndarray]] = {}
         self.counts = RegionCounts()
 
     def __call__(self, src: Tensor, bgr: Tensor) -> Prediction | DetailPrediction:
@@ -144,47 +145,51 @@ class RegionPredictor:
     def boxes(self, src: Tensor, bgr: Tensor) -> list[Box]:
         """Boxes around all that a frame (1, 3, H, W) shows before its plate (1, 3, H, W)."""
         size = src.shape[2], src.shape[3]
-        longer = max(size)
-        side = _SMALL_LOOK if longer * self._scale < _LARGE_FROM else _LARGE_LOOK
-        small = min(1.0, side / longer)
-        look = max(1, round(size[0] * small)), max(1, round(size[1] * small))
-        frame, plate = _shrunk(src, look), self._small_plate(bgr, look)
-        pair = (torch.from_numpy(x / 255).permute(2, 0, 1)[None] for x in (frame, plate))
-        pha, err = (x[0, 0].cpu().numpy() for x in self._predictor.look(*pair))
+        side = _SMALL_LOOK if max(size) * self._scale < _LARGE_FROM else _LARGE_LOOK
+        pair = self._small(src, bgr, side)
+        inputs = (torch.from_numpy(x / 255).permute(2, 0, 1)[None] for x in pair)
+        pha, err = (x[0, 0].cpu().numpy() for x in self._predictor.look(*inputs))
         seen = (pha > _LOOK_ALPHA) | (err > _LOOK_ERROR)
-        cell = _CELL * max(1, round(longer / _CELL_SIDE))
+        cell = _CELL * max(1, round(max(size) / _CELL_SIDE))
         boxes = boxes_around(seen, size, cell=cell, margin=_MARGIN)
-        missed = self._missed(frame, plate, boxes, size)
+        if side != _LARGE_LOOK:
+            pair = self._small(src, bgr, _LARGE_LOOK)
+        missed = _missed(*pair, boxes, size)
         if missed is None:
             return [Box(0, size[0], 0, size[1])]
         if missed.any():
+            seen = cv2.resize(seen.astype(np.uint8), missed.shape[::-1]) > 0
             boxes = boxes_around(seen | missed, size, cell=cell, margin=_MARGIN)
         return boxes
 
-    def _missed(
-        self, frame: np.ndarray, plate: np.ndarray, boxes: list[Box], size: tuple[int, int]
-    ) -> np.ndarray | None:
-        """What differs strongly outside of the boxes, (h, w); None where so much does that the
-        look cannot be right.
-        """
-        changes = find_changes(frame, plate)
-        outside = changes.some.astype(np.uint8)
-        for box in boxes:
-            rows = _within(box.top, box.bottom, size[0], outside.shape[0])
-            outside[rows, _within(box.left, box.right, size[1], outside.shape[1])] = 0
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(outside)
-        if stats[1:, cv2.CC_STAT_AREA].max(initial=0) >= _DOUBTFUL_SHARE * outside.size:
-            return None
-        is_strong = np.zeros(count, bool)
-        is_strong[labels[changes.strong]] = True
-        is_strong[0] = False  # what is inside, or hardly differs
-        return is_strong[labels]
-
-    def _small_plate(self, bgr: Tensor, size: tuple[int, int]) -> np.ndarray:
-        kept = self._plate
+    def _small(self, src: Tensor, bgr: Tensor, side: int) -> tuple[np.ndarray, np.ndarray]:
+        """A frame and its plate at a longer side; a plate that stays the same is kept."""
+        share = min(1.0, side / max(src.shape[2:]))
+        size = max(1, round(src.shape[2] * share)), max(1, round(src.shape[3] * share))
+        kept = self._plates.get(side)
         if kept is None or kept[0] is not bgr:
-            kept = self._plate = bgr, _shrunk(bgr, size)
-        return kept[1]
+            kept = self._plates[side] = bgr, _shrunk(bgr, size)
+        return _shrunk(src, size), kept[1]
+
+
+def _missed(
+    frame: np.ndarray, plate: np.ndarray, boxes: list[Box], size: tuple[int, int]
+) -> np.ndarray | None:
+    """What differs strongly outside of the boxes, (h, w); None where so much does that the
+    look cannot be right.
+    """
+    changes = find_changes(frame, plate)
+    outside = changes.some.astype(np.uint8)
+    for box in boxes:
+        rows = _within(box.top, box.bottom, size[0], outside.shape[0])
+        outside[rows, _within(box.left, box.right, size[1], outside.shape[1])] = 0
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(outside)
+    if stats[1:, cv2.CC_STAT_AREA].max(initial=0) >= _DOUBTFUL_SHARE * outside.size:
+        return None
+    is_strong = np.zeros(count, bool)
+    is_strong[labels[changes.strong]] = True
+    is_strong[0] = False  # what is inside, or hardly differs
+    return is_strong[labels]
 
 
 def _within(start: int, end: int, given: int, length: int) -> slice:

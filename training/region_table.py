@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from drawing.arrays import Array, to_uint8
-from drawing.events import EVENTS, make_event
+from drawing.events import EVENTS, Event, make_event
 from drawing.plates import PLATE_FAULTS, make_clip
 from model import DetailPrediction, Prediction, Predictor, load_network
 from pipeline import RegionPredictor
@@ -82,10 +82,15 @@ def clips_by_kind(
     sample = clip_triples(*(SAMPLES / name for name in ("clip.mp4", "plate.png", "alpha.mp4")))
     yield "the sample", True, [islice(sample, _SAMPLE_FRAMES)]
     for fault in FAULTS:
-        yield f"plates: {fault}", True, (_plate_clip(n, fault, frames) for n in range(clips))
+        some = partial(_plate_clip, fault=fault, frames=frames)
+        yield f"plates: {fault}", True, map(some, range(clips))
     for event in EVENTS:
-        drawn = (make_event(event, n, (1080, 1920), frames=frames) for n in range(events))
-        yield f"event: {event}", True, ((Triple(*frame) for frame in clip) for clip in drawn)
+        one = partial(_event_clip, event=event, frames=frames)
+        yield f"event: {event}", True, map(one, range(events))
+
+
+def _event_clip(index: int, event: Event, frames: int) -> Iterator[Triple]:
+    return (Triple(*frame) for frame in make_event(event, index, (1080, 1920), frames=frames))
 
 
 def _plate_clip(index: int, fault: str, frames: int) -> list[Triple]:
