@@ -11,6 +11,7 @@ from dataset import open_source, read_image
 from model import DetailPrediction, MattingRefine, Predictor, load_network
 from model.fast import FastMattingRefine
 from model.folding import read_difference
+from model.packed import PackedConv, can_pack
 from writers.quantize import to_host_levels
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -155,3 +156,15 @@ def test_what_the_fast_form_cannot_do_is_done_by_the_plain_one(frames, plate):
     assert Predictor(network, CPU, warn=pytest.fail).path == "plain", (
         "a subclass may do as it likes"
     )
+
+
+def test_a_packed_convolution_takes_any_shape_in_turn():
+    if not can_pack(torch.float32):
+        pytest.skip("convolutions are not packed here")
+    conv = torch.nn.Conv2d(16, 32, 3, padding=1)
+    packed = PackedConv(conv)
+    with torch.inference_mode():
+        for height, width in [(4, 5), (40, 60), (4, 5), (9, 16), (40, 61), (33, 7), (40, 60)]:
+            x = torch.randn(1, 16, height, width).contiguous(memory_format=torch.channels_last)
+            torch.testing.assert_close(packed(x), conv(x), rtol=1e-4, atol=1e-5)
+    assert len(packed._packed) <= 3, "shapes share their weights"
