@@ -34,6 +34,8 @@ _SMALL_LOOK, _LARGE_LOOK, _LARGE_FROM = 96, 128, 320
 _LOOK_ALPHA, _LOOK_ERROR = 0.02, 0.1
 #: Share of a frame that may differ from the plate, in one piece, where the look sees nothing.
 _DOUBTFUL_SHARE = 0.05
+#: Share of a frame that may differ outside of the boxes for the plate to lie where it should.
+_FITTING_SHARE = 0.02
 #: Edges of boxes lie on a grid of so many pixels for each so many of the longer side: a coarse one
 #: has boxes that stay the same for many frames, and few shapes.
 _CELL, _CELL_SIDE = 32, 640
@@ -175,7 +177,7 @@ class RegionPredictor:
 def _missed(
     frame: np.ndarray, plate: np.ndarray, boxes: list[Box], size: tuple[int, int]
 ) -> np.ndarray | None:
-    """What differs strongly outside of the boxes, (h, w); None where so much does that the
+    """What differs clearly outside of the boxes, (h, w); None where so much does that the
     look cannot be right.
     """
     changes = find_changes(frame, plate)
@@ -186,10 +188,11 @@ def _missed(
     count, labels, stats, _ = cv2.connectedComponentsWithStats(outside)
     if stats[1:, cv2.CC_STAT_AREA].max(initial=0) >= _DOUBTFUL_SHARE * outside.size:
         return None
-    is_strong = np.zeros(count, bool)
-    is_strong[labels[changes.strong]] = True
-    is_strong[0] = False  # what is inside, or hardly differs
-    return is_strong[labels]
+    fits = outside.mean() <= _FITTING_SHARE
+    counts = np.zeros(count, bool)
+    counts[labels[changes.clear if fits else changes.strong]] = True
+    counts[0] = False  # what is inside, or hardly differs
+    return counts[labels]
 
 
 def _within(start: int, end: int, given: int, length: int) -> slice:

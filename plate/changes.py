@@ -16,13 +16,20 @@ _MOST = 24.0
 _QUIET = 0.25
 #: Multiple of the limit that noise never reaches, and the share of the contrast around a pixel of
 #: the plate that a plate which lies a little off makes.
-_STRONG, _SHIFTED = 3.0, 0.5
+_CLEAR, _SHIFTED = 3.0, 0.5
 
 
 class Changes(NamedTuple):
-    """Which pixels differ, (h, w), bool: by more than ``some`` noise, and beyond any doubt."""
+    """Which pixels differ, (h, w), bool.
+
+    Attributes:
+        some: By more than noise.
+        clear: By far more than that.
+        strong: By far more, even if the plate lies a little off.
+    """
 
     some: np.ndarray
+    clear: np.ndarray
     strong: np.ndarray
 
 
@@ -42,4 +49,5 @@ def find_changes(frame: np.ndarray, plate: np.ndarray) -> Changes:
     limit = limit if limit <= _MOST else _LEAST
     around = np.ones((3, 3), np.uint8)
     contrast = cv2.dilate(plate, around) - cv2.erode(plate, around)
-    return Changes(apart > limit, apart - _SHIFTED * contrast.max(axis=2) >= _STRONG * limit)
+    shifted = _SHIFTED * contrast.max(axis=2)
+    return Changes(apart > limit, apart >= _CLEAR * limit, apart - shifted >= _CLEAR * limit)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -60,6 +61,22 @@ def test_a_thing_that_the_network_does_not_see_at_first_is_looked_at(full, two):
     [box] = region(full).boxes(tensor(src), tensor(two.bgr))
     assert box.top <= 100 and box.bottom >= 106 and box.left <= 40 and box.right >= 43
     assert box.area < 0.2 * WHOLE.area
+
+
+def test_a_thrown_ball_before_a_busy_scene_is_looked_at(full):
+    """It is hardly clearer than the leaves around it, and the look does not see it."""
+    rng = np.random.default_rng(5)
+    scene = rng.uniform(60, 140, (45, 80, 3)).astype(np.float32)
+    bgr = cv2.resize(scene, SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+    bgr = bgr.clip(0, 255).astype(np.uint8)
+    part = region(full)
+    part._predictor = _Blind(full)
+    for x in (40, 200, 410, 580):
+        src = bgr.copy()
+        cv2.circle(src, (x, 100), 9, (170, 60, 170), -1, cv2.LINE_AA)
+        boxes = part.boxes(tensor(src), tensor(bgr))
+        assert any(b.left <= x - 9 and x + 9 <= b.right and b.top <= 91 for b in boxes), x
+        assert sum(box.area for box in boxes) < 0.3 * WHOLE.area
 
 
 def test_the_empty_scene_is_empty_at_no_further_cost(full, two):
