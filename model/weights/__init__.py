@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BUILTIN = Path(__file__).with_name("mobilenetv2.safetensors")
-SHA256 = "986528f645f73deeec097eeecca03602e55f036d0ebbcb01a1fe505362d4fe00"
+SHA256 = "d8524b9bd01d1cd118d32b0645207a2940d13bbcc5d332a626aa7fd11d4caa23"
