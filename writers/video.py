@@ -209,16 +209,21 @@ class VideoWriter(ThreadedWriter):
             setattr(frame, name, value)
         self._end = time + 1 / self._rate
         with self._file.errors_told(playable=bool(self._shown)):
-            for track in self._audio:
-                track.feed(until=self._end)
             self._mux(frame)
         self._frames += 1
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
-        """Encode a frame, or what the encoder still holds, and write what comes out of it."""
+        """Encode a frame, or what the encoder still holds, and write what comes out of it.
+
+        Audio goes with the packets, not with the frames: when an encoder of many threads gives a
+        packet out varies from run to run, and the order in the file would vary with it.
+        """
         for packet in self._stream.encode(frame):
             if self._frames <= self._unordered:
                 packet.dts = packet.pts
+            if packet.dts is not None and packet.time_base is not None:
+                for track in self._audio:
+                    track.feed(until=packet.dts * packet.time_base + 1 / self._rate)
             if packet.pts is not None and packet.time_base is not None:
                 begin = packet.pts * packet.time_base
                 self._shown = [

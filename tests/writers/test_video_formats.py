@@ -19,6 +19,7 @@ from runs import matte
 from dataset import open_source
 from media import UsageError
 from writers import FORMATS, VideoWriter, composer
+from writers.audio import AudioTrack
 from writers.planes import ToPlanes
 
 VIDEOS = [name for name, form in FORMATS.items() if not form.is_images]
@@ -151,6 +152,23 @@ def test_sound_is_copied_or_encoded_anew(tmp_path, name, sound):
         assert stream.codec_context.codec.canonical_name == wanted
         seconds = sum(frame.samples for frame in container.decode(stream)) / stream.rate
     assert abs(seconds - 24 / RATE) < 0.1 and told == []
+
+
+def test_sound_goes_with_packets_rather_than_with_frames(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "clip.mov", 60, sound="aac", rate=RATE)
+    untils: list[Fraction | None] = []
+    feed = AudioTrack.feed
+
+    def listening(track: AudioTrack, until: Fraction | None) -> None:
+        untils.append(until)
+        feed(track, until)
+
+    monkeypatch.setattr(AudioTrack, "feed", listening)
+    path = write(tmp_path / "x", drawn(3).repeat(8, axis=0), "video", audio=clip)
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    assert untils == [*(p.dts * p.time_base + 1 / RATE for p in packets), None]
+    assert any(p.dts != p.pts for p in packets), "an encoder that keeps frames"
 
 
 @pytest.mark.parametrize("sound", ["pcm_s32le", "pcm_f32le"])
