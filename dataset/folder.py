@@ -276,6 +276,11 @@ class ImageFolder(FrameSource):
         self.size, self.deep = first.image.shape[:2], first.image.dtype != np.uint8
         self.has_alpha = first.pha is not None
 
+    def file(self, place: int) -> str:
+        """The path of an image, as text; for many images."""
+        paths = self.paths
+        return paths.file(place) if isinstance(paths, PathsIn) else os.fspath(paths[place])
+
     @classmethod
     def open(
         cls,

@@ -36,6 +36,10 @@ class PathsIn(Sequence[Path]):
             return PathsIn(self.folder, self.names[at])
         return self.folder / self.names[at]
 
+    def file(self, at: int) -> str:
+        """A path as text, which is made several times as fast."""
+        return os.path.join(self.folder, self.names[at])
+
 
 class PlainSequence(NamedTuple):
     """The images of a folder, in order: their paths, their numbers, and the digits of these."""

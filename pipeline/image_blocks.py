@@ -50,12 +50,12 @@ def image_blocks(
     digests: list[str] = []
     for block in _batched(places):
         numbers += (numbering[place] for place in block)
-        digests.append(checksum(os.fspath(src.paths[place]) for place in block))
+        digests.append(checksum(src.file(place) for place in block))
     return [{"numbers": range_text(numbers), "digests": "".join(digests)}] if numbers else []
 
 
 def have_changed(
-    then: Any, src: ImageFolder, numbering: Numbering, made: Mapping[int, Path]
+    then: Any, src: ImageFolder, numbering: Numbering, made: Mapping[int, str]
 ) -> bool:
     """Whether an image has changed from which a frame was made that is there.
 
@@ -79,16 +79,16 @@ def _has_changed(
     digest: str,
     src: ImageFolder,
     numbering: Numbering,
-    made: Mapping[int, Path],
+    made: Mapping[int, str],
 ) -> bool:
     """Whether an image of a block has changed of those whose frames are there; True in doubt."""
     places = {number: _place_of(number, src, numbering) for number in numbers}
-    files = {n: os.fspath(src.paths[p]) for n, p in places.items() if p is not None}
+    files = {n: src.file(p) for n, p in places.items() if p is not None}
     if len(files) == len(numbers) and checksum(files.values()) == digest:
         return False
     # Some image of the block is another one. It is one without a frame if it is younger than the
     # frames, and all images of frames are older than these.
-    frames = {number: path.stat().st_mtime_ns for number, path in made.items()}
+    frames = {number: os.stat(path).st_mtime_ns for number, path in made.items()}
     if any(n not in files or _changed_at(files[n]) >= time for n, time in frames.items()):
         return True
     oldest = min(frames.values())

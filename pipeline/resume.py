@@ -1,6 +1,7 @@
 """Continuing a run that was stopped or killed: are its frames those that this run would make?"""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -179,9 +180,10 @@ def _in_words(value: object) -> str:
     return {"None": "not given", "True": "on", "False": "off"}.get(str(value), str(value))
 
 
-def _made(root: Path, before: Output, output: Output, frames: FrameNumbers) -> dict[int, Path]:
+def _made(root: Path, before: Output, output: Output, frames: FrameNumbers) -> dict[int, str]:
     """The frames of this run that an earlier one has made and that are there, by number."""
+    folder = str(root / output.path)
     there = before.held.among(output.existing(root))
     if not frames.is_whole:
         there &= set(frames.numbers())
-    return {number: root / output.path / output.file_name(number) for number in sorted(there)}
+    return {number: os.path.join(folder, output.file_name(number)) for number in sorted(there)}
