@@ -56,7 +56,10 @@ def _parse_workers(text: str) -> int | str:
 
 
 def _parse_scale(text: str) -> float | str:
-    return text if text == "auto" else float(text)
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r}: expected a number up to 0.5, or auto") from error
 
 
 def _is_scale(value: float | str) -> bool:

@@ -273,6 +273,10 @@ WRONG = {
     "batch size x": (["--batch-size", "x"], "--batch-size"),
     "crf": (["--crf", "52"], "--crf 52"),
     "scale": (["--model-backbone-scale", "0.75"], "--model-backbone-scale 0.75"),
+    "scale in words": (
+        ["--model-backbone-scale", "big"],
+        "'big': expected a number up to 0.5, or auto",
+    ),
     "scale nan": (["--model-backbone-scale", "nan"], "--model-backbone-scale nan"),
     "specks": (["--despeckle", "101"], "--despeckle 101"),
     "specks nan": (["--despeckle", "nan"], "--despeckle nan"),
