@@ -166,6 +166,13 @@ def closed(pha: np.ndarray, core: np.ndarray) -> np.ndarray:
     return with_core(*tensors)[0, 0].numpy()
 
 
+def test_a_core_leaves_the_soft_edge_of_a_large_frame_alone():
+    y, x = np.mgrid[:540, :960]
+    pha = ((150 - np.hypot(y - 270, x - 480)) / 12 + 0.5).clip(0, 1)
+    found = closed(pha, np.ones_like(pha))
+    assert np.abs(found - pha.astype(np.float32)).max() < 0.02
+
+
 def test_a_rough_core_closes_holes_and_leaves_hair_alone():
     pha, hair = subject()
     damaged = pha.copy()

@@ -15,6 +15,7 @@ from drawing.events import EVENTS, EventFrame, make_event
 from inference_video import UsageError, matte_video
 from model import Box, Predictor, load_network
 from pipeline import RegionPredictor, Settings
+from plate.changes import Changes
 from training.region_table import lost_parts
 
 SIZE = (360, 640)
@@ -61,6 +62,18 @@ def test_a_thing_that_the_network_does_not_see_at_first_is_looked_at(full, two):
     [box] = region(full).boxes(tensor(src), tensor(two.bgr))
     assert box.top <= 100 and box.bottom >= 106 and box.left <= 40 and box.right >= 43
     assert box.area < 0.2 * WHOLE.area
+
+
+def test_what_hardly_differs_from_the_plate_is_found_by_the_look(full, two, monkeypatch):
+    nothing = np.zeros((72, 128), bool)
+    monkeypatch.setattr(
+        "pipeline.region.find_changes", lambda *_: Changes(nothing, nothing, nothing)
+    )
+    boxes = region(full).boxes(tensor(two.src), tensor(two.bgr))
+    covered = np.zeros(SIZE, bool)
+    for box in boxes:
+        covered[box.top : box.bottom, box.left : box.right] = True
+    assert covered[two.pha > 12].all() and covered.mean() < 0.7
 
 
 def test_a_thrown_ball_before_a_busy_scene_is_looked_at(full):
