@@ -6,7 +6,8 @@ It differs from the plain network in three ways:
 * Frames stay integers. Only the input of the network is converted to float: the small copy for the
   base, and the windows for the refiner.
 * Adjacent patches are refined together as one tile, because their windows overlap. The convolutions
-  are unpadded, so each patch gets the same result as alone.
+  are unpadded, so each patch gets the same result as alone. A CPU does without tiles: it computes
+  each layer only where a patch needs it (``sparse.py``).
 """
 
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from .folding import fold_batch_norms, read_difference, select, widen
 from .matting import BaseOutput, MattingBase, MattingRefine
 from .refiner import resize
+from .sparse import SparseRefiner, packed
 from .tiles import Tiles, bilinear, cells
 
 #: Sides of a tile, in patches; the fastest one is chosen for each batch.
@@ -94,11 +96,14 @@ class FastMattingRefine(FastMattingBase):
     Args:
         network: The network; it is copied.
         dtype: Type of the convolutions.
+        sparse: Refine without tiles, which works on a CPU alone.
     """
 
     _opaque: Tensor
 
-    def __init__(self, network: MattingRefine, dtype: torch.dtype = torch.float32):
+    def __init__(
+        self, network: MattingRefine, dtype: torch.dtype = torch.float32, *, sparse: bool = False
+    ):
         super().__init__(network, dtype)
         self.backbone_scale = network.backbone_scale
         plain = network.refiner
@@ -108,17 +113,20 @@ class FastMattingRefine(FastMattingBase):
 
         folded = fold_batch_norms(plain)
         alpha_last = [*range(32), 33, 34, 35, 32, *range(36, 42)]  # alpha after the residual
-        conv1 = widen(select(folded.conv1, inputs=alpha_last), outputs=32)
-        conv2 = widen(folded.conv2, inputs=32)
-        conv3 = widen(folded.conv3, outputs=16)
-        conv4 = widen(select(folded.conv4, outputs=[1, 2, 3, 0]), inputs=16)
+        conv1, conv2, conv3 = select(folded.conv1, inputs=alpha_last), folded.conv2, folded.conv3
+        conv4 = select(folded.conv4, outputs=[1, 2, 3, 0])
         opaque = torch.tensor([0.0, 0.0, 0.0, 255.0])  # zero residual, full alpha
         assert conv4.bias is not None
         conv4.weight.data.mul_(255)
         conv4.bias.data.mul_(255).sub_(opaque)
         self.register_buffer("_opaque", opaque.view(1, 4, 1, 1))
-        self.first_half = nn.Sequential(conv1, nn.ReLU(), conv2, nn.ReLU())
-        self.second_half = nn.Sequential(conv3, nn.ReLU(), conv4)
+        self._sparse = None
+        if sparse and plain.kernel_size == 3:
+            self._sparse = SparseRefiner([conv1, conv2, conv3, conv4], dtype)
+        wide1, wide2 = widen(conv1, outputs=32), widen(conv2, inputs=32)
+        wide3, wide4 = widen(conv3, outputs=16), widen(conv4, inputs=16)
+        self.first_half = nn.Sequential(wide1, nn.ReLU(), wide2, nn.ReLU())
+        self.second_half = nn.Sequential(wide3, nn.ReLU(), wide4)
         self.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # The last plate and its scale, its small copy and its padded copy.
         self._plate: tuple[Tensor, float, Tensor, Tensor] | None = None
@@ -139,15 +147,25 @@ class FastMattingRefine(FastMattingBase):
         height, width = src.shape[2:]
         scale = scale or self.backbone_scale
         small = int(height * scale), int(width * scale)
+        sparse = self._sparse
+        if sparse is not None and not sparse.suits((height // 4, width // 4), small):
+            sparse = None
+        padded = self._padded if sparse is None else packed
         plate = self._plate
         if plate is None or plate[0] is not bgr or plate[1] != scale:
-            plate = self._plate = bgr, scale, _shrink(bgr, *small), self._padded(bgr)
+            plate = self._plate = bgr, scale, _shrink(bgr, *small), padded(bgr)
         _, _, bgr_sm, bgr_padded = plate
         coarse, err = self._decode(_shrink(src, *small), bgr_sm)
         chosen = self.choose(err, height, width)
         detail = _enlarge(coarse[:, 32:].float() * 255 - self._opaque, height, width)
         context = coarse.permute(0, 2, 3, 1)
-        self._refine(detail, self._padded(src), bgr_padded, context, chosen)
+        if sparse is None:
+            self._refine(detail, padded(src), bgr_padded, context, chosen)
+        else:
+            for n, frame in enumerate(padded(src)):
+                plate_of_it = bgr_padded[n if len(bgr_padded) > 1 else 0]
+                for row, column, patches in sparse(context[n], frame, plate_of_it, chosen[n, 0]):
+                    cells(detail, 4)[n, row, column] = patches.to(detail.dtype)
         return FastOutput(detail, err, chosen)
 
     def _padded(self, frames: Tensor) -> Tensor:

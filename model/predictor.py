@@ -69,7 +69,8 @@ class Predictor:
         """Choose the form of the network and move it to the device."""
         self.network = self.plain
         if fast and type(self.plain) is MattingRefine:
-            self.network = FastMattingRefine(self.plain, self._dtype)
+            on_cpu = self.device.type == "cpu"
+            self.network = FastMattingRefine(self.plain, self._dtype, sparse=on_cpu)
         elif fast and type(self.plain) is MattingBase:
             self.network = FastMattingBase(self.plain, self._dtype)
         self.path = "plain" if self.network is self.plain else "fast"

@@ -95,6 +95,20 @@ def _interpolation(
         outside the frame have zero weights.
     """
     pixels = torch.arange(step + 2 * margin) - margin + step * torch.arange(count)[:, None]
+    needed, weights = interpolation(pixels, length, target)
+    return needed.to(device), weights.to(device, dtype)
+
+
+def interpolation(pixels: Tensor, length: int, target: int) -> tuple[Tensor, Tensor]:
+    """Bilinear resizing of one axis, from ``length`` to ``target`` pixels, in windows.
+
+    Args:
+        pixels: (N, n), the resized pixels of each window.
+
+    Returns:
+        The indices of the source pixels of each window, (N, m), and their weights for each pixel
+        of the window, (N, n, m). Pixels of a window outside the frame have zero weights.
+    """
     inside = (pixels >= 0) & (pixels < target)
     low, high, weight = bilinear(pixels.clamp(0, target - 1), length, target)
     first = low.amin(1, keepdim=True)
@@ -103,8 +117,7 @@ def _interpolation(
     weights = torch.zeros(*pixels.shape, needed.shape[1])
     weights.scatter_add_(2, lows, (1 - weight)[..., None])
     weights.scatter_add_(2, highs, weight[..., None])
-    needed, weights = needed.clamp(max=length - 1), weights * inside[..., None]
-    return needed.to(device), weights.to(device, dtype)
+    return needed.clamp(max=length - 1), weights * inside[..., None]
 
 
 def bilinear(pixels: Tensor, length: int, target: int) -> tuple[Tensor, Tensor, Tensor]:

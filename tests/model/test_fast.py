@@ -108,6 +108,23 @@ def test_frames_that_refine_more_or_less_come_in_few_shapes(frames, plate):
     assert len(shapes) > 1 and all(len(numbers) <= 8 for numbers in shapes.values()), shapes
 
 
+@pytest.mark.parametrize("scale", [0.125, 0.25, 0.375, 0.5])
+def test_patches_are_the_same_without_tiles(frames, plate, scale):
+    src, bgr = frames[:2, :, 200:328, 400:496], plate[:, :, 200:328, 400:496]
+    tiled, sparse = (FastMattingRefine(load_network(None), sparse=x) for x in (False, True))
+    corners = torch.zeros(2, 1, 32, 24)
+    corners[0, 0, ::31, ::23], corners[1, 0, 0], corners[1, 0, :, -1] = 1, 1, 1
+    some = torch.rand(corners.shape, generator=torch.Generator().manual_seed(0)) > 0.7
+    for name, chosen in {"corners": corners, "some": some.float(), "none": 0 * corners}.items():
+        for network in (tiled, sparse):
+            network.choose = lambda *_, chosen=chosen: chosen
+        (got, *_), (wanted, *_) = (network(src, bgr, scale) for network in (sparse, tiled))
+        torch.testing.assert_close(got, wanted, rtol=0, atol=2e-3, msg=name)  # levels of 255
+    first = sparse(src, bgr, scale).detail
+    sparse.choose = lambda *_: some.float()
+    assert (sparse(src, bgr, scale).detail - first).abs().max() > 1, "patches are refined"
+
+
 def test_a_convolution_reads_the_difference():
     conv = torch.nn.Conv2d(8, 4, 3, padding=1)
     other, src, bgr = torch.rand(2, 2, 9, 9), *torch.rand(2, 2, 3, 9, 9)
