@@ -7,7 +7,7 @@ import cv2
 from footage import KnownNetwork, read_number
 from processes import Finished, run_program
 
-from inference_video import matte_video
+from inference_video import MattingResult, matte_video
 
 RED_AS_ALPHA = KnownNetwork()
 
@@ -29,6 +29,21 @@ def run(folder: Path, *more: object, before=None, **flags: object) -> Finished:
         for part in ("--" + name.replace("_", "-"), *(value if type(value) is tuple else [value]))
     ]
     return run_program(*argv, *more, cwd=folder, before=before)
+
+
+def matte_checkpoint(out: str, **flags: object) -> MattingResult:
+    """Matte the clip of the current folder in this process, with the checkpoint there."""
+    given = {
+        "video_src": "clip.mp4",
+        "video_bgr": "plate.png",
+        "model_checkpoint": "half.pth",
+        "output_dir": out,
+        "output_format": "image_sequences",
+        "preflight": False,
+        "device": "cpu",
+        **flags,
+    }
+    return matte_video(**given)
 
 
 def matte(folder: Path, src: Path, **options):

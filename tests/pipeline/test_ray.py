@@ -11,8 +11,7 @@ import footage
 import pytest
 from conftest import ROOT
 from processes import start_program
-
-from inference_video import MattingResult, matte_video
+from runs import matte_checkpoint as matte
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
 COUNT = 160
@@ -44,19 +43,6 @@ def desk(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> P
     (tmp_path / "half.pth").hardlink_to(checkpoint)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def matte(out: str, **flags) -> MattingResult:
-    job = dict(
-        video_src="clip.mp4",
-        video_bgr="plate.png",
-        model_checkpoint="half.pth",
-        output_dir=out,
-        output_format="image_sequences",
-        preflight=False,
-        device="cpu",
-    )
-    return matte_video(**{**job, **flags})
 
 
 def images(out: str) -> dict[str, bytes]:

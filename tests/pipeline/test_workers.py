@@ -19,8 +19,9 @@ from av.video.reformatter import ColorRange, Colorspace
 from conftest import ROOT
 from PIL import Image
 from runs import assert_error, run
+from runs import matte_checkpoint as matte
 
-from inference_video import MattingResult, UsageError, main, matte_video
+from inference_video import UsageError, main
 from pipeline import Settings
 from pipeline.ray_pool import Seat, connect
 from pipeline.worker import Order, Worker
@@ -72,19 +73,6 @@ def desk(tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setattr("plate.carry._BLOCK", 4)
     monkeypatch.setattr("plate.carry._RUN_UP", 4)
     return tmp_path
-
-
-def matte(out: str, **flags) -> MattingResult:
-    job = dict(
-        video_src="clip.mp4",
-        video_bgr="plate.png",
-        model_checkpoint="half.pth",
-        output_dir=out,
-        output_format="image_sequences",
-        preflight=False,
-        device="cpu",
-    )
-    return matte_video(**{**job, **flags})
 
 
 def files(out: str) -> dict[str, bytes]:
