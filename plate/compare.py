@@ -25,6 +25,9 @@ _MIN_CORRELATION = 0.6
 _SIZES = (192, 384)
 #: Agreement of edges, in [0, 1], below which the coarse search is tried, and how often it may fail.
 _MIN_EDGE_AGREEMENT, _MAX_FAILED_SEARCHES = 0.5, 2
+#: By how much less the edges may agree, in [0, 1], after the move of another frame: a plate of
+#: stripes can be shifted along them.
+_MAX_MOVE_LOSS = 0.025
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,24 @@ def find_moves(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> li
         gain = registration.agreement(frame, found) - registration.agreement(frame, unmoved)
         moves.append(Move(found, gain, mean_distance(found, size)))
     return moves
+
+
+def share_move(frames: Sequence[np.ndarray], plate: np.ndarray, moves: Sequence[Move]) -> bool:
+    """Whether the move of one frame fits half of the others as well as their own do.
+
+    Args:
+        frames: (H, W, 3) each, uint8.
+        plate: One for all, likewise.
+        moves: Of the plate in each frame.
+    """
+    registration = Registration(plate, _SIZES)
+    greys = [registration.frame(frame) for frame in frames]
+    agreements = np.array(
+        [[registration.agreement(grey, move.homography) for move in moves] for grey in greys]
+    )
+    losses = np.diagonal(agreements)[:, None] - agreements
+    others = [np.median(np.delete(losses[:, n], n)) for n in range(len(moves))]
+    return bool(min(others) <= _MAX_MOVE_LOSS)
 
 
 def compare(frame: np.ndarray, plate: np.ndarray, homography: np.ndarray | None = None) -> Likeness:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import cv2
@@ -12,10 +11,10 @@ from dataset import FrameSource, MediaError, Places, evenly_spaced, resize, thum
 from media import MattingError
 
 from .auto import AutoPlate
-from .compare import Likeness, Move, compare, find_moves, mean_distance
+from .compare import Likeness, Move, compare, find_moves, mean_distance, share_move
 from .ghost import Ghost, find_ghost
 from .moving import MovingPlate
-from .steadiness import camera_move
+from .steadiness import motion_in_clip
 from .wide import FramePlates
 
 #: What can be wrong with a plate, in the order of importance.
@@ -26,10 +25,8 @@ FAULTS: tuple[Fault, ...] = get_args(Fault)
 WORKING_SIZE = 384
 #: Pixels that the shorter side needs.
 _MIN_SIDE = 64
-#: Frames to compare. For a plate made from the clip, each is compared with the next one, and with
-#: one that is this share of the clip later.
+#: Frames to compare.
 _FRAMES = 5
-_NEAR_SHARE = 0.02
 #: Share of the plate's structure, or of its unchanged colours, that a frame has to show.
 _MIN_ALIKE, _MIN_SAME_COLOURS = 0.25, 0.25
 #: Distance in pixels, at working size, from which a camera moved, and by how much more the edges of
@@ -153,7 +150,7 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
     if bgr.still:
         diagnosis = diagnose([frame for _, frame in frames], [plates[0]])
         is_told = bool({"scene", "moving"} & {*diagnosis.faults})
-        if not is_told and "camera" in _inspect_camera(src, small).faults:
+        if not is_told and motion_in_clip(src, small, plates[0])[0]:
             others = [f for f in diagnosis.faults if f not in ("camera", "subject")]
             diagnosis.faults = ["moving", *others]
         return diagnosis
@@ -164,7 +161,7 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
 def camera_moves(src: FrameSource) -> bool:
     """Whether the camera moves in a clip, by a look at a few frames."""
     small = working_size(src.size)
-    return small is not None and "camera" in _inspect_camera(src, small).faults
+    return small is not None and motion_in_clip(src, small)[0] > 0
 
 
 def working_size(size: tuple[int, int]) -> tuple[int, int] | None:
@@ -175,26 +172,10 @@ def working_size(size: tuple[int, int]) -> tuple[int, int] | None:
 
 
 def _inspect_camera(src: FrameSource, small: tuple[int, int]) -> Diagnosis:
-    """Whether the camera moves in a clip, looked at in frames of a ``small`` (height, width)."""
-    numbers = evenly_spaced(src.length_hint, _FRAMES)
-    later = max(1, round((src.length_hint or 0) * _NEAR_SHARE))
-    wanted = sorted({*numbers, *(n + later for n in numbers)})
-    try:
-        frames = dict(thumbnails(src, wanted, small))
-    except MediaError:
-        return Diagnosis()
-    shown = sorted(frames)
-    if len(shown) < 2:
-        return Diagnosis()
-    far = shown[:: max(1, len(shown) // _FRAMES)]
-    near = [(a, b) for a, b in pairwise(shown) if b - a <= later]
-    distance = max(
-        camera_move([frames[a] for a, _ in some], [frames[b] for _, b in some])
-        for some in (list(pairwise(far)), near)
-    )
-    if not distance:
-        return Diagnosis()
-    return Diagnosis(["camera"], frames=len(frames), move=distance / small[1])
+    """Diagnosis of a clip without a plate: whether its camera moves."""
+    distance, looked_at = motion_in_clip(src, small)
+    faults: list[Fault] = ["camera"] if distance else []
+    return Diagnosis(faults, frames=looked_at if distance else 0, move=distance / small[1])
 
 
 def diagnose(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Diagnosis:
@@ -227,7 +208,8 @@ def diagnose(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Diag
         found.faults.append("scene")
         return found
     if moved:
-        found.faults.append("moving" if is_still and _differ(moves, frames[0]) else "camera")
+        moves_on = is_still and _differ(moves, frames, plates[0])
+        found.faults.append("moving" if moves_on else "camera")
     levels = np.abs(gain - 1) * mean
     if np.abs(np.log(gain)).max() > _MIN_EXPOSURE_CHANGE and levels.max() > _MIN_LEVEL_CHANGE:
         found.faults.append("exposure")
@@ -238,14 +220,15 @@ def diagnose(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Diag
     return found
 
 
-def _differ(moves: Sequence[Move], frame: np.ndarray) -> bool:
+def _differ(moves: Sequence[Move], frames: Sequence[np.ndarray], plate: np.ndarray) -> bool:
     """Whether a plate lies elsewhere in each frame: half of the frames are off the middle one."""
-    size = frame.shape[:2]
+    size = plate.shape[:2]
     apart = [
         [mean_distance(np.linalg.inv(one.homography) @ other.homography, size) for other in moves]
         for one in moves
     ]
-    return bool(np.median(apart, axis=1).min() >= _MIN_SPREAD)
+    is_apart = bool(np.median(apart, axis=1).min() >= _MIN_SPREAD)
+    return is_apart and not share_move(frames, plate, moves)
 
 
 def _is_relit_wall(likenesses: Sequence[Likeness], gain: np.ndarray) -> bool:

@@ -73,7 +73,7 @@ class Level:
         self.grey = grey
         self.size = grey.shape
         height, width = grey.shape
-        across, down = _slopes(grey)
+        across, down = slopes(grey)
         slope = np.hypot(across, down)
         around = cv2.blur(slope, (max(3, width // 12),) * 2)  # so that edges come from all parts
         is_edge = slope > _MIN_DENSE_SLOPE if dense else (slope > around) & (slope > _MIN_SLOPE)
@@ -232,15 +232,15 @@ def _turn(degrees: float, middle: np.ndarray) -> np.ndarray:
     return np.vstack([cv2.getRotationMatrix2D((float(x), float(y)), degrees, 1), [0.0, 0.0, 1.0]])
 
 
-def _slopes(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes of an image per pixel, to the right and down."""
+def slopes(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes (H, W) of an image (H, W), float32, per pixel, to the right and down."""
     across = cv2.Scharr(grey, cv2.CV_32F, 1, 0, scale=1 / 32)
     return across, cv2.Scharr(grey, cv2.CV_32F, 0, 1, scale=1 / 32)
 
 
 def _directions(grey: np.ndarray) -> np.ndarray:
     """Directions of an image's slopes as complex numbers, near 0 where it is flat."""
-    across, down = _slopes(grey)
+    across, down = slopes(grey)
     slope = across + 1j * down
     return np.asarray(slope / (np.abs(slope) + 2 * _MIN_SLOPE))
 

@@ -1,16 +1,21 @@
-"""Whether the camera stands still, from the frames alone: it decides how they make a plate."""
+"""How far the camera moves in a clip, by a look at a few frames."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
+from dataset import FrameSource, MediaError, evenly_spaced, thumbnails
+
 from .compare import find_moves, mean_distance
-from .registration import grey_copies
+from .in_place import TILES, border, group_views, soft_grey
+from .registration import grey_copies, slopes
 from .track import MotionTracker
 
-#: The frame's tiles, down and across; those along the border are compared.
-_TILES = (4, 6)
+#: Frames that are looked at: each is compared with the next one, and with one that is this share of
+#: the clip later.
+_FRAMES, _NEAR_SHARE = 5, 0.02
 #: Slope, in levels per pixel, from which a pixel is an edge, and edges that a tile needs to count.
 _MIN_SLOPE, _MIN_EDGES = 2.0, 24
 #: Difference in levels at which a pixel agrees by half.
@@ -24,7 +29,47 @@ _MIN_TILES, _MIN_SHARE, _MAX_AGAINST = 3, 0.5, 0.1
 _MIN_DISTANCE = 0.5
 
 
-def camera_move(befores: Sequence[np.ndarray], afters: Sequence[np.ndarray]) -> float:
+def motion_in_clip(
+    src: FrameSource, small: tuple[int, int], plate: np.ndarray | None = None
+) -> tuple[float, int]:
+    """How far the camera moves between frames of a clip that are near in time, or far.
+
+    Args:
+        src: The clip.
+        small: (height, width) in which frames are looked at.
+        plate: (height, width, 3), if there is one for all frames: those in which it is in its place
+            show one view.
+
+    Returns:
+        Pixels of small frames, 0 if it stands still or nothing can be told; and the number of
+        frames that were looked at.
+    """
+    numbers = evenly_spaced(src.length_hint, _FRAMES)
+    later = max(1, round((src.length_hint or 0) * _NEAR_SHARE))
+    wanted = sorted({*numbers, *(n + later for n in numbers)})
+    try:
+        frames = dict(thumbnails(src, wanted, small))
+    except MediaError:
+        frames = {}
+    if len(frames) < 2:
+        return 0.0, 0
+    shown, images = sorted(frames), [frames[n] for n in sorted(frames)]
+    views = group_views(images if plate is None else [plate, *images])
+    view_of = dict(zip(shown, views[-len(shown) :], strict=True))
+    far = shown[:: max(1, len(shown) // _FRAMES)]
+    near = tuple((a, b) for a, b in pairwise(shown) if b - a <= later)
+    distance = 0.0
+    for pairs in {tuple(pairwise(far)), near}:  # the same ones in a short clip
+        moving = [(a, b) for a, b in pairs if view_of[a] != view_of[b]]
+        befores, afters = ([frames[pair[i]] for pair in moving] for i in (0, 1))
+        still = len(pairs) - len(moving)
+        distance = max(distance, camera_move(befores, afters, still=still))
+    return distance, len(frames)
+
+
+def camera_move(
+    befores: Sequence[np.ndarray], afters: Sequence[np.ndarray], *, still: int = 0
+) -> float:
     """How far the camera moves between two frames, as the median over pairs of frames.
 
     A subject that moves takes along the edges of some tiles. A camera takes along most of those
@@ -32,14 +77,15 @@ def camera_move(befores: Sequence[np.ndarray], afters: Sequence[np.ndarray]) -> 
 
     Args:
         befores, afters: (H, W, 3) each, RGB, uint8, a few hundred pixels wide.
+        still: Further pairs, between which it is known to stand still.
 
     Returns:
         Pixels; 0 if the camera stands still, or nothing can be told.
     """
-    if not befores:
+    if still > len(befores) or not befores:
         return 0.0
     moves = find_moves(afters, befores)
-    distances = []
+    distances = [0.0] * still
     for before, after, move in zip(befores, afters, moves, strict=True):
         homographies = [move.homography, *_followed(before, after)]
         found = [h for h in homographies if _takes_border_along(before, after, h)]
@@ -60,19 +106,17 @@ def _followed(before: np.ndarray, after: np.ndarray) -> list[np.ndarray]:
 def _takes_border_along(before: np.ndarray, after: np.ndarray, homography: np.ndarray) -> bool:
     """Whether a homography explains the edges along the border better than none."""
     height, width = after.shape[:2]
-    now, then = (_soft_grey(image) for image in (after, before))
+    now, then = (soft_grey(image) for image in (after, before))
     moved = cv2.warpPerspective(then, homography, (width, height), borderMode=cv2.BORDER_REPLICATE)
     covered = cv2.warpPerspective(np.ones_like(then), homography, (width, height)) > 0.99
-    across, down = (cv2.Scharr(now, cv2.CV_32F, x, 1 - x, scale=1 / 32) for x in (1, 0))
-    edges = ((np.hypot(across, down) > _MIN_SLOPE) & covered).astype(np.float32)
+    edges = ((np.hypot(*slopes(now)) > _MIN_SLOPE) & covered).astype(np.float32)
     gain = edges * (_agreement(now, moved) - _agreement(now, then))
     count, total = _tile_sums(edges), _tile_sums(gain)
-    counts = np.asarray(count >= _MIN_EDGES)
-    counts[1:-1, 1:-1] = False
+    counts = border() & (count >= _MIN_EDGES)
     speaks_for = np.asarray(counts & (total > _MIN_GAIN * count))
     against = counts & (total < -_MIN_LOSS * count)
     sides = np.asarray(speaks_for.any(axis=0))
-    third = _TILES[1] // 3
+    third = TILES[1] // 3
     return bool(
         speaks_for.sum() >= max(_MIN_TILES, _MIN_SHARE * counts.sum())
         and against.sum() <= _MAX_AGAINST * counts.sum()
@@ -88,13 +132,8 @@ def _agreement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _tile_sums(field: np.ndarray) -> np.ndarray:
-    rows, columns = _TILES
+    rows, columns = TILES
     bands = np.array_split(field, rows, axis=0)
     return np.array(
         [[part.sum() for part in np.array_split(band, columns, axis=1)] for band in bands]
     )
-
-
-def _soft_grey(image: np.ndarray) -> np.ndarray:
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return cv2.GaussianBlur(grey, (0, 0), 0.8)

@@ -119,7 +119,7 @@ def look(index: int, folder: Path, predictor: Predictor | None) -> Found:
     before = folder / "right.png"
     other = np.asarray(Image.open(before)) if before.exists() else drawn.frames[0, ::-1]
     for name, plate in plates_of(drawn, other):
-        Image.fromarray(plate).save(folder / f"{name}.png")
+        Image.fromarray(plate).save(folder / f"{name}.png", compress_level=1)
         choices[name] = judge(VideoSource(path, _ignore), folder / f"{name}.png", truth)
     errors = {}
     if predictor is not None:

@@ -1,0 +1,104 @@
+"""Tells images of the same view, between which no camera moved."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from .registration import slopes
+
+#: The frame's tiles, down and across; those along the border are compared: a subject moves before
+#: the others.
+TILES = (4, 6)
+#: Structure that a tile needs, in both directions: the smaller eigenvalue of its structure tensor,
+#: in squared levels per squared pixel. Along a single edge, a move cannot be seen.
+_MIN_STRUCTURE = 0.3
+#: Correlation of the slopes, right and down, from which a tile shows the same thing, and the
+#: distance, in pixels, below which it is in its place.
+_MIN_CORRELATION, _MAX_DISTANCE = 0.7, 0.2
+#: Tiles that have to be in their place, and their least share of those with structure.
+_MIN_TILES, _MIN_SHARE = 2, 0.1
+#: Gain of the exposure that is tried, and differences, in levels, that count fully.
+_MIN_GAIN, _MAX_GAIN, _MAX_DIFFERENCE = 0.2, 5.0, 20.0
+#: Keeps quotients finite, in squared levels per squared pixel.
+_TINY = 1e-6
+
+
+def group_views(images: Sequence[np.ndarray]) -> list[int]:
+    """Tell images of the same view from others, in any light: a number for each image.
+
+    Once a camera has moved, no part with structure in both directions is where it was. So a few
+    such parts in place tell that it stood still, however much a subject hides or moves beside them.
+    The opposite cannot be told: everything may be hidden, or plain. Images with different numbers
+    may show the same view.
+
+    Args:
+        images: (H, W, 3) each, RGB, uint8, a few hundred pixels wide.
+    """
+    borders: list[_Border] = []
+    numbers: list[int] = []
+    for image in images:
+        new = _Border(image)
+        same = (n for n, old in zip(numbers, borders, strict=True) if new.lies_in_place(old))
+        numbers.append(next(same, len(numbers)))
+        borders.append(new)
+    return numbers
+
+
+class _Border:
+    """An image, with the structure of its tiles.
+
+    Args:
+        image: (H, W, 3), RGB, uint8.
+    """
+
+    def __init__(self, image: np.ndarray):
+        self.grey = soft_grey(image)
+        self.right, self.down = slopes(self.grey)
+        self.mean = _tile_means(self.grey)
+        self.xx, self.yy = _tile_means(self.right**2), _tile_means(self.down**2)
+        self.xy = _tile_means(self.right * self.down)
+        self.determinant = (self.xx * self.yy - self.xy**2).clip(_TINY)
+        half = (self.xx + self.yy) / 2
+        smaller = half - np.sqrt((half**2 - self.determinant).clip(0))
+        self.telling = border() & (smaller > _MIN_STRUCTURE)
+
+    def lies_in_place(self, other: "_Border") -> bool:
+        """Whether parts of it are where they are in another image.
+
+        Source: Lucas and Kanade, "An iterative image registration technique with an application to
+        stereo vision" (1981); one step for each tile, after gain and offset.
+        """
+        x, y = _tile_means(self.right * other.right), _tile_means(self.down * other.down)
+        # each direction for itself: the edge of a black bar stays, whatever moves beside it
+        alike = np.minimum(
+            x / np.sqrt(self.xx * other.xx + _TINY), y / np.sqrt(self.yy * other.yy + _TINY)
+        )
+        gain = ((x + y) / (other.xx + other.yy + _TINY)).clip(_MIN_GAIN, _MAX_GAIN)
+        gains, offsets = (self._spread(v) for v in (gain, self.mean - gain * other.mean))
+        apart = (self.grey - gains * other.grey - offsets).clip(-_MAX_DIFFERENCE, _MAX_DIFFERENCE)
+        x, y = _tile_means(self.right * apart), _tile_means(self.down * apart)
+        step = np.hypot(self.yy * x - self.xy * y, self.xx * y - self.xy * x) / self.determinant
+        in_place = self.telling & (alike > _MIN_CORRELATION) & (step < _MAX_DISTANCE)
+        return bool(in_place.sum() >= max(_MIN_TILES, _MIN_SHARE * self.telling.sum()))
+
+    def _spread(self, tiles: np.ndarray) -> np.ndarray:
+        """A value for each tile (rows, columns) as one for each pixel (H, W)."""
+        return cv2.resize(tiles, self.grey.shape[::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def border() -> np.ndarray:
+    """The tiles along the border of a frame (rows, columns), bool."""
+    tiles = np.ones(TILES, bool)
+    tiles[1:-1, 1:-1] = False
+    return tiles
+
+
+def soft_grey(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, 3), uint8, as grey (H, W) in levels, float32, without most of the noise."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return cv2.GaussianBlur(grey, (0, 0), 0.8)
+
+
+def _tile_means(field: np.ndarray) -> np.ndarray:
+    return cv2.resize(field, TILES[::-1], interpolation=cv2.INTER_AREA)

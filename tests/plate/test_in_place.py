@@ -1,0 +1,68 @@
+"""Images of one view are told from those of others."""
+
+import cv2
+import numpy as np
+import pytest
+
+from plate import diagnose
+from plate.in_place import group_views
+
+SIZE = HEIGHT, WIDTH = 216, 384
+
+
+def texture(seed: int, *, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """Soft spots (H, W, 3) of 60 to 200 levels."""
+    noise = np.random.default_rng(seed).standard_normal((height, width, 3)).astype(np.float32)
+    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.5), None, 60, 200, cv2.NORM_MINMAX)
+
+
+def shot(background: np.ndarray, subject: np.ndarray | None = None, left: int = 0) -> np.ndarray:
+    """A noisy frame of a background, uint8, with a subject of full height at its lower edge."""
+    frame = background.copy()
+    if subject is not None:
+        frame[-subject.shape[0] :, left : left + subject.shape[1]] = subject
+    noise = np.random.default_rng(left).normal(0, 1.5, frame.shape)
+    return (frame + noise).clip(0, 255).round().astype(np.uint8)
+
+
+def shifted(image: np.ndarray, right: float) -> np.ndarray:
+    move = np.array([[1, 0, right], [0, 1, 0]])
+    return cv2.warpAffine(image, move, image.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+
+
+def test_a_still_camera_shows_one_view_whatever_moves_before_it_in_any_light():
+    wall, subject = texture(1), texture(2, width=WIDTH * 2 // 3)
+    lights = (1.0, 0.7, 1.2)
+    frames = [shot(light * wall, subject, 60 * n) for n, light in enumerate(lights)]
+    assert group_views([shot(wall), *frames]) == [0] * 4
+
+
+@pytest.mark.parametrize(("right", "is_same"), [(0.05, True), (0.7, False), (5.0, False)])
+def test_a_camera_that_moved_shows_another_view(right, is_same):
+    views = group_views([shot(texture(1)), shot(shifted(texture(1), right))])
+    assert (views[0] == views[1]) == is_same
+
+
+def test_the_edges_of_black_bars_show_no_view():
+    frames = [shot(shifted(texture(1), 7.0 * n)) for n in range(4)]
+    for frame in frames:
+        frame[:28] = frame[-28:] = 16
+    assert group_views(frames) == [0, 1, 2, 3]
+
+
+def test_what_can_be_shifted_along_itself_shows_no_view():
+    stripes = np.broadcast_to(np.arange(HEIGHT)[:, None, None] % 40 * 4.0, (*SIZE, 3))
+    assert group_views([shot(stripes), shot(stripes)]) == [0, 1]
+    assert group_views([np.full((*SIZE, 3), 90, np.uint8)] * 2) == [0, 1]
+
+
+def test_a_plate_that_slides_along_stripes_is_not_taken_for_a_camera_that_moves():
+    """The camera moved down between plate and clip: how far to the right, nothing tells."""
+    rows = np.arange(HEIGHT)[:, None, None]
+    wall, other = (
+        np.broadcast_to(140 + 60 * np.sin(2 * np.pi * (rows + down) / 36), (*SIZE, 3))
+        for down in (0, 8)
+    )
+    subject = texture(4, height=156, width=110)
+    frames = [shot(wall, subject, 40 + 50 * n) for n in range(5)]
+    assert diagnose(frames, [shot(other)]).verdict == "camera"
