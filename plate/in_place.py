@@ -10,12 +10,12 @@ from .registration import slopes
 #: The frame's tiles, down and across; those along the border are compared: a subject moves before
 #: the others.
 TILES = (4, 6)
-#: Structure that a tile needs, in both directions: the smaller eigenvalue of its structure tensor,
-#: in squared levels per squared pixel. Along a single edge, a move cannot be seen.
-_MIN_STRUCTURE = 0.3
-#: Correlation of the slopes, right and down, from which a tile shows the same thing, and the
-#: distance, in pixels, below which it is in its place.
-_MIN_CORRELATION, _MAX_DISTANCE = 0.7, 0.2
+#: Structure that a tile needs in the direction in which it has least: the smaller eigenvalue of the
+#: covariance of its slopes, in squared levels per squared pixel of an image of half the size.
+_MIN_STRUCTURE = 0.03
+#: Correlation of its slopes, in that direction and in all, from which it shows the same thing, and
+#: the distance, in pixels of half the size, below which that is in its place.
+_MIN_CORRELATION, _MAX_DISTANCE = 0.85, 0.1
 #: Tiles that have to be in their place, and their least share of those with structure.
 _MIN_TILES, _MIN_SHARE = 2, 0.1
 #: Gain of the exposure that is tried, and differences, in levels, that count fully.
@@ -46,22 +46,26 @@ def group_views(images: Sequence[np.ndarray]) -> list[int]:
 
 
 class _Border:
-    """An image, with the structure of its tiles.
+    """An image at half its size, with the structure of its tiles.
 
     Args:
         image: (H, W, 3), RGB, uint8.
     """
 
     def __init__(self, image: np.ndarray):
-        self.grey = soft_grey(image)
-        self.right, self.down = slopes(self.grey)
+        size = image.shape[1] // 2, image.shape[0] // 2
+        self.grey = soft_grey(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         self.mean = _tile_means(self.grey)
-        self.xx, self.yy = _tile_means(self.right**2), _tile_means(self.down**2)
-        self.xy = _tile_means(self.right * self.down)
-        self.determinant = (self.xx * self.yy - self.xy**2).clip(_TINY)
+        x, y = slopes(self.grey)  # less those of smooth shading, which are alike everywhere
+        self.x, self.y = x - self._spread(_tile_means(x)), y - self._spread(_tile_means(y))
+        self.xx, self.yy = _tile_means(self.x**2), _tile_means(self.y**2)
+        self.xy = _tile_means(self.x * self.y)
+        self.determinant = (self.xx * self.yy - self.xy**2).clip(_TINY**2)
         half = (self.xx + self.yy) / 2
         smaller = half - np.sqrt((half**2 - self.determinant).clip(0))
         self.telling = border() & (smaller > _MIN_STRUCTURE)
+        least = np.arctan2(2 * self.xy, self.xx - self.yy) / 2 + np.pi / 2
+        self.right, self.down = np.cos(least), np.sin(least)
 
     def lies_in_place(self, other: "_Border") -> bool:
         """Whether parts of it are where they are in another image.
@@ -69,18 +73,25 @@ class _Border:
         Source: Lucas and Kanade, "An iterative image registration technique with an application to
         stereo vision" (1981); one step for each tile, after gain and offset.
         """
-        x, y = _tile_means(self.right * other.right), _tile_means(self.down * other.down)
-        # each direction for itself: the edge of a black bar stays, whatever moves beside it
-        alike = np.minimum(
-            x / np.sqrt(self.xx * other.xx + _TINY), y / np.sqrt(self.yy * other.yy + _TINY)
-        )
-        gain = ((x + y) / (other.xx + other.yy + _TINY)).clip(_MIN_GAIN, _MAX_GAIN)
+        xx, yy = _tile_means(self.x * other.x), _tile_means(self.y * other.y)
+        both = _tile_means(self.x * other.y) + _tile_means(self.y * other.x)
+        power = self._along(self.xx, 2 * self.xy, self.yy)
+        power = power * self._along(other.xx, 2 * other.xy, other.yy)
+        # in the direction of least structure: the edge of a black bar stays, whatever moves in it
+        least = self._along(xx, both, yy) / np.sqrt(power + _TINY)
+        whole = (xx + yy) / np.sqrt((self.xx + self.yy) * (other.xx + other.yy) + _TINY)
+        gain = ((xx + yy) / (other.xx + other.yy + _TINY)).clip(_MIN_GAIN, _MAX_GAIN)
         gains, offsets = (self._spread(v) for v in (gain, self.mean - gain * other.mean))
         apart = (self.grey - gains * other.grey - offsets).clip(-_MAX_DIFFERENCE, _MAX_DIFFERENCE)
-        x, y = _tile_means(self.right * apart), _tile_means(self.down * apart)
+        x, y = _tile_means(self.x * apart), _tile_means(self.y * apart)
         step = np.hypot(self.yy * x - self.xy * y, self.xx * y - self.xy * x) / self.determinant
-        in_place = self.telling & (alike > _MIN_CORRELATION) & (step < _MAX_DISTANCE)
+        alike = np.minimum(least, whole) > _MIN_CORRELATION
+        in_place = self.telling & alike & (step < _MAX_DISTANCE)
         return bool(in_place.sum() >= max(_MIN_TILES, _MIN_SHARE * self.telling.sum()))
+
+    def _along(self, xx: np.ndarray, xy: np.ndarray, yy: np.ndarray) -> np.ndarray:
+        """A product of slopes along the direction in which each tile has least structure."""
+        return np.asarray(self.right**2 * xx + self.right * self.down * xy + self.down**2 * yy)
 
     def _spread(self, tiles: np.ndarray) -> np.ndarray:
         """A value for each tile (rows, columns) as one for each pixel (H, W)."""

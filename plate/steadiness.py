@@ -55,12 +55,17 @@ def motion_in_clip(
         return 0.0, 0
     shown, images = sorted(frames), [frames[n] for n in sorted(frames)]
     views = group_views(images if plate is None else [plate, *images])
-    view_of = dict(zip(shown, views[-len(shown) :], strict=True))
+    seen_at: dict[int, list[int]] = {}
+    for n, view in zip(shown, views[-len(shown) :], strict=True):
+        seen_at.setdefault(view, []).append(n)
     far = shown[:: max(1, len(shown) // _FRAMES)]
     near = tuple((a, b) for a, b in pairwise(shown) if b - a <= later)
     distance = 0.0
     for pairs in {tuple(pairwise(far)), near}:  # the same ones in a short clip
-        moving = [(a, b) for a, b in pairs if view_of[a] != view_of[b]]
+        # a camera that shows a view before and after a pair of frames did not move in between
+        moving = [
+            (a, b) for a, b in pairs if not any(n[0] <= a and b <= n[-1] for n in seen_at.values())
+        ]
         befores, afters = ([frames[pair[i]] for pair in moving] for i in (0, 1))
         still = len(pairs) - len(moving)
         distance = max(distance, camera_move(befores, afters, still=still))

@@ -4,16 +4,21 @@ import cv2
 import numpy as np
 import pytest
 
+from dataset import MemorySource
 from plate import diagnose
+from plate.diagnosis import camera_moves
 from plate.in_place import group_views
 
 SIZE = HEIGHT, WIDTH = 216, 384
 
 
-def texture(seed: int, *, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """Soft spots (H, W, 3) of 60 to 200 levels."""
+def texture(
+    seed: int, *, height: int = HEIGHT, width: int = WIDTH, sigma: float = 2.5, contrast: int = 140
+) -> np.ndarray:
+    """Spots (H, W, 3) of some pixels, around a level of 130."""
     noise = np.random.default_rng(seed).standard_normal((height, width, 3)).astype(np.float32)
-    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.5), None, 60, 200, cv2.NORM_MINMAX)
+    low, high = 130 - contrast / 2, 130 + contrast / 2
+    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), sigma), None, low, high, cv2.NORM_MINMAX)
 
 
 def shot(background: np.ndarray, subject: np.ndarray | None = None, left: int = 0) -> np.ndarray:
@@ -54,6 +59,14 @@ def test_what_can_be_shifted_along_itself_shows_no_view():
     stripes = np.broadcast_to(np.arange(HEIGHT)[:, None, None] % 40 * 4.0, (*SIZE, 3))
     assert group_views([shot(stripes), shot(stripes)]) == [0, 1]
     assert group_views([np.full((*SIZE, 3), 90, np.uint8)] * 2) == [0, 1]
+
+
+def test_a_large_subject_that_jumps_before_a_soft_wall_is_no_camera_that_moves():
+    wall, subject = texture(1, sigma=9, contrast=50), texture(2, width=200)
+    frames = [shot(wall, subject, 42 + 25 * n) for n in range(5)]
+    assert not camera_moves(MemorySource(np.stack(frames), "clip"))
+    moving = [shot(shifted(wall, 15.0 * n), subject, 42 + 25 * n) for n in range(5)]
+    assert group_views(moving) == [0, 1, 2, 3, 4]
 
 
 def test_a_plate_that_slides_along_stripes_is_not_taken_for_a_camera_that_moves():
