@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from .auto import filled
+from .layers import scene_colours
 from .marks import FREE, OUTSIDE, UNKNOWN, that_count
 from .stages import Step
 from .standing import Standing
@@ -26,6 +27,8 @@ _MAX_SPREAD = 16
 _MIN_AGREEMENT, _SECOND_PASSES = 0.7, 2
 #: A pixel was free if it showed the plate in this share of the frames, and in this many.
 _MIN_FREE_SHARE, _MIN_FREE_FRAMES = 0.03, 3
+#: Difference, in levels, up to which a value shows a colour that is expected.
+_MAX_APART = 12
 #: Points that are looked up together.
 _ROW = 256
 
@@ -92,11 +95,17 @@ def make_mosaic(
         y, x = np.nonzero((agreement[tile] < _MIN_AGREEMENT) & (count[tile] > 0))
         if len(y):
             y, x = y + tile[0].start, x + tile[1].start
-            values, chosen = _shown_at(frames, inside, taken, maps, x, y)
+            values, free, counts = _shown_at(frames, inside, taken, maps, x, y)
             if len(values):
+                chosen = free & counts
+                hidden = ~chosen.any(axis=0)  # a narrow gap
+                chosen[:, hidden] = counts[:, hidden] & _alike(
+                    values[:, hidden], image[y, x][hidden]
+                )
                 image[y, x], share = temporal_mode(values, chosen)
                 agreement[y, x] = share * len(values) / count[y, x]
 
+    _correct(image, agreement, *scene_colours(frames, inside, maps, shape))
     standing = Standing(frames)
     for _ in range(_SECOND_PASSES):
         taken = standing.before(image, maps)
@@ -109,6 +118,17 @@ def make_mosaic(
     if spots.any():
         image = filled(image, spots)
     return Mosaic(_grown(image, seen), to_plate, seen, spots, agreement)
+
+
+def _correct(
+    image: np.ndarray, agreement: np.ndarray, colours: np.ndarray, wrong: np.ndarray
+) -> None:
+    """Where the plate is ``wrong`` (h, w), take ``colours`` (h, w, 3), for a second pass."""
+    size = image.shape[1::-1]
+    around = cv2.dilate(wrong.astype(np.uint8), np.ones((3, 3), np.uint8))
+    at = cv2.resize(around, size, interpolation=cv2.INTER_NEAREST) > 0
+    image[at] = cv2.resize(colours, size, interpolation=cv2.INTER_LINEAR)[at]
+    agreement[at] = 0
 
 
 def _by_tiles(
@@ -211,16 +231,19 @@ def _shown_at(
     maps: Sequence[np.ndarray],
     x: np.ndarray,
     y: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """What frames show at pixels of the plate (P,): (N, P, 3), and where nothing stands (N, P)."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What frames show at pixels of the plate (P,): (N, P, 3), uint8.
+
+    The others are where nothing stands (N, P), bool, and which values count (N, P), bool.
+    """
     points = np.stack([x, y, np.ones(len(x))])
     tile, (height, width) = (int(np.ptp(x)) + 1, int(np.ptp(y)) + 1), inside.shape[1:]
     near = np.flatnonzero(
         _touches(maps, (int(x.min()), int(y.min())), tile, (height, width))
     ).tolist()
     values = np.empty((len(near), len(x), 3), np.uint8)
-    chosen = np.empty((len(near), len(x)), bool)
-    shown = np.zeros(chosen.shape, np.uint8)
+    free = np.empty((len(near), len(x)), bool)
+    shown = np.zeros(free.shape, np.uint8)
     for n, number in enumerate(near):
         frame, cells = frames[number], taken[number]
         found = maps[number] @ points
@@ -229,10 +252,16 @@ def _shown_at(
         column, row = np.rint(u).astype(int), np.rint(v).astype(int)
         on_frame = (found[2] > 0) & (column >= 0) & (row >= 0) & (column < width) & (row < height)
         column, row = column.clip(0, width - 1), row.clip(0, height - 1)
-        free = cells[row * cells.shape[0] // height, column * cells.shape[1] // width] == 0
         shown[n] = np.where(on_frame, inside[number, row, column], OUTSIDE)
-        chosen[n] = free | (shown[n] == FREE)
-    return values, chosen & that_count(shown)[0]
+        free[n] = cells[row * cells.shape[0] // height, column * cells.shape[1] // width] == 0
+        free[n] |= shown[n] == FREE
+    return values, free, that_count(shown)[0]
+
+
+def _alike(values: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Which values (N, P, 3) are close to the colours (P, 3): (N, P)."""
+    apart = np.abs(values.astype(np.int16) - colours.astype(np.int16))
+    return np.asarray(apart.max(axis=2) <= _MAX_APART)
 
 
 def _sampled(frame: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
