@@ -42,9 +42,9 @@ _CELL, _CELL_SIDE = 32, 640
 #: Pixels of the look around what was found: for hair, and for what the network sees around it.
 _MARGIN = 1
 #: Scales to choose from, relative to that of a whole frame.
-_STEPS = (2.0, 1.75, 1.5)
+_STEPS = (2.0, 1.75, 1.5, 1.25)
 #: How many times the pixels of a whole frame the base may see, at the scale that is chosen.
-_MAX_PRICE = 1.5
+_MAX_PRICE = 1.6
 
 
 @dataclass(frozen=True)
@@ -126,23 +126,19 @@ class RegionPredictor:
         boxes = self.boxes(src, bgr)
         share = sum(box.area for box in boxes) / (src.shape[2] * src.shape[3])
         scale = self._scale_for(share)
-        if scale is None:
-            share = 1.0
-        scales = Counter([scale or self._scale] if share else [])
         with self._lock:
-            self.counts += RegionCounts(1, share, scales)
-        if scale is None:
-            return self._predictor(src, bgr)
+            self.counts += RegionCounts(1, share, Counter([scale] if share else []))
+        if share == 1:
+            return self._predictor(src, bgr, scale)
         cut = [(box, self._predictor(box.cut(src), box.cut(bgr), scale)) for box in boxes]
         return place(cut, src)
 
-    def _scale_for(self, share: float) -> float | None:
-        """The scale for boxes that cover a share of the frame; None where a whole one is better."""
+    def _scale_for(self, share: float) -> float:
+        """The scale for boxes that cover a share of the frame."""
         if self._fixed:
-            return self._scale if share < 1 else None
-        steps = (step for step in _STEPS if share * step**2 <= _MAX_PRICE)
-        step = next(steps, None)
-        return None if step is None else min(0.5, step * self._scale)
+            return self._scale
+        step = next(step for step in _STEPS if share * step**2 <= _MAX_PRICE)
+        return max(self._scale, min(0.5, step * self._scale))
 
     def boxes(self, src: Tensor, bgr: Tensor) -> list[Box]:
         """Boxes around all that a frame (1, 3, H, W) shows before its plate (1, 3, H, W)."""

@@ -134,7 +134,7 @@ def test_where_the_box_is_the_frame_the_matte_is_the_full_one(full, two, kind):
     """A subject of most of the frame, in every type that frames and plates have."""
     white = 1 if kind is np.float32 else np.iinfo(kind).max
     src, bgr = (tensor((x / 255 * white).astype(kind)) for x in (255 - two.bgr, two.bgr))
-    part = region(full)
+    part = region(full, fixed=True)
     got, wanted = part(src, bgr), full(src, bgr)
     assert part.counts.report() == {"share": 1.0, "scales": {"0.25": 1}}
     for name in ("pha", "fgr", "err", "ref"):
@@ -144,7 +144,7 @@ def test_where_the_box_is_the_frame_the_matte_is_the_full_one(full, two, kind):
 
 def test_the_scale_is_the_largest_at_the_price_of_a_full_frame(full, events):
     part = region(full)
-    for share, scale in ((0.05, 0.5), (0.3, 0.5), (0.6, 0.375), (0.9, None)):
+    for share, scale in ((0.05, 0.5), (0.3, 0.5), (0.6, 0.375), (1.0, 0.3125)):
         assert part._scale_for(share) == scale
     assert region(full, fixed=True)._scale_for(0.9) == 0.25
     src, bgr = tensor(events["far"][0].src), tensor(events["far"][0].bgr)
