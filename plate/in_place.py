@@ -16,8 +16,9 @@ _MIN_STRUCTURE = 0.03
 #: Correlation of its slopes, in that direction and in all, from which it shows the same thing, and
 #: the distance, in pixels of half the size, below which that is in its place.
 _MIN_CORRELATION, _MAX_DISTANCE = 0.85, 0.1
-#: Tiles that have to be in their place, and their least share of those with structure.
-_MIN_TILES, _MIN_SHARE = 2, 0.1
+#: Tiles that have to be in their place, their least share of those with structure, and how far, in
+#: tiles, the farthest are apart: a logo or a time code stays, whatever moves behind it.
+_MIN_TILES, _MIN_SHARE, _MIN_APART = 2, 0.1, 2
 #: Gain of the exposure that is tried, and differences, in levels, that count fully.
 _MIN_GAIN, _MAX_GAIN, _MAX_DIFFERENCE = 0.2, 5.0, 20.0
 #: Keeps quotients finite, in squared levels per squared pixel.
@@ -87,7 +88,9 @@ class _Border:
         step = np.hypot(self.yy * x - self.xy * y, self.xx * y - self.xy * x) / self.determinant
         alike = np.minimum(least, whole) > _MIN_CORRELATION
         in_place = self.telling & alike & (step < _MAX_DISTANCE)
-        return bool(in_place.sum() >= max(_MIN_TILES, _MIN_SHARE * self.telling.sum()))
+        if in_place.sum() < max(_MIN_TILES, _MIN_SHARE * self.telling.sum()):
+            return False
+        return bool(max(np.ptp(places) for places in np.nonzero(in_place)) >= _MIN_APART)
 
     def _along(self, xx: np.ndarray, xy: np.ndarray, yy: np.ndarray) -> np.ndarray:
         """A product of slopes along the direction in which each tile has least structure."""

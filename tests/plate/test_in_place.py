@@ -48,11 +48,14 @@ def test_a_camera_that_moved_shows_another_view(right, is_same):
     assert (views[0] == views[1]) == is_same
 
 
-def test_the_edges_of_black_bars_show_no_view():
-    frames = [shot(shifted(texture(1), 7.0 * n)) for n in range(4)]
-    for frame in frames:
-        frame[:28] = frame[-28:] = 16
-    assert group_views(frames) == [0, 1, 2, 3]
+def test_what_stays_on_the_picture_shows_no_view():
+    """Black bars, and a time code at the lower edge."""
+    frames = [shot(shifted(texture(1), 7.0 * n)) for n in range(3)]
+    barred, marked = ([frame.copy() for frame in frames] for _ in range(2))
+    for bars, code in zip(barred, marked, strict=True):
+        bars[:28] = bars[-28:] = 16
+        code[180:212, 140:250] = 255 * (texture(7, height=32, width=110) > 130)
+    assert group_views(barred) == group_views(marked) == [0, 1, 2]
 
 
 def test_what_can_be_shifted_along_itself_shows_no_view():
