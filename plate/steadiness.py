@@ -25,6 +25,10 @@ _HALF_AGREEMENT = 8.0
 _MIN_GAIN, _MIN_LOSS = 0.02, 0.06
 #: Tiles that have to speak for a move, their least share, and the largest share of those against.
 _MIN_TILES, _MIN_SHARE, _MAX_AGAINST = 3, 0.5, 0.1
+#: After a move this far, in pixels, edges that agree so well unmoved, in [0, 1], and no better once
+#: moved, speak against it, too: stripes can be shifted along themselves, but few parts of a frame
+#: are such. The largest share of all tiles against a move is higher then.
+_FAR, _MIN_UNMOVED, _MAX_AGAINST_FAR = 4.0, 0.8, 0.2
 #: Distance, in pixels of frames 384 wide, from which the camera moved.
 _MIN_DISTANCE = 0.5
 
@@ -115,11 +119,17 @@ def _takes_border_along(before: np.ndarray, after: np.ndarray, homography: np.nd
     moved = cv2.warpPerspective(then, homography, (width, height), borderMode=cv2.BORDER_REPLICATE)
     covered = cv2.warpPerspective(np.ones_like(then), homography, (width, height)) > 0.99
     edges = ((np.hypot(*slopes(now)) > _MIN_SLOPE) & covered).astype(np.float32)
-    gain = edges * (_agreement(now, moved) - _agreement(now, then))
+    unmoved = _agreement(now, then)
+    gain = edges * (_agreement(now, moved) - unmoved)
     count, total = _tile_sums(edges), _tile_sums(gain)
     counts = border() & (count >= _MIN_EDGES)
     speaks_for = np.asarray(counts & (total > _MIN_GAIN * count))
     against = counts & (total < -_MIN_LOSS * count)
+    if mean_distance(homography, (height, width)) >= _FAR:
+        unchanged = _tile_sums(edges * unmoved) > _MIN_UNMOVED * count
+        stays = counts & (against | (unchanged & ~speaks_for))
+        if stays.sum() > _MAX_AGAINST_FAR * counts.sum():
+            return False
     sides = np.asarray(speaks_for.any(axis=0))
     third = TILES[1] // 3
     return bool(

@@ -8,6 +8,7 @@ from dataset import MemorySource
 from plate import diagnose
 from plate.diagnosis import camera_moves
 from plate.in_place import group_views
+from plate.steadiness import camera_move
 
 SIZE = HEIGHT, WIDTH = 216, 384
 
@@ -59,8 +60,7 @@ def test_what_stays_on_the_picture_shows_no_view():
 
 
 def test_what_can_be_shifted_along_itself_shows_no_view():
-    stripes = np.broadcast_to(np.arange(HEIGHT)[:, None, None] % 40 * 4.0, (*SIZE, 3))
-    assert group_views([shot(stripes), shot(stripes)]) == [0, 1]
+    assert group_views([shot(stripes(48))] * 2) == [0, 1]
     assert group_views([np.full((*SIZE, 3), 90, np.uint8)] * 2) == [0, 1]
 
 
@@ -72,13 +72,20 @@ def test_a_large_subject_that_jumps_before_a_soft_wall_is_no_camera_that_moves()
     assert group_views(moving) == [0, 1, 2, 3, 4]
 
 
+def stripes(period: int, down: int = 0) -> np.ndarray:
+    rows = np.arange(HEIGHT)[:, None, None]
+    return np.broadcast_to(130 + 60 * np.sin(2 * np.pi * (rows + down) / period), (*SIZE, 3))
+
+
+def test_stripes_that_stay_where_they_are_speak_against_a_move_along_them():
+    subject = texture(1, width=240)
+    before, after = (shot(stripes(48), subject, left) for left in (64, 84))
+    assert camera_move([before], [after]) == 0
+
+
 def test_a_plate_that_slides_along_stripes_is_not_taken_for_a_camera_that_moves():
     """The camera moved down between plate and clip: how far to the right, nothing tells."""
-    rows = np.arange(HEIGHT)[:, None, None]
-    wall, other = (
-        np.broadcast_to(140 + 60 * np.sin(2 * np.pi * (rows + down) / 36), (*SIZE, 3))
-        for down in (0, 8)
-    )
+    wall, other = stripes(36), stripes(36, down=8)
     subject = texture(4, height=156, width=110)
     frames = [shot(wall, subject, 40 + 50 * n) for n in range(5)]
     assert diagnose(frames, [shot(other)]).verdict == "camera"
