@@ -36,11 +36,13 @@ class Move:
 
     Attributes:
         homography: (3, 3), maps pixels of the plate to pixels of the frame.
-        gain: By how much more its edges agree with the frame there than unmoved, in [0, 1].
+        unmoved: How well its edges agree with the frame unmoved, in [0, 1].
+        gain: By how much more they agree there, in [0, 1].
         distance: How far the plate's points move on average, in pixels.
     """
 
     homography: np.ndarray
+    unmoved: float
     gain: float
     distance: float
 
@@ -92,8 +94,9 @@ def find_moves(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> li
             failed += registration.agreement(frame, found) < _MIN_EDGE_AGREEMENT
         size = image.shape[:2]
         found = found if plausible(found, size) else unmoved
-        gain = registration.agreement(frame, found) - registration.agreement(frame, unmoved)
-        moves.append(Move(found, gain, mean_distance(found, size)))
+        before = registration.agreement(frame, unmoved)
+        gain = registration.agreement(frame, found) - before
+        moves.append(Move(found, before, gain, mean_distance(found, size)))
     return moves
 
 

@@ -32,6 +32,8 @@ _MIN_ALIKE, _MIN_SAME_COLOURS = 0.25, 0.25
 #: Distance in pixels, at working size, from which a camera moved, and by how much more the edges of
 #: the moved plate have to agree.
 _MIN_DISTANCE, _MIN_EDGE_GAIN = 0.5, 0.12
+#: Agreement of edges, in [0, 1], from which a plate is in its place if no move adds more than this.
+_MIN_IN_PLACE, _MAX_IDLE_GAIN = 0.5, 0.02
 #: How far a plate lies from its place in another frame, in pixels at working size, if the camera
 #: moves in the clip.
 _MIN_SPREAD = 1.0
@@ -60,6 +62,7 @@ class Diagnosis:
         agreeing: Largest share of a frame, in [0, 1], that has its plate's unchanged colours.
         alike: Largest share of a plate's structure, in [0, 1], that a frame shows.
         move: How far the plate is off, as a share of the frame's width.
+        in_place: Whether the edges of the plate are where frames have them, and fit nowhere better.
         gain: What the plate's red, green and blue have to be multiplied by.
         ghost: What stands in the plate and not in the clip; None if that was not searched.
     """
@@ -69,6 +72,7 @@ class Diagnosis:
     agreeing: float = 0.0
     alike: float = 0.0
     move: float = 0.0
+    in_place: bool = False
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
     ghost: Ghost | None = None
 
@@ -150,7 +154,7 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
     if bgr.still:
         diagnosis = diagnose([frame for _, frame in frames], [plates[0]])
         is_told = bool({"scene", "moving"} & {*diagnosis.faults})
-        if not is_told and motion_in_clip(src, small, plates[0])[0]:
+        if not (is_told or diagnosis.in_place) and motion_in_clip(src, small, plates[0])[0]:
             others = [f for f in diagnosis.faults if f not in ("camera", "subject")]
             diagnosis.faults = ["moving", *others]
         return diagnosis
@@ -188,7 +192,8 @@ def diagnose(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Diag
     is_still = len(plates) == 1
     plates = list(plates) * (len(frames) if is_still else 1)
     moves = find_moves(frames, plates)
-    distance, edge_gain = np.median([(move.distance, move.gain) for move in moves], axis=0)
+    figures = [(move.distance, move.gain, move.unmoved) for move in moves]
+    distance, edge_gain, agreement = np.median(figures, axis=0)
     moved = bool(distance >= _MIN_DISTANCE and edge_gain >= _MIN_EDGE_GAIN)
     src = [_soft(frame) for frame in frames]
     bgr = [_soft(plates[0])] * len(src) if is_still else [_soft(plate) for plate in plates]
@@ -201,6 +206,7 @@ def diagnose(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Diag
         agreeing=max(x.same_colours for x in likenesses),
         alike=max(x.alike * (x.structured >= _MIN_STRUCTURED) for x in likenesses),
         move=float(distance) / frames[0].shape[1] if moved else 0.0,
+        in_place=bool(agreement >= _MIN_IN_PLACE and edge_gain <= _MAX_IDLE_GAIN),
         gain=(float(gain[0]), float(gain[1]), float(gain[2])),
     )
     is_strange = found.alike < _MIN_ALIKE and found.agreeing < _MIN_SAME_COLOURS

@@ -6,7 +6,7 @@ import pytest
 
 from dataset import MemorySource
 from plate import diagnose
-from plate.diagnosis import camera_moves
+from plate.diagnosis import camera_moves, inspect_plate
 from plate.in_place import group_views
 from plate.steadiness import camera_move
 
@@ -32,7 +32,7 @@ def shot(background: np.ndarray, subject: np.ndarray | None = None, left: int = 
 
 
 def shifted(image: np.ndarray, right: float) -> np.ndarray:
-    move = np.array([[1, 0, right], [0, 1, 0]])
+    move = np.array([[1.0, 0.0, right], [0.0, 1.0, 0.0]])
     return cv2.warpAffine(image, move, image.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
 
 
@@ -70,6 +70,15 @@ def test_a_large_subject_that_jumps_before_a_soft_wall_is_no_camera_that_moves()
     assert not camera_moves(MemorySource(np.stack(frames), "clip"))
     moving = [shot(shifted(wall, 15.0 * n), subject, 42 + 25 * n) for n in range(5)]
     assert group_views(moving) == [0, 1, 2, 3, 4]
+
+
+def test_a_plate_that_fits_nowhere_better_is_in_its_place():
+    """Before so soft a wall, the frames alone look as if the camera went with the subject."""
+    wall, subject = texture(1, sigma=14, contrast=80), texture(2, width=240)
+    src = MemorySource(np.stack([shot(wall, subject, 22 + 25 * n) for n in range(5)]), "clip")
+    plate = MemorySource(shot(wall)[None], "plate", still=True)
+    found = inspect_plate(src, plate, SIZE)
+    assert found.verdict == "good" and found.in_place
 
 
 def stripes(period: int, down: int = 0) -> np.ndarray:
