@@ -25,7 +25,7 @@ _SWEEPS, _FORBIDDEN = 12, 1e3
 
 def scene_colours(
     frames: np.ndarray, marks: np.ndarray, maps: Sequence[np.ndarray], shape: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What the scene shows in coarse cells.
 
     Somebody who walks past may cover a place in most of the frames, so that the densest colour is
@@ -40,7 +40,8 @@ def scene_colours(
         shape: (height, width) of the wide plate.
 
     Returns:
-        Colours (h, w, 3), uint8; and where they are not the densest ones (h, w), bool.
+        Colours (h, w, 3), uint8; where they are not the densest ones (h, w), bool; and which frames
+        show them (N, h, w), bool.
     """
     stack, covered = _stack(frames, marks, maps, shape)
     grid = covered.shape[1:]
@@ -56,7 +57,8 @@ def scene_colours(
     down = _apart(shown[:, :-1], shown[:, 1:])
     label = _labelled(cost, across, down)
     chosen = np.take_along_axis(colours.reshape(*grid, -1, 3), label[..., None, None], axis=2)
-    return chosen[:, :, 0], label > 0
+    shows = np.take_along_axis(shown, label[None, ..., None], axis=3)[..., 0]
+    return chosen[:, :, 0], label > 0, shows
 
 
 def _stack(

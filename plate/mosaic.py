@@ -95,17 +95,22 @@ def make_mosaic(
         y, x = np.nonzero((agreement[tile] < _MIN_AGREEMENT) & (count[tile] > 0))
         if len(y):
             y, x = y + tile[0].start, x + tile[1].start
-            values, free, counts = _shown_at(frames, inside, taken, maps, x, y)
+            values, free, counts, near = _shown_at(frames, inside, taken, maps, x, y)
             if len(values):
                 chosen = free & counts
-                hidden = ~chosen.any(axis=0)  # a narrow gap
-                chosen[:, hidden] = counts[:, hidden] & _alike(
-                    values[:, hidden], image[y, x][hidden]
+                hidden = np.flatnonzero(~chosen.any(axis=0))  # free in a narrow gap at most
+                row, column = (
+                    at[hidden] * cells // side
+                    for at, cells, side in zip((y, x), shows.shape[1:], shape, strict=True)
                 )
+                alike = _alike(values[:, hidden], image[y[hidden], x[hidden]])
+                shown = shows[near][:, row, column] & counts[:, hidden]
+                chosen[:, hidden] = np.where(shown.any(axis=0), shown, alike & counts[:, hidden])
                 image[y, x], share = temporal_mode(values, chosen)
                 agreement[y, x] = share * len(values) / count[y, x]
 
-    _correct(image, agreement, *scene_colours(frames, inside, maps, shape))
+    colours, wrong, shows = scene_colours(frames, inside, maps, shape)
+    _correct(image, agreement, colours, wrong)
     standing = Standing(frames)
     for _ in range(_SECOND_PASSES):
         taken = standing.before(image, maps)
@@ -231,10 +236,11 @@ def _shown_at(
     maps: Sequence[np.ndarray],
     x: np.ndarray,
     y: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What frames show at pixels of the plate (P,): (N, P, 3), uint8.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[int]]:
+    """What frames show at pixels of the plate (P,): (n, P, 3), uint8.
 
-    The others are where nothing stands (N, P), bool, and which values count (N, P), bool.
+    The others are where nothing stands (n, P), bool; which values count (n, P), bool; and the
+    numbers of these frames.
     """
     points = np.stack([x, y, np.ones(len(x))])
     tile, (height, width) = (int(np.ptp(x)) + 1, int(np.ptp(y)) + 1), inside.shape[1:]
@@ -255,7 +261,7 @@ def _shown_at(
         shown[n] = np.where(on_frame, inside[number, row, column], OUTSIDE)
         free[n] = cells[row * cells.shape[0] // height, column * cells.shape[1] // width] == 0
         free[n] |= shown[n] == FREE
-    return values, free, that_count(shown)[0]
+    return values, free, that_count(shown)[0], near
 
 
 def _alike(values: np.ndarray, colours: np.ndarray) -> np.ndarray:

@@ -41,8 +41,9 @@ def test_a_plain_subject_that_covers_a_place_most_of_the_time_is_not_the_scene()
     for n, frame in enumerate(frames):
         cv2.ellipse(frame, (20 + 3 * n, 25), (22, 15), 0, 0, 360, (60, 120, 90), -1)
     marks = np.full(frames.shape[:3], UNKNOWN, np.uint8)
-    colours, changed = scene_colours(frames, marks, [np.eye(3)] * 20, (54, 96))
+    colours, changed, shows = scene_colours(frames, marks, [np.eye(3)] * 20, (54, 96))
     expected = cv2.resize(scene, colours.shape[1::-1], interpolation=cv2.INTER_AREA)
     inner = np.s_[2:-2, 2:-2]
     assert changed.mean() > 0.05  # the mode is wrong there
     assert cv2.absdiff(colours, expected)[inner].max() <= 8
+    assert not shows[10, 25, 50] and shows[0, 25, 80]
