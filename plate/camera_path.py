@@ -23,7 +23,7 @@ _MAX_KEYFRAMES = 48
 _MIN_AGREEMENT = 0.3
 #: Paths that are followed at a time, and the distance, in shares of the width, from which two are
 #: not the same.
-_MAX_PATHS, _MIN_APART = 3, 0.006
+_MAX_PATHS, _MIN_APART = 2, 0.006
 #: What a guess costs that is not refined, and what a move from frame to frame costs by as much as
 #: the width: somebody before a bare wall fits as well as the wall does, and a camera is slower.
 _GUESS_COST, _MOVE_COST = 0.02, 6.0
@@ -156,6 +156,7 @@ class CameraPath:
             last = path.homography
             before = path.before.homography if path.before else last
             starts = [last, last @ np.linalg.inv(before) @ last, *(move @ last for move in moves)]
+            starts = self._different(starts)
             from_key = [start @ back for start in starts]
             gain, key = path.fit.gain, self._key.shades
             fits = key.fit(shades, from_key, gain, wide=wide, rough=True)
@@ -165,6 +166,14 @@ class CameraPath:
                     fits.append(Fit(start, gain, score))
             ways += [(path, fit) for fit in fits]
         return sorted(ways, key=self._total, reverse=True)
+
+    def _different(self, guesses: list[np.ndarray]) -> list[np.ndarray]:
+        """The guesses, but for ones that are nearly the same as one before."""
+        kept: list[np.ndarray] = []
+        for guess in guesses:
+            if all(self._apart(guess, other) > _MIN_APART / 4 for other in kept):
+                kept.append(guess)
+        return kept
 
     def _total(self, way: tuple[_Step, Fit]) -> float:
         """What the frames on a path fit, less what its moves cost."""
