@@ -26,12 +26,12 @@ _MIN_AGREEMENT = 0.3
 _MAX_PATHS, _MIN_APART = 2, 0.006
 #: What a guess costs that is not refined, and what a move from frame to frame costs by as much as
 #: the width: somebody before a bare wall fits as well as the wall does, and a camera is slower.
-_GUESS_COST, _MOVE_COST = 0.02, 6.0
-#: Fall of the share that fits after which guesses are taken to be rough.
-_MAX_FALL = 0.15
-#: What the share that fits may lose by a comparison of edges, and how far that may move a point, as
+_GUESS_COST, _MOVE_COST = 0.03, 5.0
+#: Fall of a fit after which guesses are taken to be rough.
+_MAX_FALL = 0.3
+#: What a fit may lose by a comparison of edges, and how far that may move a point, as
 #: a share of the width.
-_MAX_LOSS, _MAX_REFINEMENT = 0.01, 0.01
+_MAX_LOSS, _MAX_REFINEMENT = 0.02, 0.01
 
 
 @dataclass
@@ -250,7 +250,7 @@ class CameraPath:
         self._key = _Keyframe(Target(image), shades, _small(image), homography)
         self._keys.append(self._key)
         self.homographies.append(homography)
-        self._steps = [_Step(homography, Fit(np.eye(3), 1.0, 1.0), 0.0, None, homography)]
+        self._steps = [_Step(homography, Fit(np.eye(3), 1.0, 0.0), 0.0, None, homography)]
 
     def _covered(self, key: _Keyframe, homography: np.ndarray) -> float:
         """Share of a frame, in [0, 1], that a keyframe covers."""

@@ -27,8 +27,9 @@ _ZOOM, _SHEAR, _SHIFT, _PERSPECTIVE = 0.015, 0.003, 0.2, 0.003
 _GAIN, _OFFSET = 0.01, 3.0
 #: Neighbours are alike; so many pixels count as one.
 _ALIKE = 20.0
-#: Share of the image that has to be covered, and what a share costs that is not.
-_MIN_COVERED, _UNCOVERED_COST = 0.2, 0.3
+#: Share of the image that has to be covered, what a share costs that is not, and a share that fits
+#: anyhow.
+_MIN_COVERED, _UNCOVERED_COST, _LEAST = 0.2, 0.3, 0.02
 #: Change of the exposure from which it is fitted anew.
 _MIN_GAIN_CHANGE = 0.03
 
@@ -49,7 +50,7 @@ class Fit:
     Attributes:
         homography: (3, 3), maps pixels of one to pixels of the other.
         gain: Exposure of the other, relative to the one.
-        score: Share of the area that fits, in [0, 1], less what uncovered parts cost.
+        score: Logarithm of the share of the area that fits, less what uncovered parts cost.
     """
 
     homography: np.ndarray
@@ -159,10 +160,10 @@ class Shades:
         inside = shown >= 0
         covered = float(inside.mean())
         if covered < _MIN_COVERED:
-            return 0.0
+            return float(np.log(_LEAST))
         apart = (shown - np.float32(gain) * pixels.levels)[inside]
         fits = 1 / (1 + ((apart - np.median(apart)) / _LIMITS[-1]) ** 2)
-        return float(fits.mean()) - _UNCOVERED_COST * (1 - covered)
+        return float(np.log(fits.mean() + _LEAST)) - _UNCOVERED_COST * (1 - covered)
 
     def _descend(
         self,
