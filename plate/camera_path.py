@@ -24,6 +24,8 @@ _MIN_AGREEMENT = 0.3
 #: Paths that are followed at a time, and the distance, in shares of the width, from which two are
 #: not the same.
 _MAX_PATHS, _MIN_APART = 2, 0.006
+#: Frames by which a path is corrected when another one turns out to be better; up to twice as many.
+_MAX_STEPS = 128
 #: What a guess costs that is not refined, and what a move from frame to frame costs by as much as
 #: the width: somebody before a bare wall fits as well as the wall does, and a camera is slower.
 _GUESS_COST, _MOVE_COST = 0.03, 5.0
@@ -103,6 +105,8 @@ class CameraPath:
         shades = shades_of(frame[0])
         last, self._steps = self._steps[0], self._next_steps(shades, moves)
         self._correct(last, self._steps[0].before)
+        if len(self.homographies) % _MAX_STEPS == 0:
+            self._forget()
         found = self._steps[0].refined = self._refined(frame, shades, self._steps[0])
         self.homographies.append(found)
         agreement = self._key.target.agreement(frame, found @ np.linalg.inv(self._key.homography))
@@ -188,6 +192,15 @@ class CameraPath:
             found = new.homography if new.refined is None else new.refined
             self.homographies[number] = found
             number, old, new = number - 1, old.before, new.before
+
+    def _forget(self) -> None:
+        """Drop what lies further back than a path is corrected."""
+        for step in self._steps:
+            for _ in range(_MAX_STEPS):
+                if step.before is None:
+                    break
+                step = step.before
+            step.before = None
 
     def _refined(self, frame: list[np.ndarray], shades: np.ndarray, step: _Step) -> np.ndarray:
         """The homography of a frame, refined on edges unless these are those of a subject."""

@@ -19,6 +19,8 @@ _MAX_DIFFERENCE = 8
 _TOGETHER = 0.5
 #: What a colour costs that is never seen, against those that do not belong together.
 _RARE_COST = 0.05
+#: Cells that are worked on together; bounds the memory.
+_MAX_CELLS = 8192
 #: Rounds of messages between neighbours, and the cost of a colour that there is not.
 _SWEEPS, _FORBIDDEN = 12, 1e3
 
@@ -96,30 +98,41 @@ def _colours(values: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Colours (P, K, 3), densest first, and which frames show them (N, P, K)."""
     colours = np.zeros((values.shape[1], _MAX_COLOURS, 3), np.uint8)
     shown = np.zeros((*values.shape[:2], _MAX_COLOURS), bool)
-    left = seen.copy()
-    for k in range(_MAX_COLOURS):
-        some = np.flatnonzero(left.sum(axis=0) >= _MIN_FRAMES) if k else np.flatnonzero(left.any(0))
-        if not len(some):
-            break
-        part = values.take(some, axis=1)
-        colour, _ = temporal_mode(part, left.take(some, axis=1))
-        near = (
-            cv2.absdiff(part, np.broadcast_to(colour, part.shape).copy()).max(2) <= _MAX_DIFFERENCE
-        )
-        colours[some, k] = colour
-        shown[:, some, k] = near & seen[:, some]
-        left[:, some] &= ~near
+    for start in range(0, values.shape[1], _MAX_CELLS):
+        part = np.s_[:, start : start + _MAX_CELLS]
+        _find_colours(values[part], seen[part], colours[part[1]], shown[part])
     return colours, shown
 
 
+def _find_colours(
+    values: np.ndarray, seen: np.ndarray, colours: np.ndarray, shown: np.ndarray
+) -> None:
+    """Fill in ``colours`` and ``shown``, as of :func:`_colours`."""
+    left = seen.copy()
+    for k in range(_MAX_COLOURS):
+        some = np.flatnonzero(left.sum(axis=0) >= (_MIN_FRAMES if k else 1))
+        if not len(some):
+            return
+        part = values.take(some, axis=1)
+        colour, _ = temporal_mode(part, left.take(some, axis=1))
+        apart = np.abs(part.astype(np.int16) - colour.astype(np.int16)).max(axis=2)
+        near = apart <= _MAX_DIFFERENCE
+        colours[some, k] = colour
+        shown[:, some, k] = near & seen[:, some]
+        left[:, some] &= ~near
+
+
 def _apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """What it costs that neighbours have two colours: (h, w, K, K)."""
-    a = one.reshape(len(one), -1, one.shape[-1]).transpose(1, 2, 0).astype(np.float32)
-    b = other.reshape(len(other), -1, other.shape[-1]).transpose(1, 0, 2).astype(np.float32)
+    """What it costs that neighbours (N, h, w, K) have two colours: (h, w, K, K)."""
+    return np.stack([_apart_in_row(one[:, y], other[:, y]) for y in range(one.shape[1])])
+
+
+def _apart_in_row(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    a = one.transpose(1, 2, 0).astype(np.float32)
+    b = other.transpose(1, 0, 2).astype(np.float32)
     both = a @ b
     either = a.sum(axis=2)[:, :, None] + b.sum(axis=1)[:, None] - both
-    together = both / np.maximum(either, 1)
-    return (1 - together / _TOGETHER).clip(0, 1).reshape(*one.shape[1:], other.shape[-1])
+    return np.asarray((1 - both / np.maximum(either, 1) / _TOGETHER).clip(0, 1))
 
 
 def _labelled(cost: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
