@@ -157,7 +157,7 @@ def _labelled(cost: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndar
     to_below[at[0][:-1], at[1][:-1]] = down
     to_left, to_above = (np.ascontiguousarray(x.swapaxes(2, 3)) for x in (to_right, to_below))
     right, below, left, above = (skewed.copy() for _ in range(4))  # messages that arrived
-    last = height + width - 2
+    last, label = height + width - 2, cost.argmin(axis=2)
     for _ in range(_SWEEPS):
         for d in range(last):
             half = (own[d] + right[d] + below[d] + left[d] + above[d]) / 2
@@ -167,10 +167,15 @@ def _labelled(cost: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndar
             half = (own[d] + right[d] + below[d] + left[d] + above[d]) / 2
             left[d - 1] = _sent(half - right[d], to_left[d - 1])
             above[d - 1, :-1] = _sent((half - below[d])[1:], to_above[d - 1, :-1])
-    return np.asarray((own + right + below + left + above).argmin(axis=2)[at])
+        before, label = label, (own + right + below + left + above).argmin(axis=2)[at]
+        if (label == before).all():
+            break
+    return label
 
 
 def _sent(out: np.ndarray, apart: np.ndarray) -> np.ndarray:
     """A message (n, K), of senders (n, K) that know what pairs of labels cost (n, K, K)."""
-    message = (out[:, :, None] + apart).min(axis=1)
-    return np.asarray(message - message.min(axis=1, keepdims=True))
+    message = out[:, :1] + apart[:, 0]
+    for label in range(1, out.shape[1]):
+        np.minimum(message, out[:, label, None] + apart[:, label], out=message)
+    return message - message[:, :1]  # what is the same for all labels says nothing
