@@ -154,7 +154,9 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
     if bgr.still:
         diagnosis = diagnose([frame for _, frame in frames], [plates[0]])
         is_told = bool({"scene", "moving"} & {*diagnosis.faults})
-        if not (is_told or diagnosis.in_place) and motion_in_clip(src, small, plates[0])[0]:
+        # what seems to stand in the plate may be the place from which the camera turned away
+        fits = diagnosis.in_place and "subject" not in diagnosis.faults
+        if not (is_told or fits) and motion_in_clip(src, small, plates[0])[0]:
             others = [f for f in diagnosis.faults if f not in ("camera", "subject")]
             diagnosis.faults = ["moving", *others]
         return diagnosis
