@@ -58,7 +58,7 @@ def cut_windows(
     """
     src, bgr = (sample[name][None].float() / 255 for name in ("src", "bgr"))
     with features_of(network) as seen, torch.inference_mode():
-        err = network(src, bgr).err_sm
+        _, err = network.look(network._shrink(src), network._shrink(bgr))
     places, windows = choose_windows(sample, err, count, rng)
     if not windows:
         return []
