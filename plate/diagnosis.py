@@ -32,7 +32,8 @@ _MIN_ALIKE, _MIN_SAME_COLOURS = 0.25, 0.25
 #: Distance in pixels, at working size, from which a camera moved, and by how much more the edges of
 #: the moved plate have to agree.
 _MIN_DISTANCE, _MIN_EDGE_GAIN = 0.5, 0.12
-#: Agreement of edges, in [0, 1], from which a plate is in its place if no move adds more than this.
+#: Agreement of edges, in [0, 1], from which a plate is in its place, or comes there by a move; and
+#: how much a move may add to it in the first case.
 _MIN_IN_PLACE, _MAX_IDLE_GAIN = 0.5, 0.02
 #: How far a plate lies from its place in another frame, in pixels at working size, if the camera
 #: moves in the clip.
@@ -62,7 +63,7 @@ class Diagnosis:
         agreeing: Largest share of a frame, in [0, 1], that has its plate's unchanged colours.
         alike: Largest share of a plate's structure, in [0, 1], that a frame shows.
         move: How far the plate is off, as a share of the frame's width.
-        in_place: Whether the edges of the plate are where frames have them, and fit nowhere better.
+        one_place: Whether the edges of the plate agree with most frames in the same place.
         gain: What the plate's red, green and blue have to be multiplied by.
         ghost: What stands in the plate and not in the clip; None if that was not searched.
     """
@@ -72,7 +73,7 @@ class Diagnosis:
     agreeing: float = 0.0
     alike: float = 0.0
     move: float = 0.0
-    in_place: bool = False
+    one_place: bool = False
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
     ghost: Ghost | None = None
 
@@ -155,7 +156,7 @@ def inspect_plate(src: FrameSource, bgr: FrameSource, size: tuple[int, int]) -> 
         diagnosis = diagnose([frame for _, frame in frames], [plates[0]])
         is_told = bool({"scene", "moving"} & {*diagnosis.faults})
         # what seems to stand in the plate may be the place from which the camera turned away
-        fits = diagnosis.in_place and "subject" not in diagnosis.faults
+        fits = diagnosis.one_place and "subject" not in diagnosis.faults
         if not (is_told or fits) and motion_in_clip(src, small, plates[0])[0]:
             others = [f for f in diagnosis.faults if f not in ("camera", "subject")]
             diagnosis.faults = ["moving", *others]
@@ -208,7 +209,7 @@ def diagnose(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Diag
         agreeing=max(x.same_colours for x in likenesses),
         alike=max(x.alike * (x.structured >= _MIN_STRUCTURED) for x in likenesses),
         move=float(distance) / frames[0].shape[1] if moved else 0.0,
-        in_place=bool(agreement >= _MIN_IN_PLACE and edge_gain <= _MAX_IDLE_GAIN),
+        one_place=bool(agreement >= _MIN_IN_PLACE and edge_gain <= _MAX_IDLE_GAIN),
         gain=(float(gain[0]), float(gain[1]), float(gain[2])),
     )
     is_strange = found.alike < _MIN_ALIKE and found.agreeing < _MIN_SAME_COLOURS
@@ -218,6 +219,7 @@ def diagnose(frames: Sequence[np.ndarray], plates: Sequence[np.ndarray]) -> Diag
     if moved:
         moves_on = is_still and _differ(moves, frames, plates[0])
         found.faults.append("moving" if moves_on else "camera")
+        found.one_place = not moves_on and bool(agreement + edge_gain >= _MIN_IN_PLACE)
     levels = np.abs(gain - 1) * mean
     if np.abs(np.log(gain)).max() > _MIN_EXPOSURE_CHANGE and levels.max() > _MIN_LEVEL_CHANGE:
         found.faults.append("exposure")
