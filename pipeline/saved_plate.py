@@ -13,6 +13,7 @@ from plate import (
     REPAIR_WORK,
     AutoPlate,
     MovingPlate,
+    PlateError,
     RepairedPlate,
     Watch,
     WidePlate,
@@ -107,10 +108,15 @@ def prepare_plate(
     A plate that is there stays: the run is resumed, and somebody may have painted over it. That of
     a camera that moves is used again unless somebody did. With
     ``--plate-only`` the plate is aligned, too, if that is done once for the whole clip.
+
+    Raises:
+        PlateError: The camera was not followed, and the settings are strict.
     """
     plate = inputs.bgr
     if isinstance(plate, AutoPlate | RepairedPlate | MovingPlate):
         _make(plate, folder, result, watch)
+    if settings.strict and isinstance(plate, MovingPlate) and plate.failed:
+        raise PlateError(plate.failed)
     if settings.plate_only and folder is not None:
         homography = None
         if settings.align == "static":

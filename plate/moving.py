@@ -22,6 +22,9 @@ _MAX_FRAMES, _MAX_BYTES, _MIN_FRAMES = 96, 768 * 2**20, 16
 #: Share of what was seen, in [0, 1], that is worth a warning: filled, and without an agreement of
 #: half of the frames.
 _MIN_FILLED, _MIN_DOUBTFUL, _MIN_CERTAIN = 0.0005, 0.05, 0.5
+#: Share of the same from which the plate has failed. In drawn clips, those that are as good as with
+#: true plates have up to 0.22, and those whose path is wrong 0.4 and more.
+_MAX_DOUBTFUL = 0.3
 
 
 class MovingPlate(FramePlates):
@@ -42,6 +45,7 @@ class MovingPlate(FramePlates):
         lost: Frames that show nothing of what others show, after :meth:`find`.
         unexplained: Share of what was seen, in [0, 1], on which fewer than half of the frames
             agree: something near the camera, or somebody who stays.
+        failed: Whether that is so much that the camera was not followed; and what is told then.
 
     Raises:
         ShapeError: The other clip has another shape.
@@ -64,7 +68,7 @@ class MovingPlate(FramePlates):
         self.length_hint = shown.length_hint
         self._frames_of, self._part = frames_of, part
         self.lost: list[int] = []
-        self.unexplained = 0.0
+        self.unexplained, self.failed = 0.0, ""
         self._src, self._warn, self._marks = src, warn, marks
         self._wide: WidePlate | None = None
 
@@ -150,6 +154,14 @@ class MovingPlate(FramePlates):
                 f"{self.name}: {len(self.lost)} frames, from frame {self.lost[0]} on, show nothing "
                 "that others show; look at their plates in preview.png, or give a plate"
             )
+        if self.unexplained >= _MAX_DOUBTFUL:
+            self.failed = (
+                f"{self.name}: no path of the camera explains {self.unexplained:.0%} of what the "
+                "frames show; the camera travels, or the scene hardly shows how it moves; look at "
+                "plate.png, and give a plate"
+            )
+            self._warn(self.failed)
+            return
         told = []
         if filled >= _MIN_FILLED:
             told.append(f"{filled:.2%} of it was never free and is filled from around")

@@ -1,11 +1,23 @@
 """Plates of clips whose scene is plain: the subject must not be taken for it."""
 
+from contextlib import nullcontext
+from fractions import Fraction
+
 import cv2
 import numpy as np
+import pytest
 
+from dataset import MemorySource
+from pipeline import PairLoader
+from pipeline.inputs import Inputs
+from pipeline.result import MattingResult
+from pipeline.saved_plate import prepare_plate
+from pipeline.settings import Settings
+from plate import MovingPlate, PlateError
 from plate.camera_path import CameraPath
 from plate.layers import scene_colours
 from plate.marks import UNKNOWN
+from plate.stages import watch_nothing
 
 SIZE, FRAMES = (108, 192), 10
 
@@ -47,3 +59,17 @@ def test_a_plain_subject_that_covers_a_place_most_of_the_time_is_not_the_scene()
     assert changed.mean() > 0.05  # the mode is wrong there
     assert cv2.absdiff(colours, expected)[inner].max() <= 8
     assert not shows[10, 25, 50] and shows[0, 25, 80]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_camera_that_cannot_be_followed_is_told_and_ends_a_strict_run(strict):
+    frames = np.random.default_rng(4).integers(0, 255, (8, 54, 96, 3), np.uint8)
+    result = MattingResult()
+    src = MemorySource(frames, "snow")
+    plate = MovingPlate(src, result.warn)
+    inputs = Inputs(src, plate, None, src.size, Fraction(25))
+    settings = Settings(video_src="snow", video_bgr="auto", output_dir="out", strict=strict)
+    ends = pytest.raises(PlateError, match="no path of the camera") if strict else nullcontext()
+    with ends, PairLoader(src, plate, warn=result.warn) as loader:
+        prepare_plate(settings, inputs, loader, None, result, watch_nothing)
+    assert plate.failed in result.warnings
