@@ -19,8 +19,9 @@ _SMALL_SIZE = 640
 _MIN_COVERED, _MIN_OTHER = 0.8, 0.87
 #: Keyframes that are kept in memory, some megabytes each.
 _MAX_KEYFRAMES = 48
-#: Agreement, in [0, 1], below which a frame is lost.
-_MIN_AGREEMENT = 0.3
+#: Agreement, in [0, 1], below which a frame may be lost: in front of fine patterns, frames that are
+#: found agree as little, but more than at a distance, as a share of the width.
+_MIN_AGREEMENT, _MIN_RATIO, _ELSEWHERE = 0.3, 1.3, 0.05
 #: Paths that are followed at a time, and the distance, in shares of the width, from which two are
 #: not the same.
 _MAX_PATHS, _MIN_APART = 2, 0.006
@@ -109,8 +110,7 @@ class CameraPath:
             self._forget()
         found = self._steps[0].refined = self._refined(frame, shades, self._steps[0])
         self.homographies.append(found)
-        agreement = self._key.target.agreement(frame, found @ np.linalg.inv(self._key.homography))
-        if agreement < _MIN_AGREEMENT:
+        if self._is_lost(frame, found @ np.linalg.inv(self._key.homography)):
             self.lost.append(len(self.homographies) - 1)
         elif self._covered(self._key, found) < _MIN_COVERED:
             other = max(self._keys, key=lambda key: self._covered(key, found))
@@ -120,6 +120,18 @@ class CameraPath:
             elif other is not self._key:
                 self._key = other
                 self.homographies[-1] = self._restart(frame, shades, found)
+
+    def _is_lost(self, frame: list[np.ndarray], homography: np.ndarray) -> bool:
+        """Whether a frame agrees with the keyframe little, and hardly more than anywhere."""
+        target, step = self._key.target, _ELSEWHERE * max(self._size)
+        agreement = target.agreement(frame, homography)
+        if agreement >= _MIN_AGREEMENT:
+            return False
+        elsewhere = [
+            target.agreement(frame, np.array([[1, 0, x], [0, 1, y], [0, 0, 1]]) @ homography)
+            for x, y in ((step, 0), (-step, 0), (0, step), (0, -step))
+        ]
+        return agreement < _MIN_RATIO * float(np.mean(elsewhere))
 
     def _restart(
         self, frame: list[np.ndarray], shades: np.ndarray, homography: np.ndarray
