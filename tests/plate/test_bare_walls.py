@@ -17,6 +17,7 @@ from plate import MovingPlate, PlateError
 from plate.camera_path import CameraPath
 from plate.layers import scene_colours
 from plate.marks import UNKNOWN
+from plate.mosaic import make_mosaic
 from plate.stages import watch_nothing
 
 SIZE, FRAMES = (108, 192), 10
@@ -47,11 +48,23 @@ def test_the_camera_is_told_from_a_patterned_subject_before_a_bare_wall():
         assert np.abs(middle[:2] / middle[2] - [96 - 3 * n, 54]).max() < 2.5
 
 
-def test_a_plain_subject_that_covers_a_place_most_of_the_time_is_not_the_scene():
+def passing_by() -> tuple[np.ndarray, np.ndarray]:
+    """A scene (54, 96, 3), and frames in which something plain covers places most of the time."""
     scene = np.rint(wall(3, 10)).astype(np.uint8)[:54, :96]
     frames = np.repeat(scene[None], 20, axis=0)
     for n, frame in enumerate(frames):
         cv2.ellipse(frame, (20 + 3 * n, 25), (22, 15), 0, 0, 360, (60, 120, 90), -1)
+    return scene, frames
+
+
+def test_the_wide_plate_has_the_scene_where_something_covers_it_most_of_the_time():
+    scene, frames = passing_by()
+    mosaic = make_mosaic(frames, [np.eye(3)] * 20, np.eye(3), scene.shape[:2], lambda *_: None)
+    assert cv2.absdiff(mosaic.image, scene)[mosaic.seen].max() <= 8
+
+
+def test_a_plain_subject_that_covers_a_place_most_of_the_time_is_not_the_scene():
+    scene, frames = passing_by()
     marks = np.full(frames.shape[:3], UNKNOWN, np.uint8)
     colours, changed, shows = scene_colours(frames, marks, [np.eye(3)] * 20, (54, 96))
     expected = cv2.resize(scene, colours.shape[1::-1], interpolation=cv2.INTER_AREA)
