@@ -172,13 +172,14 @@ class SparseRefiner:
     def _first_layer(self, down: Tensor, across: Tensor) -> "_Layer":
         """The first layer for cells in which the pixels of the base lie in one way."""
         key = bytes(down.numpy()) + bytes(across.numpy())
-        if key not in self._first:
+        layer = self._first.get(key)
+        if layer is None:
             if len(self._first) >= 4 * _MAX_KINDS:
-                self._first.clear()
+                self._first.clear()  # other threads have theirs
             base = torch.einsum("yi,xj,yxcabo->ijcabo", down, across, self._base)
             weight = torch.cat([_flat(base), self._pair])
-            self._first[key] = _Layer(weight.to(self._bias.dtype), self._bias)
-        return self._first[key]
+            layer = self._first[key] = _Layer(weight.to(self._bias.dtype), self._bias)
+        return layer
 
     def _at_half_size(self, frame: Tensor, cells: NearCells) -> Tensor:
         """Means of the quarters of cells, (N + 1, 4, 3)."""

@@ -116,6 +116,8 @@ def test_patches_are_the_same_without_tiles(frames, plate, scale):
     assert isinstance(sparse, FastMattingRefine)
     with patch.object(sparse, "_refine", side_effect=AssertionError("tiles")):
         _check_patches(tiled, sparse, src, bgr, scale)
+        with patch("model.sparse._PATCHES", 100):  # a few rows at a time
+            _check_patches(tiled, sparse, src, bgr, scale)
 
 
 def _check_patches(tiled, sparse, src, bgr, scale):
